@@ -1,0 +1,87 @@
+//! What can be set, with defaults that suit most uses.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The durable topic exchange that takes requests.
+pub const REQUESTS_EXCHANGE: &str = "florin.requests";
+/// The non-durable topic exchange that clients of the original system publish to.
+pub const LEGACY_EXCHANGE: &str = "queries";
+/// The queue that the service works on.
+pub const WORK_QUEUE: &str = "florin.work";
+
+/// Where requests are published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// To a topic exchange, with the operation as the routing key.
+    Exchange(String),
+    /// Straight to a queue, with the operation in the property `type`. Saves the broker the topic look-up.
+    Queue(String),
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self::Exchange(REQUESTS_EXCHANGE.to_owned())
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exchange(name) => write!(f, "exchange {name:?}"),
+            Self::Queue(name) => write!(f, "queue {name:?}"),
+        }
+    }
+}
+
+/// How answers come back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// Through a queue of this client alone, which goes away with its connection.
+    #[default]
+    ExclusiveQueue,
+    /// Through RabbitMQ's direct reply-to, without any queue.
+    DirectReplyTo,
+}
+
+/// How a [`Client`](crate::Client) behaves.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Where requests are published.
+    pub route: Route,
+    /// How answers come back.
+    pub replies: Replies,
+    /// How many calls may wait for answers at a time; further ones wait for their turn.
+    pub max_in_flight: usize,
+    /// How long one attempt to connect may take, and how long closing may take.
+    pub connect_timeout: Duration,
+    /// How long a call waits for its answer, all attempts together, unless it says otherwise.
+    pub timeout: Duration,
+    /// How long a call waits before it sends the same request again.
+    pub attempt_timeout: Duration,
+    /// The name of the connection, as the broker's tools show it.
+    pub connection_name: String,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            route: Route::default(),
+            replies: Replies::default(),
+            max_in_flight: 10_000,
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(10),
+            connection_name: "florin-client".to_owned(),
+        }
+    }
+}
+
+/// How one call differs from the others.
+#[derive(Debug, Clone, Default)]
+pub struct CallOptions {
+    /// What makes a retry the same request; a fresh UUIDv7 when none is given. At most 255 bytes.
+    pub message_id: Option<String>,
+    /// How long to wait for the answer, all attempts together.
+    pub timeout: Option<Duration>,
+}

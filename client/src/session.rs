@@ -1,0 +1,174 @@
+//! One connection to the broker, ready for requests and their answers.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::uri::AMQPUri;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind,
+};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::options::{ClientOptions, LEGACY_EXCHANGE, REQUESTS_EXCHANGE, Replies, Route};
+
+/// Seconds. A peer that is gone without a word is noticed within two of these.
+const HEARTBEAT_SECONDS: u16 = 10;
+/// The name that RabbitMQ gives the queue that is none.
+const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// A request as it travels, without what differs from one attempt to the next.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) operation: ShortString,
+    pub(crate) properties: BasicProperties,
+    pub(crate) body: Vec<u8>,
+}
+
+/// One connection with its channel and its answers.
+///
+/// One channel does both: on two cores a second connection for the answers was slower than one for all.
+pub(crate) struct Session {
+    connection: Connection,
+    /// Shared with every publish under way; a clone of the channel itself costs a dozen counters.
+    channel: Arc<Channel>,
+    pub(crate) replies: Consumer,
+    reply_to: ShortString,
+    pub(crate) unconfirmed: Unconfirmed,
+}
+
+/// Reads the URL once, so that a wrong one is an error of its own.
+pub(crate) fn parse_url(amqp_url: &str) -> Result<AMQPUri, Error> {
+    let mut uri: AMQPUri = amqp_url.parse().map_err(Error::Url)?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    Ok(uri)
+}
+
+impl Session {
+    /// Connects and declares. Everything is declared anew, for nothing of an earlier session is left: the
+    /// reply queue has a fresh name each time because the broker may still hold the old one.
+    pub(crate) async fn open(uri: &AMQPUri, options: &ClientOptions) -> Result<Self, Error> {
+        let opening = Self::open_unlimited(uri, options);
+        match tokio::time::timeout(options.connect_timeout, opening).await {
+            Ok(session) => session.map_err(Error::Connect),
+            Err(_) => Err(Error::ConnectTimeout(options.connect_timeout)),
+        }
+    }
+
+    async fn open_unlimited(uri: &AMQPUri, options: &ClientOptions) -> Result<Self, lapin::Error> {
+        let name = options.connection_name.as_str().into();
+        let properties = ConnectionProperties::default().with_connection_name(name);
+        let connection = Connection::connect_uri(uri.clone(), properties).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        declare_exchange(&channel, &options.route).await?;
+        let reply_to = declare_replies(&channel, options.replies).await?;
+        let consume = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let replies = channel
+            .basic_consume(reply_to.clone(), ShortString::default(), consume, FieldTable::default())
+            .await?;
+        let unconfirmed = Unconfirmed::default();
+        Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, unconfirmed })
+    }
+
+    /// Hands a message to the broker; its confirmation arrives in `unconfirmed`.
+    pub(crate) fn publish(&mut self, route: &Route, message: Arc<Message>, correlation_id: u64) {
+        let properties = message.properties.clone();
+        let (exchange, routing_key, properties) = match route {
+            Route::Exchange(name) => (name.as_str().into(), message.operation.clone(), properties),
+            Route::Queue(name) => {
+                let properties = properties.with_type(message.operation.clone());
+                (ShortString::default(), name.as_str().into(), properties)
+            }
+        };
+        let properties = properties
+            .with_reply_to(self.reply_to.clone())
+            .with_correlation_id(correlation_id.to_string().into());
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let channel = Arc::clone(&self.channel);
+        self.unconfirmed.push(correlation_id, async move {
+            channel.basic_publish(exchange, routing_key, options, &message.body, properties).await?.await
+        });
+    }
+
+    /// Takes leave of the broker. Of no use on a lost connection, but harmless.
+    pub(crate) async fn close(self, options: &ClientOptions) {
+        let closing = self.connection.close(200, "closed by the client".into());
+        match tokio::time::timeout(options.connect_timeout, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "closing the connection failed"),
+            Err(_) => tracing::debug!("closing the connection took too long"),
+        }
+    }
+}
+
+/// Declares the exchanges that are part of the protocol, as the service does: whoever comes first.
+async fn declare_exchange(channel: &Channel, route: &Route) -> Result<(), lapin::Error> {
+    let durable = match route {
+        Route::Exchange(name) if name == REQUESTS_EXCHANGE => true,
+        Route::Exchange(name) if name == LEGACY_EXCHANGE => false,
+        _ => return Ok(()),
+    };
+    let Route::Exchange(name) = route else { return Ok(()) };
+    let options = ExchangeDeclareOptions { durable, ..ExchangeDeclareOptions::default() };
+    let name = name.as_str().into();
+    channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default()).await
+}
+
+async fn declare_replies(channel: &Channel, replies: Replies) -> Result<ShortString, lapin::Error> {
+    if replies == Replies::DirectReplyTo {
+        return Ok(DIRECT_REPLY_TO.into());
+    }
+    let name: ShortString = format!("florin.reply.{}", Uuid::now_v7()).into();
+    let options =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.clone(), options, FieldTable::default()).await?;
+    Ok(name)
+}
+
+type Publish = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>;
+
+/// Messages that the broker has not confirmed, oldest first.
+///
+/// Every confirmation is awaited, for lapin keeps the dropped ones. They come nearly in order, so it is
+/// enough to wait for the oldest: one waking for many confirmations.
+#[derive(Default)]
+pub(crate) struct Unconfirmed(VecDeque<(u64, Publish)>);
+
+impl Unconfirmed {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Starts to publish now: the broker counts messages as they arrive, and lapin as they are handed over, so
+    /// both must see the same order.
+    fn push(
+        &mut self,
+        correlation_id: u64,
+        publish: impl Future<Output = lapin::Result<Confirmation>> + Send + 'static,
+    ) {
+        let mut publish: Publish = Box::pin(publish);
+        match publish.as_mut().now_or_never() {
+            // Done already means failed. It is kept, to be found like any other failure.
+            Some(result) => self.0.push_back((correlation_id, Box::pin(std::future::ready(result)))),
+            None => self.0.push_back((correlation_id, publish)),
+        }
+    }
+
+    /// Waits for the oldest; for ever when there is none. May be dropped at any time.
+    pub(crate) async fn next(&mut self) -> (u64, lapin::Result<Confirmation>) {
+        let Some((correlation_id, publish)) = self.0.front_mut() else {
+            return std::future::pending().await;
+        };
+        let confirmed = (*correlation_id, publish.await);
+        self.0.pop_front();
+        confirmed
+    }
+}
