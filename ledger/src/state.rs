@@ -5,6 +5,7 @@
 //! that is missing here is an unknown wallet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -79,8 +80,8 @@ pub struct Recorded {
 /// All that the rules know.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// The tickers.
-    pub tickers: Tickers,
+    /// The tickers; shared, for they hardly ever change.
+    pub tickers: Arc<Tickers>,
     /// The existing ones among the touched wallets.
     pub wallets: HashMap<WalletId, Wallet>,
     /// Transactions recorded before under identities that the commands carry.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use florin_ledger::{
@@ -106,7 +107,7 @@ fn start() -> State {
         .zip(1..)
         .map(|((name, places), id)| ((*name).to_owned(), Ticker { id, scale: Scale::new(*places).unwrap() }));
     let wallets = WALLETS.map(|wallet_id| (wallet_id, BTreeMap::new())).collect();
-    State { tickers: tickers.collect(), wallets, ..State::default() }
+    State { tickers: Arc::new(tickers.collect()), wallets, ..State::default() }
 }
 
 /// Every chain counts 1, 2, 3... and each balance is the one before plus its change.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use florin_ledger::{
     Answer, Command, Decimal, ErrorCode, Identity, Movement, OnExisting, Outcome, Scale, State, Status, Tail,
-    Ticker, apply,
+    Ticker, Tickers, apply,
 };
 use uuid::Uuid;
 
@@ -23,7 +23,8 @@ fn state() -> State {
     State {
         tickers: [("USD".to_owned(), USD), ("EUR".to_owned(), Ticker { id: 2, scale: scale(0) })]
             .into_iter()
-            .collect(),
+            .collect::<Tickers>()
+            .into(),
         wallets: [(1, BTreeMap::from([(1, ten)])), (2, BTreeMap::new()), (3, BTreeMap::from([(1, full)]))]
             .into(),
         ..State::default()

@@ -5,6 +5,7 @@
 
 mod identity;
 mod json;
+pub mod names;
 mod reply;
 mod request;
 

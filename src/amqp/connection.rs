@@ -1,0 +1,168 @@
+//! Connections to the broker, and what keeps them up.
+//!
+//! lapin's own recovery is not used: it takes long, and misses cancelled consumers and broken channels. A
+//! session here is all or nothing: whatever breaks ends it, and the next one starts from the beginning.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures_util::{Stream, StreamExt};
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, ConnectionStatus, Event};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// A peer that is silent for twice as long is gone.
+const HEARTBEAT_SECS: u16 = 10;
+/// How long the broker may take to answer anything but a publish.
+pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
+/// A session that lasted so long was a good one: the next failure starts with a short delay again.
+const GOOD_SESSION: Duration = Duration::from_secs(5);
+const MAX_DELAY: Duration = Duration::from_secs(2);
+
+/// What can go wrong between us and the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL of the broker cannot be read.
+    #[error("the URL of the broker cannot be read: {0}")]
+    Url(String),
+    /// The broker refused something, or the connection broke.
+    #[error(transparent)]
+    Broker(#[from] lapin::Error),
+    /// The broker took too long.
+    #[error("the broker did not {0} in time")]
+    TimedOut(&'static str),
+    /// The broker ended the consumer, for example because the queue was deleted.
+    #[error("the broker cancelled the consumer")]
+    Cancelled,
+    /// The connection ended without an error.
+    #[error("the connection was closed")]
+    Closed,
+}
+
+/// Whether the service is connected to the broker. Clones share what they know.
+#[derive(Clone, Default)]
+pub struct Link {
+    consumer: Arc<RwLock<Option<ConnectionStatus>>>,
+    publisher: Arc<RwLock<Option<ConnectionStatus>>>,
+}
+
+impl Link {
+    /// Whether both connections stand: the one that requests come by, and the one that replies go by.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        [&self.consumer, &self.publisher].into_iter().all(|connection| {
+            let status = connection.read().unwrap_or_else(PoisonError::into_inner);
+            status.as_ref().is_some_and(ConnectionStatus::connected)
+        })
+    }
+
+    pub(super) fn register(&self, role: Role, connection: &Connection) {
+        let slot = match role {
+            Role::Consumer => &self.consumer,
+            Role::Publisher => &self.publisher,
+        };
+        *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.status().clone());
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("connected", &self.is_connected()).finish()
+    }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role {
+    Consumer,
+    Publisher,
+}
+
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consumer => "consumer",
+            Self::Publisher => "publisher",
+        }
+    }
+}
+
+/// Connects, within a time limit.
+pub(super) async fn connect(url: &str, role: Role) -> Result<Connection, Error> {
+    let mut uri: AMQPUri = url.parse().map_err(Error::Url)?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
+    let name = format!("florin {} {}", role.as_str(), std::process::id());
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    within(RPC_TIMEOUT, "accept the connection", Connection::connect_uri(uri, properties)).await
+}
+
+/// Awaits the broker for so long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    what: &'static str,
+    answer: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Error> {
+    timeout(limit, answer).await.map_err(|_| Error::TimedOut(what))?.map_err(Error::Broker)
+}
+
+/// Resolves when the connection is lost.
+pub(super) async fn lost(mut events: impl Stream<Item = Event> + Unpin) -> Error {
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Error(error) => return Error::Broker(error),
+            Event::ConnectionBlocked(reason) => {
+                tracing::warn!(reason, "the broker is in need and takes no replies: they wait");
+            }
+            Event::ConnectionUnblocked => tracing::info!("the broker takes replies again"),
+            _ => {}
+        }
+    }
+    Error::Closed
+}
+
+/// The pauses between the sessions of one connection.
+pub(super) struct Reconnect {
+    role: Role,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+    session_started: Instant,
+    delays: ExponentialBackoff,
+}
+
+impl Reconnect {
+    pub(super) fn new(role: Role, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
+        Self { role, metrics, shutdown, session_started: Instant::now(), delays: backoff() }
+    }
+
+    /// Waits before the next session. It is not worth trying when the service stops meanwhile.
+    pub(super) async fn pause_after(&mut self, error: Error) -> ControlFlow<()> {
+        if self.session_started.elapsed() >= GOOD_SESSION {
+            self.delays = backoff();
+        }
+        let connection = self.role.as_str();
+        let delay = self.delays.next().unwrap_or(MAX_DELAY);
+        self.metrics.broker_reconnects.with_label_values(&[connection]).inc();
+        tracing::warn!(connection, %error, delay_ms = delay.as_millis(), "no connection to the broker");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = self.shutdown.cancelled() => return ControlFlow::Break(()),
+        }
+        self.session_started = Instant::now();
+        ControlFlow::Continue(())
+    }
+}
+
+/// From 50 ms, doubled each time up to two seconds, with jitter.
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(MAX_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,141 @@
+//! Takes requests from the work queue and hands them on, decoded.
+//!
+//! The prefetch bounds how many are in the service at a time: the broker sends no more until some are
+//! acknowledged. Bodies are decoded at once and dropped, so that what waits is small.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use florin_wire::{Envelope, decode};
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection};
+use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, within};
+use super::{InFlight, Ticket, Topology};
+use crate::engine::Job;
+use crate::metrics::Metrics;
+
+/// Takes requests from the work queue.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Where the broker is.
+    pub url: String,
+    /// What is declared before requests are taken.
+    pub topology: Topology,
+    /// At most so many requests are in the service at a time.
+    pub prefetch: u16,
+    /// Longer bodies are refused.
+    pub max_body_bytes: usize,
+    /// Where to tell whether the connection stands.
+    pub link: Link,
+    /// Where to count.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A connection that requests came by, for their acknowledgements. It is closed when the last ticket of it is
+/// gone.
+#[derive(Debug)]
+pub(super) struct Session {
+    channel: Channel,
+    _connection: Connection,
+}
+
+impl Session {
+    /// Acknowledges this delivery and all before it. When the session is over, the broker delivers them
+    /// again.
+    pub(super) async fn acknowledge_up_to(&self, delivery_tag: u64) {
+        let options = BasicAckOptions { multiple: true };
+        let answer = within(RPC_TIMEOUT, "take the ack", self.channel.basic_ack(delivery_tag, options));
+        if let Err(error) = answer.await {
+            tracing::warn!(%error, "requests that were answered will be delivered again, and answered the same");
+        }
+    }
+
+    /// Moves a delivery to the dead-letter queue.
+    pub(super) async fn dead_letter(&self, delivery_tag: u64) {
+        let options = BasicRejectOptions { requeue: false };
+        let answer = within(RPC_TIMEOUT, "take the reject", self.channel.basic_reject(delivery_tag, options));
+        if let Err(error) = answer.await {
+            tracing::warn!(%error, "a request that cannot be answered will be delivered again");
+        }
+    }
+}
+
+impl Consumer {
+    /// Hands requests to `jobs` until `shutdown`, or until nobody takes them any more.
+    pub async fn run(self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
+        let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics), shutdown.clone());
+        while let Err(error) = self.session(&jobs, &shutdown).await {
+            if reconnect.pause_after(error).await.is_break() {
+                break;
+            }
+        }
+    }
+
+    async fn session(&self, jobs: &Sender<Job<Ticket>>, shutdown: &CancellationToken) -> Result<(), Error> {
+        let connection = connect(&self.url, Role::Consumer).await?;
+        let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
+        within(RPC_TIMEOUT, "declare the queues", self.topology.declare(&channel)).await?;
+        let qos = channel.basic_qos(self.prefetch, BasicQosOptions::default());
+        within(RPC_TIMEOUT, "set the prefetch", qos).await?;
+        let queue = self.topology.work_queue.as_str();
+        let tag = ShortString::from(format!("florin-{}", std::process::id()));
+        let consume = channel.basic_consume(
+            queue.into(),
+            tag.clone(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let mut deliveries = within(RPC_TIMEOUT, "start the consumer", consume).await?;
+        self.link.register(Role::Consumer, &connection);
+        tracing::info!(queue, prefetch = self.prefetch, "taking requests");
+        let session = Arc::new(Session { channel, _connection: connection });
+        loop {
+            let delivery = tokio::select! {
+                delivery = deliveries.next() => delivery.ok_or(Error::Cancelled)??,
+                () = shutdown.cancelled() => return Ok(()),
+            };
+            if jobs.send(self.job(&session, delivery)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn job(&self, session: &Arc<Session>, delivery: Delivery) -> Job<Ticket> {
+        let operation = operation(&delivery).clone();
+        let properties = &delivery.properties;
+        let reply_to = properties.reply_to().clone().filter(|queue| !queue.as_str().is_empty());
+        let correlation_id = properties.correlation_id().clone();
+        let envelope = Envelope {
+            operation: operation.as_str(),
+            message_id: properties.message_id().as_ref().map(ShortString::as_str),
+            reply_to: reply_to.as_ref().map(ShortString::as_str),
+            correlation_id: correlation_id.as_ref().map(ShortString::as_str),
+            redelivered: delivery.redelivered,
+        };
+        Job {
+            request: decode(&envelope, &delivery.data, self.max_body_bytes),
+            size_bytes: size_of::<Job<Ticket>>() + envelope.reply_to.map_or(0, str::len),
+            ticket: Ticket {
+                session: Arc::clone(session),
+                delivery_tag: delivery.delivery_tag,
+                operation,
+                reply_to,
+                correlation_id,
+                received_at: Instant::now(),
+                _in_flight: InFlight::new(&self.metrics.in_flight_requests),
+            },
+        }
+    }
+}
+
+/// The routing key; or the `type` of a message that was sent to the queue by its name.
+fn operation(delivery: &Delivery) -> &ShortString {
+    let kind = delivery.properties.kind().as_ref();
+    kind.filter(|_| delivery.exchange.as_str().is_empty()).unwrap_or(&delivery.routing_key)
+}

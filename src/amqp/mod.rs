@@ -1,0 +1,53 @@
+//! The broker's side: takes requests from the work queue and sends the replies.
+//!
+//! Two connections, each made again whenever it is lost: the [`Consumer`] takes deliveries and, later,
+//! their acknowledgements go back on the same channel; the [`Publisher`] sends replies on a connection of
+//! its own, for a broker in need blocks the connections that publish, and acknowledgements must still get
+//! through. In between, a request carries a [`Ticket`].
+
+mod connection;
+mod consumer;
+mod publisher;
+mod topology;
+
+use std::time::Instant;
+
+use lapin::types::ShortString;
+use prometheus::IntGauge;
+
+pub use connection::{Error, Link};
+pub use consumer::Consumer;
+pub use publisher::Publisher;
+pub use topology::{Exchange, Topology};
+
+use consumer::Session;
+
+/// What the reply to a request needs to find its way, and the acknowledgement after it.
+#[derive(Debug)]
+pub struct Ticket {
+    session: std::sync::Arc<Session>,
+    delivery_tag: u64,
+    /// What the client asked for, in its own words.
+    operation: ShortString,
+    reply_to: Option<ShortString>,
+    correlation_id: Option<ShortString>,
+    received_at: Instant,
+    _in_flight: InFlight,
+}
+
+/// Counts a request as in flight for as long as it lives.
+#[derive(Debug)]
+struct InFlight(IntGauge);
+
+impl InFlight {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,93 @@
+//! Exchanges and queues: declared again at every start and reconnect, for a broker may come back without
+//! them.
+
+use florin_wire::names::{DEAD_LETTER_QUEUE, REQUESTS_EXCHANGE, SEED_EXCHANGE};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
+
+/// A topic exchange for requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its name.
+    pub name: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+}
+
+/// What the service declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    /// Where requests are published to. All of them, whatever the routing key, go to the work queue: nothing
+    /// is dropped in silence.
+    pub exchanges: Vec<Exchange>,
+    /// Where requests wait.
+    pub work_queue: String,
+    /// How often a request is delivered again, after a connection was lost, before it is dead-lettered.
+    pub delivery_limit: u32,
+    /// Whether one instance works and the others stand by.
+    pub single_active_consumer: bool,
+}
+
+impl Topology {
+    /// The topology of the service with this work queue.
+    #[must_use]
+    pub fn service(work_queue: &str, delivery_limit: u32, single_active_consumer: bool) -> Self {
+        // The seed's clients declare their exchange themselves, as not durable.
+        let exchanges = [(SEED_EXCHANGE, false), (REQUESTS_EXCHANGE, true)];
+        Self {
+            exchanges: exchanges.map(|(name, durable)| Exchange { name: name.to_owned(), durable }).into(),
+            work_queue: work_queue.to_owned(),
+            delivery_limit,
+            single_active_consumer,
+        }
+    }
+
+    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+        self.declare_queue(channel, DEAD_LETTER_QUEUE, quorum()).await?;
+        self.declare_queue(channel, &self.work_queue, self.work_queue_arguments()).await?;
+        for exchange in &self.exchanges {
+            let name = ShortString::from(exchange.name.as_str());
+            let options = ExchangeDeclareOptions { durable: exchange.durable, ..Default::default() };
+            channel
+                .exchange_declare(name.clone(), ExchangeKind::Topic, options, FieldTable::default())
+                .await?;
+            let queue = self.work_queue.as_str().into();
+            let options = QueueBindOptions::default();
+            channel.queue_bind(queue, name, "#".into(), options, FieldTable::default()).await?;
+        }
+        Ok(())
+    }
+
+    async fn declare_queue(&self, channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        channel.queue_declare(name.into(), options, arguments).await?;
+        Ok(())
+    }
+
+    fn work_queue_arguments(&self) -> FieldTable {
+        let mut arguments = quorum();
+        let mut set = |name: &str, value| drop(arguments.insert(name.into(), value));
+        set("x-delivery-limit", AMQPValue::LongUInt(self.delivery_limit));
+        set("x-single-active-consumer", AMQPValue::Boolean(self.single_active_consumer));
+        // Through the default exchange, straight to the queue.
+        set("x-dead-letter-exchange", text(""));
+        set("x-dead-letter-routing-key", text(DEAD_LETTER_QUEUE));
+        // A dead-lettered message leaves the work queue only when the other queue has confirmed it. The broker
+        // demands reject-publish for that.
+        set("x-dead-letter-strategy", text("at-least-once"));
+        set("x-overflow", text("reject-publish"));
+        arguments
+    }
+}
+
+/// Replicated, and on disk before it is confirmed.
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    arguments
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}

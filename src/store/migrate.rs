@@ -1,0 +1,27 @@
+//! The schema: migrations are embedded in the binary and run in order, once each.
+
+use super::{Error, Store};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Any number does, as long as every version of the service takes the same ("florin" in ASCII).
+const MIGRATION_LOCK: i64 = 0x66_6c_6f_72_69_6e;
+
+impl Store {
+    /// Brings the schema up to this version and returns the names of the migrations that were missing.
+    /// Instances that start at once wait for each other.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, or was migrated by a version that differs from this one.
+    pub async fn migrate(&self) -> Result<Vec<String>, Error> {
+        let mut connection = self.connection().await?;
+        // Held by the session: it ends with the connection, whatever happens in between.
+        connection.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+        let report = embedded::migrations::runner().run_async(&mut **connection).await;
+        connection.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
+        Ok(report?.applied_migrations().iter().map(ToString::to_string).collect())
+    }
+}

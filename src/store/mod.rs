@@ -1,0 +1,87 @@
+//! The tables in PostgreSQL: the only owner of SQL.
+//!
+//! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `load` reads what
+//! the rules need, `save` appends what they decided. `catalog` keeps wallets and tickers, `migrate` the
+//! schema, `error` sorts what can go wrong.
+
+mod catalog;
+mod error;
+mod load;
+mod migrate;
+mod save;
+mod writer;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
+use tokio_postgres::NoTls;
+
+pub use catalog::{TickerRow, WalletBalance, WalletRow};
+pub use error::Error;
+pub use writer::Writer;
+
+/// How long a new connection, or a free one of the pool, is waited for.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of every session:
+/// - look-ups are always by index, also while the tables are small or were never analysed: a plan that was
+///   made for an empty table would be kept while it grows;
+/// - a session that stops in the middle of a transaction (a frozen process) gives its locks back.
+const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off \
+                               -c idle_in_transaction_session_timeout=10s";
+
+/// The database of the ledger. Clones share one pool; connections are made when they are needed.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+}
+
+impl Store {
+    /// A store on the database of this URL, with at most `pool_size` connections.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Url`] when the URL cannot be read. Whether the database can be reached is not tried here:
+    /// see [`Store::ping`].
+    pub fn new(database_url: &str, pool_size: usize) -> Result<Self, Error> {
+        let mut config: tokio_postgres::Config = database_url.parse().map_err(Error::Url)?;
+        let options = config.get_options().map_or(SESSION_OPTIONS.to_owned(), |given| {
+            // What the operator gives comes last and wins.
+            format!("{SESSION_OPTIONS} {given}")
+        });
+        config
+            .application_name("florin")
+            .options(options)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .keepalives_idle(Duration::from_secs(10))
+            .tcp_user_timeout(Duration::from_secs(30));
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+            .max_size(pool_size)
+            .wait_timeout(Some(CONNECT_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .recycle_timeout(Some(CONNECT_TIMEOUT))
+            .runtime(Runtime::Tokio1)
+            .build()?;
+        Ok(Self { pool })
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// When it gives none.
+    pub async fn ping(&self) -> Result<(), Error> {
+        Ok(self.connection().await?.batch_execute("SELECT").await?)
+    }
+
+    /// How many connections the pool has, and how many of them are free.
+    #[must_use]
+    pub fn pool_status(&self) -> Status {
+        self.pool.status()
+    }
+
+    async fn connection(&self) -> Result<Object, Error> {
+        Ok(self.pool.get().await?)
+    }
+}

@@ -1,0 +1,13 @@
+//! The names of exchanges and queues.
+
+/// The durable topic exchange for requests, with the operation as the routing key.
+pub const REQUESTS_EXCHANGE: &str = "florin.requests";
+
+/// The topic exchange of the first clients. They declare it themselves, as not durable, so it stays so.
+pub const SEED_EXCHANGE: &str = "queries";
+
+/// The queue that requests wait in.
+pub const WORK_QUEUE: &str = "florin.work";
+
+/// The queue for messages that could not be worked on.
+pub const DEAD_LETTER_QUEUE: &str = "florin.dead";
