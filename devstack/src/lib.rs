@@ -1,0 +1,83 @@
+//! A private PostgreSQL and a private RabbitMQ from the installed programs.
+//!
+//! Both run as child processes on free ports of 127.0.0.1, in a temporary folder or a given one,
+//! without root rights, apart from any server of the system. `florin dev`, the tests and the fault
+//! tests use this one piece.
+//!
+//! ```no_run
+//! use devstack::{Options, Stack};
+//!
+//! let mut stack = Stack::start(&Options::default())?;
+//! println!("{} {}", stack.postgres.url(), stack.rabbit.url());
+//! stack.rabbit.kill();
+//! stack.rabbit.start()?; // the same port, the same data
+//! # Ok::<(), devstack::Error>(())
+//! ```
+//!
+//! Nothing is left behind, however the caller ends: dropping a server stops it, and a small guard
+//! process (`guard.rs`) does it for a caller that was killed. Durability settings stay at the
+//! servers' defaults.
+//!
+//! From the bottom: `tree` reads the process table, `guard` and `process` run one child process,
+//! `folder` is where a server lives, `server` is what both servers share, `postgres` and `rabbit` are
+//! the two servers.
+
+mod binaries;
+mod error;
+mod folder;
+mod guard;
+mod ports;
+mod postgres;
+mod process;
+mod rabbit;
+mod server;
+mod tree;
+mod wait;
+
+use std::path::PathBuf;
+use std::thread;
+
+pub use error::Error;
+pub use postgres::Postgres;
+pub use rabbit::Rabbit;
+pub use tree::is_alive;
+
+/// User, password and first database of both servers.
+const USER: &str = "florin";
+
+/// How to start servers. The default is temporary folders and free ports.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Keeps the data here from run to run (in `postgres` and `rabbitmq` below it).
+    pub data_dir: Option<PathBuf>,
+    /// The port of PostgreSQL, instead of a free one.
+    pub postgres_port: Option<u16>,
+    /// The port of RabbitMQ, instead of a free one.
+    pub amqp_port: Option<u16>,
+    /// Further PostgreSQL settings, such as `("max_connections", "300")`.
+    pub postgres_settings: Vec<(String, String)>,
+    /// RabbitMQ plugins to enable, such as `rabbitmq_consistent_hash_exchange`.
+    pub rabbit_plugins: Vec<String>,
+}
+
+/// A private PostgreSQL and a private RabbitMQ. Dropping it stops both.
+#[derive(Debug)]
+pub struct Stack {
+    /// The PostgreSQL server.
+    pub postgres: Postgres,
+    /// The RabbitMQ node.
+    pub rabbit: Rabbit,
+}
+
+impl Stack {
+    /// Starts both at the same time and returns when both are ready.
+    pub fn start(options: &Options) -> Result<Self, Error> {
+        let (postgres, rabbit) = thread::scope(|scope| {
+            let postgres = scope.spawn(|| Postgres::launch(options));
+            let rabbit = Rabbit::launch(options);
+            (postgres.join(), rabbit)
+        });
+        let postgres = postgres.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(Self { postgres, rabbit: rabbit? })
+    }
+}

@@ -1,0 +1,241 @@
+//! A private RabbitMQ node: own Erlang node name, cookie, port mapper (epmd) and folders.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::binaries;
+use crate::error::{Error, plain_name};
+use crate::ports;
+use crate::server::{Server, run};
+use crate::{Options, USER};
+
+/// A node with many messages takes seconds to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How long the node may take to answer a connection, and again to send its greeting.
+const GREETING_LIMIT: Duration = Duration::from_secs(2);
+/// Keeps Erlang off the network.
+const LOOPBACK_ONLY: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
+const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
+
+/// A private RabbitMQ node: user `florin`, password `florin`, virtual host `/`.
+///
+/// Dropping it stops it.
+#[derive(Debug)]
+pub struct Rabbit {
+    server: Server,
+    bin: PathBuf,
+    epmd: PathBuf,
+    node: String,
+    ports: Ports,
+    plugins: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    amqp: u16,
+    epmd: u16,
+    distribution: u16,
+}
+
+impl Rabbit {
+    /// Starts a node in `options.data_dir` (made at the first start) or in a temporary folder.
+    pub fn launch(options: &Options) -> Result<Self, Error> {
+        let bin = binaries::rabbitmq_dir()?;
+        let epmd = binaries::epmd()?;
+        let server = Server::new("rabbitmq", options.data_dir.as_deref(), Signal::SIGTERM, STOP_LIMIT)?;
+        let node = node_name(&server)?;
+        let ports = Ports { amqp: 0, epmd: 0, distribution: 0 };
+        let plugins = options.rabbit_plugins.clone();
+        let mut rabbit = Self { server, bin, epmd, node, ports, plugins };
+        // The other two ports are never given, so another attempt may help even if this one is.
+        ports::with_retries(true, || {
+            let [amqp, epmd, distribution] = ports::free()?;
+            rabbit.ports = Ports { amqp: options.amqp_port.unwrap_or(amqp), epmd, distribution };
+            rabbit.start()
+        })?;
+        Ok(rabbit)
+    }
+
+    /// The URL of virtual host `/`.
+    pub fn url(&self) -> String {
+        self.vhost_url("%2f")
+    }
+
+    /// The AMQP port on 127.0.0.1. It stays the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.ports.amqp
+    }
+
+    /// The process id of the Erlang machine, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        // On all installations known here the script becomes the Erlang machine: the ids agree.
+        let written = fs::read_to_string(self.server.folder.path.join("pid")).ok();
+        let main = self.server.main_pid()?;
+        Some(written.and_then(|text| text.trim().parse().ok()).unwrap_or(main))
+    }
+
+    /// Starts the node if it does not run, on the same port and data.
+    pub fn start(&mut self) -> Result<(), Error> {
+        if self.server.runs() {
+            return Ok(());
+        }
+        let result = self.start_epmd().and_then(|()| self.start_node());
+        if result.is_err() {
+            self.server.kill();
+        }
+        result
+    }
+
+    /// Stops the node in good order (SIGTERM), and its port mapper. Kills it when that takes too long.
+    pub fn stop(&mut self) {
+        self.server.stop();
+    }
+
+    /// Kills the node, its helpers and its port mapper at once (SIGKILL), as a crash would.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Stops the node and starts it again.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.stop();
+        self.start()
+    }
+
+    /// Stops the node in its tracks (SIGSTOP): it hangs, connections stay open.
+    pub fn suspend(&mut self) -> Result<(), Error> {
+        self.server.suspend()
+    }
+
+    /// Lets a suspended node go on (SIGCONT).
+    pub fn resume(&mut self) {
+        self.server.resume();
+    }
+
+    /// Where the node lives; its log is the file `log` in it.
+    pub fn folder(&self) -> &Path {
+        &self.server.folder.path
+    }
+
+    /// Runs `rabbitmqctl` against this node and returns what it printed.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<String, Error> {
+        let mut command = self.server.folder.command(self.bin.join("rabbitmqctl"));
+        let environment = self.environment();
+        command.envs(environment.iter().map(|(name, value)| (*name, value)));
+        command.env("RABBITMQ_CTL_ERL_ARGS", LOOPBACK_ONLY);
+        command.args(["--quiet", "--node", &self.node]).args(arguments);
+        run(command)
+    }
+
+    /// Creates a virtual host that user `florin` may use, and returns its URL.
+    pub fn create_vhost(&self, name: &str) -> Result<String, Error> {
+        let name = plain_name(name)?;
+        self.ctl(&["add_vhost", name])?;
+        self.ctl(&["set_permissions", "-p", name, USER, ".*", ".*", ".*"])?;
+        Ok(self.vhost_url(name))
+    }
+
+    fn vhost_url(&self, vhost: &str) -> String {
+        format!("amqp://{USER}:{USER}@127.0.0.1:{}/{vhost}", self.ports.amqp)
+    }
+
+    /// The node must find this one in place, or it would start one of its own that outlives it.
+    fn start_epmd(&mut self) -> Result<(), Error> {
+        let port = self.ports.epmd;
+        let arguments = ["-port", &port.to_string(), "-address", "127.0.0.1"].map(String::from);
+        self.server.start_helper(&self.epmd, &arguments, &[])?;
+        self.server.wait_ready(Server::helper_runs, |_| TcpStream::connect(("127.0.0.1", port)).is_ok())
+    }
+
+    fn start_node(&mut self) -> Result<(), Error> {
+        self.configure()?;
+        let program = self.bin.join("rabbitmq-server");
+        self.server.start_main(&program, &[], &self.environment())?;
+        let (node, port) = (&self.node, self.ports.amqp);
+        self.server.wait_ready(Server::runs, |_| greets(port, node))
+    }
+
+    fn configure(&self) -> Result<(), Error> {
+        let folder = &self.server.folder;
+        let _ = fs::remove_file(folder.path.join("pid"));
+        folder.write("rabbitmq-env.conf", "")?;
+        folder.write("plugins", &format!("[{}].\n", self.plugins.join(",")))?;
+        let port = self.ports.amqp;
+        let text = format!(
+            "listeners.tcp.1 = 127.0.0.1:{port}\n\
+             default_user = {USER}\n\
+             default_pass = {USER}\n\
+             loopback_users = none\n\
+             log.file = false\n\
+             log.console = true\n\
+             log.console.level = info\n"
+        );
+        folder.write("rabbitmq.conf", &text)?;
+        Ok(())
+    }
+
+    /// All that RabbitMQ would otherwise share with a node of the system.
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        let path = |name: &str| self.server.folder.path.join(name).display().to_string();
+        vec![
+            ("RABBITMQ_NODENAME", self.node.clone()),
+            ("RABBITMQ_CONF_ENV_FILE", path("rabbitmq-env.conf")),
+            ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+            ("RABBITMQ_ADVANCED_CONFIG_FILE", path("advanced.config")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
+            ("RABBITMQ_MNESIA_BASE", path("mnesia")),
+            ("RABBITMQ_LOG_BASE", path("logs")),
+            ("RABBITMQ_LOGS", "-".into()),
+            ("RABBITMQ_PID_FILE", path("pid")),
+            ("RABBITMQ_GENERATED_CONFIG_DIR", path("config")),
+            ("RABBITMQ_SCHEMA_DIR", path("schema")),
+            ("RABBITMQ_PLUGINS_EXPAND_DIR", path("plugins-expanded")),
+            ("RABBITMQ_FEATURE_FLAGS_FILE", path("feature_flags")),
+            ("RABBITMQ_DIST_PORT", self.ports.distribution.to_string()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{LOOPBACK_ONLY} -start_epmd false")),
+            ("ERL_EPMD_PORT", self.ports.epmd.to_string()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+            // Makes the script become the Erlang machine instead of staying its parent.
+            ("RUNNING_UNDER_SYSTEMD", "1".into()),
+        ]
+    }
+}
+
+/// The node's name belongs to its data, so it is kept with it. It is random, to tell nodes apart.
+fn node_name(server: &Server) -> Result<String, Error> {
+    let file = server.folder.path.join("node");
+    if let Ok(name) = fs::read_to_string(&file) {
+        return Ok(name);
+    }
+    let name = format!("florin-{:016x}@localhost", RandomState::new().hash_one(std::process::id()));
+    server.folder.write("node", &name)?;
+    Ok(name)
+}
+
+/// Whether this very node answers on the port: it is ready when it greets an AMQP client, and the
+/// greeting (a Connection.Start frame) names it.
+fn greets(port: u16, node: &str) -> bool {
+    let name = node.split('@').next().unwrap_or(node);
+    greeting(port).is_ok_and(|frame| {
+        let is_start = frame.first() == Some(&1) && frame.get(7..11) == Some(&[0, 10, 0, 10]);
+        is_start && frame.windows(name.len()).any(|window| window == name.as_bytes())
+    })
+}
+
+fn greeting(port: u16) -> std::io::Result<Vec<u8>> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, GREETING_LIMIT)?;
+    stream.set_read_timeout(Some(GREETING_LIMIT))?;
+    stream.write_all(PROTOCOL_HEADER)?;
+    let mut frame = vec![0; 7];
+    stream.read_exact(&mut frame)?;
+    let size = u32::from_be_bytes([frame[3], frame[4], frame[5], frame[6]]);
+    stream.take(u64::from(size.min(65_536))).read_to_end(&mut frame)?;
+    Ok(frame)
+}
