@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Installs what Florin needs and this machine lacks: PostgreSQL, RabbitMQ, a C compiler, Rust.
+# Safe to repeat: when nothing is missing it says so at once and changes nothing.
+#
+# Florin starts private servers from the installed binaries. The services that a package may have
+# started on its own are left as they are; nothing here starts, stops or configures them.
+set -euo pipefail
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+any() { local path; for path in "$@"; do [ -x "$path" ] && return 0; done; return 1; }
+
+# The places are those that devstack/src/binaries.rs searches.
+has_postgres() {
+    any /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql@*/bin/initdb \
+        /usr/local/opt/postgresql@*/bin/initdb || { has initdb && has postgres; }
+}
+has_rabbitmq() {
+    any /usr/lib/rabbitmq/bin/rabbitmq-server /opt/homebrew/sbin/rabbitmq-server \
+        /usr/local/sbin/rabbitmq-server || has rabbitmq-server
+}
+
+missing_packages() { # the names differ: $1 is the package of PostgreSQL, $2 that of RabbitMQ
+    has_postgres || echo "$1"
+    has_rabbitmq || echo "$2"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif has sudo; then sudo "$@"
+    else die "needs root rights or sudo for: $*"; fi
+}
+
+install_debian() {
+    local missing
+    mapfile -t missing < <(
+        missing_packages postgresql rabbitmq-server
+        has cc || echo build-essential
+        has pkg-config || echo pkg-config
+        has curl || echo curl
+        [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    )
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing with apt-get: ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+install_macos() {
+    local missing
+    has cc || die "no C compiler: run 'xcode-select --install', then this again"
+    missing=$(missing_packages postgresql@17 rabbitmq)
+    [ -n "$missing" ] || return 0
+    has brew || die "needs Homebrew (https://brew.sh) to install:" $missing
+    say "installing with Homebrew:" $missing
+    # shellcheck disable=SC2086 # one word for each package
+    brew install $missing
+}
+
+install_rust() {
+    has cargo || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ] && return 0
+    has curl || die "needs curl to install Rust, or install Rust yourself: https://rustup.rs"
+    say "installing Rust with rustup"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        sh -s -- -y --profile minimal --default-toolchain none
+}
+
+if has apt-get; then install_debian
+elif [ "$(uname -s)" = Darwin ]; then install_macos
+else
+    has_postgres || die "install PostgreSQL 13 or newer (initdb and postgres on PATH), then run this again"
+    has_rabbitmq || die "install RabbitMQ 3.10 or newer (rabbitmq-server on PATH), then run this again"
+    has cc || die "install a C compiler (cc on PATH), then run this again"
+fi
+install_rust
+has_postgres && has_rabbitmq || die "PostgreSQL or RabbitMQ is still not to be found after the installation"
+say "all there"
