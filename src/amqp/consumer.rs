@@ -100,14 +100,14 @@ impl Consumer {
                 delivery = deliveries.next() => delivery.ok_or(Error::Cancelled)??,
                 () = shutdown.cancelled() => return Ok(()),
             };
-            if jobs.send(self.job(&session, delivery)).await.is_err() {
+            if jobs.send(self.job(&session, &delivery)).await.is_err() {
                 return Ok(());
             }
         }
     }
 
-    fn job(&self, session: &Arc<Session>, delivery: Delivery) -> Job<Ticket> {
-        let operation = operation(&delivery).clone();
+    fn job(&self, session: &Arc<Session>, delivery: &Delivery) -> Job<Ticket> {
+        let operation = operation(delivery).clone();
         let properties = &delivery.properties;
         let reply_to = properties.reply_to().clone().filter(|queue| !queue.as_str().is_empty());
         let correlation_id = properties.correlation_id().clone();

@@ -67,7 +67,9 @@ impl Topology {
 
     fn work_queue_arguments(&self) -> FieldTable {
         let mut arguments = quorum();
-        let mut set = |name: &str, value| drop(arguments.insert(name.into(), value));
+        let mut set = |name: &str, value| {
+            arguments.insert(name.into(), value);
+        };
         set("x-delivery-limit", AMQPValue::LongUInt(self.delivery_limit));
         set("x-single-active-consumer", AMQPValue::Boolean(self.single_active_consumer));
         // Through the default exchange, straight to the queue.

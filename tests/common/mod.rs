@@ -1,0 +1,75 @@
+//! What the tests stand on: real servers, real service processes, and clients.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+mod ledger;
+mod seed_client;
+mod service;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use devstack::{Options, Stack};
+use florin::store::Store;
+use florin_client::{Client, ClientOptions};
+use florin_ledger::Scale;
+
+pub use ledger::Ledger;
+pub use seed_client::SeedClient;
+pub use service::Service;
+
+/// The tickers that exist everywhere, with their decimal places.
+const TICKERS: [(&str, u8); 4] = [("USD", 2), ("RUB", 2), ("EUR", 2), ("USDT", 6)];
+
+/// A migrated database with wallets and tickers, and a broker of its own.
+#[derive(Debug, Clone)]
+pub struct World {
+    pub database_url: String,
+    pub amqp_url: String,
+    pub store: Store,
+}
+
+impl World {
+    /// A fresh database and a fresh virtual host on the servers that all tests of this binary share.
+    pub async fn new() -> Self {
+        static SERVERS: OnceLock<Stack> = OnceLock::new();
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let (database_url, amqp_url) = tokio::task::spawn_blocking(|| {
+            let servers = SERVERS.get_or_init(start_servers);
+            let name = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
+            let database = servers.postgres.create_database(&name).expect("a database");
+            (database, servers.rabbit.create_vhost(&name).expect("a virtual host"))
+        })
+        .await
+        .expect("the servers start");
+        Self::at(database_url, amqp_url).await
+    }
+
+    /// The first database and virtual host of these servers.
+    pub async fn on(servers: &Stack) -> Self {
+        Self::at(servers.postgres.url(), servers.rabbit.url()).await
+    }
+
+    async fn at(database_url: String, amqp_url: String) -> Self {
+        let store = Store::new(&database_url, 2).expect("a store");
+        store.migrate().await.expect("migrations");
+        for (name, scale) in TICKERS {
+            store.add_ticker(name, Scale::new(scale).expect("a scale")).await.expect("a ticker");
+        }
+        store.create_wallets(1..=9).await.expect("wallets");
+        Self { database_url, amqp_url, store }
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.amqp_url, ClientOptions::default()).await.expect("a client")
+    }
+
+    pub async fn ledger(&self) -> Ledger {
+        Ledger::open(&self.database_url).await
+    }
+}
+
+/// Servers of a test's own, to be stopped and killed.
+pub fn start_servers() -> Stack {
+    Stack::start(&Options::default()).expect("the servers start")
+}

@@ -1,0 +1,12 @@
+//! The service on real servers: every case of the wire, exactly-once, and bad input.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod identity;
+mod seed;
+mod store;
+mod vectors;

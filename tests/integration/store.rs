@@ -1,0 +1,208 @@
+//! The store on a real PostgreSQL: random batches against the rules in memory, rival writers, and what the
+//! tables refuse.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use florin::store::{Error, Store, Writer};
+use florin_ledger::{
+    Answer, Command, Decimal, Identity, Movement, OnExisting, Outcome, Scale, State, Ticker, Tickers, apply,
+};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use uuid::Uuid;
+
+use crate::common::World;
+
+const TICKERS: [(&str, u8); 2] = [("USD", 2), ("USDT", 6)];
+
+fn writer(world: &World) -> Writer {
+    let store = Store::new(&world.database_url, 2).unwrap();
+    Writer::new(store, NonZeroUsize::new(3).unwrap())
+}
+
+fn movement(id: u128, wallet_id: i64, ticker: &str, units: i128) -> Movement {
+    let mut request_hash = [0; 16];
+    request_hash[..8].copy_from_slice(&wallet_id.to_be_bytes());
+    request_hash[8..].copy_from_slice(&i64::try_from(units).unwrap().to_be_bytes());
+    let identity =
+        Identity { transaction_id: Uuid::from_u128(id), request_hash, on_existing: OnExisting::Replay };
+    let amount = Decimal::from_minor(units, Scale::new(2).unwrap());
+    Movement { identity, wallet_id, ticker: ticker.to_owned(), amount }
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let movement =
+        (0_u128..400, 0_i64..12, 0_usize..3, -1_i128..1000).prop_map(|(id, wallet, ticker, units)| {
+            movement(id, wallet, TICKERS.get(ticker).map_or("XXX", |ticker| ticker.0), units)
+        });
+    prop_oneof![
+        3 => movement.clone().prop_map(Command::Invoice),
+        3 => movement.prop_map(Command::Withdraw),
+        1 => (0_i64..12).prop_map(|wallet_id| Command::Balance { wallet_id }),
+    ]
+}
+
+/// All wallets in memory, from empty; ticker ids do not matter to outcomes.
+fn in_memory() -> State {
+    let tickers = TICKERS
+        .iter()
+        .zip(1..)
+        .map(|((name, places), id)| ((*name).to_owned(), Ticker { id, scale: Scale::new(*places).unwrap() }));
+    State {
+        tickers: Arc::new(tickers.collect::<Tickers>()),
+        wallets: (1..=9).map(|wallet_id| (wallet_id, BTreeMap::new())).collect(),
+        ..State::default()
+    }
+}
+
+/// The store does what the rules do in memory, whatever is remembered or forgotten (three wallets of nine) and
+/// however the requests are cut into batches, retries among them.
+#[tokio::test]
+async fn random_batches_do_what_the_rules_do() {
+    let mut random = TestRunner::deterministic();
+    for batch_size in [1, 7, 500] {
+        let world = World::new().await;
+        let mut writer = writer(&world);
+        let mut state = in_memory();
+        for _ in 0..(1000_usize.div_ceil(batch_size).min(150)) {
+            let batch = prop::collection::vec(command(), batch_size).new_tree(&mut random).unwrap();
+            let mut commands = batch.current();
+            let expected = apply(&mut state, SystemTime::now(), &commands).outcomes;
+            let outcomes = writer.execute(&mut commands, false).await.unwrap();
+            assert_eq!(outcomes, expected, "batches of {batch_size}");
+        }
+        world.ledger().await.assert_sound().await;
+    }
+}
+
+/// Two writers that know nothing of each other fight over one wallet: none overdraws it, none fails.
+#[tokio::test]
+async fn rivals_on_a_hot_wallet_stay_exact() {
+    let world = World::new().await;
+    let mut first = vec![Command::Invoice(movement(1, 1, "USD", 100_000))];
+    writer(&world).execute(&mut first, false).await.unwrap();
+    let rival = |seed: u128| {
+        let mut writer = writer(&world);
+        async move {
+            let mut withdrawn = 0_i128;
+            for batch in 0..40 {
+                let id = |n: u128| (seed << 64) | (batch * 1000 + n);
+                let mut commands: Vec<Command> =
+                    (0..30).map(|n| Command::Withdraw(movement(id(n), 1, "USD", 101))).collect();
+                let outcomes = writer.execute(&mut commands, false).await.unwrap();
+                let done = |outcome: &&Outcome| matches!(outcome.answer, Answer::Transaction { .. });
+                withdrawn += 101 * i128::try_from(outcomes.iter().filter(done).count()).unwrap();
+            }
+            (withdrawn, writer.taken_keys())
+        }
+    };
+    let rivals = [tokio::spawn(rival(1)), tokio::spawn(rival(2)), tokio::spawn(rival(3))];
+    let (mut withdrawn, mut taken_keys) = (0, 0);
+    for rival in rivals {
+        let (sum, taken) = rival.await.unwrap();
+        withdrawn += sum;
+        taken_keys += taken;
+    }
+    // 1000.00 is enough for 990 withdrawals of 1.01.
+    assert_eq!(withdrawn, 99_990);
+    assert!(taken_keys > 0, "they never met");
+    let ledger = world.ledger().await;
+    assert_eq!(ledger.balances().await["1/USD"], "0.1");
+    ledger.assert_sound().await;
+}
+
+/// The same requests through two writers at once: each is applied once, and both get the same answers.
+#[tokio::test]
+async fn the_same_requests_at_two_writers_are_applied_once() {
+    let world = World::new().await;
+    let commands: Vec<Command> = (0..200)
+        .map(|n| Command::Invoice(movement(n, 1 + i64::try_from(n).unwrap() % 9, "USD", 7)))
+        .collect();
+    let run = |mut commands: Vec<Command>| {
+        let mut writer = writer(&world);
+        tokio::spawn(async move { writer.execute(&mut commands, false).await.unwrap() })
+    };
+    let reversed = commands.iter().rev().cloned().collect();
+    let (one, two) = tokio::join!(run(commands), run(reversed));
+    let answers = |outcomes: &[Outcome]| outcomes.iter().map(|o| o.answer.clone()).collect::<Vec<_>>();
+    let (one, mut two) = (answers(&one.unwrap()), answers(&two.unwrap()));
+    two.reverse();
+    assert_eq!(one, two);
+    let ledger = world.ledger().await;
+    assert_eq!(ledger.number("SELECT count(*) FROM postings").await, 200);
+    ledger.assert_sound().await;
+}
+
+/// A balance that another writer changed is read as it is, not as it is remembered.
+#[tokio::test]
+async fn a_balance_is_never_stale() {
+    let world = World::new().await;
+    let (mut one, mut other) = (writer(&world), writer(&world));
+    let read = Command::Balance { wallet_id: 1 };
+    for round in 1..=3_u128 {
+        one.execute(&mut [Command::Invoice(movement(round, 1, "USD", 100))], false).await.unwrap();
+        let outcomes = other.execute(&mut [read.clone()], false).await.unwrap();
+        let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
+        assert_eq!(lines[0].actual.to_string(), round.to_string());
+    }
+}
+
+#[tokio::test]
+async fn the_tables_refuse_what_must_never_happen() {
+    let world = World::new().await;
+    writer(&world).execute(&mut [Command::Invoice(movement(1, 1, "USD", 100))], false).await.unwrap();
+    let ledger = world.ledger().await;
+    let insert = |version: &str, status: &str, amount: &str, actual: &str, frozen: &str, held: &str| {
+        format!(
+            "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
+                amount, actual_after, frozen_after, held, request_hash, created_at)
+             SELECT 1, ticker_id, {version}, gen_random_uuid(), 0, 'invoice', '{status}', NULL, {amount}, {actual},
+                {frozen}, {held}, decode(repeat('00', 16), 'hex'), now()
+               FROM tickers WHERE name = 'USD'"
+        )
+    };
+    let statements = [
+        ("UPDATE postings SET actual_after = 7".to_owned(), "23001"),
+        ("DELETE FROM postings".to_owned(), "23001"),
+        ("TRUNCATE postings".to_owned(), "23001"),
+        ("DELETE FROM wallets".to_owned(), "23001"),
+        ("UPDATE tickers SET scale = 3".to_owned(), "23001"),
+        ("DELETE FROM tickers".to_owned(), "23001"),
+        (insert("1", "Success", "1", "1", "0", "true"), "23505"),
+        (insert("0", "Success", "1", "1", "0", "true"), "23514"),
+        (insert("2", "Done", "1", "1", "0", "true"), "23514"),
+        (insert("2", "Error", "1", "1", "0", "true"), "23514"),
+        (insert("2", "Success", "0", "1", "0", "true"), "23514"),
+        (insert("2", "Success", "1", "-0.01", "0", "true"), "23514"),
+        (insert("2", "Success", "1", "1", "-0.01", "true"), "23514"),
+        (insert("2", "Success", "1", "1", "0", "false"), "23514"),
+        (insert("2", "Success", "'NaN'", "1", "0", "true"), "23514"),
+        (insert("2", "Success", "1", "'NaN'", "0", "true"), "23514"),
+        (insert("2", "Success", "1", "1", "'NaN'", "true"), "23514"),
+        (insert("2", "Success", "1", "1e36", "0", "true"), "23514"),
+    ];
+    for (statement, sqlstate) in statements {
+        let error = ledger.sql.batch_execute(&statement).await.unwrap_err();
+        assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some(sqlstate), "{statement}");
+    }
+    ledger.sql.batch_execute(&insert("2", "Success", "1", "2", "0", "true")).await.unwrap();
+    ledger.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_ticker_keeps_its_scale() {
+    let world = World::new().await;
+    let scale = |places| Scale::new(places).unwrap();
+    assert!(world.store.add_ticker("BTC", scale(8)).await.unwrap());
+    assert!(!world.store.add_ticker("BTC", scale(8)).await.unwrap());
+    let error = world.store.add_ticker("BTC", scale(9)).await.unwrap_err();
+    assert!(matches!(error, Error::TickerExists { scale: 8, .. }), "{error}");
+    let error = world.store.add_ticker("no spaces", scale(2)).await.unwrap_err();
+    assert!(matches!(error, Error::Unacceptable(_)), "{error}");
+    assert_eq!(world.store.create_wallets(5..=12).await.unwrap(), 3);
+    assert_eq!(world.store.list_wallets(Some(10), 10).await.unwrap().len(), 2);
+}
