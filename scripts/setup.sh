@@ -58,8 +58,18 @@ install_macos() {
     brew install $missing
 }
 
+# rustup fetches the version that rust-toolchain.toml names; a cargo without it must be new enough.
+has_rust() {
+    has rustup || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/rustup" ] && return 0
+    has cargo || return 1
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
+    found=$(cargo --version | cut -d ' ' -f 2)
+    [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ]
+}
+
 install_rust() {
-    has cargo || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ] && return 0
+    has_rust && return 0
     has curl || die "needs curl to install Rust, or install Rust yourself: https://rustup.rs"
     say "installing Rust with rustup"
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |

@@ -1,0 +1,23 @@
+# `make` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test fmt clean
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: PostgreSQL, RabbitMQ, a C compiler, Rust
+	@scripts/setup.sh
+
+run: setup ## Build Florin, start it with private servers, run the demo, stay until Ctrl-C
+	@scripts/run.sh
+
+test: setup ## Check format, lints and dependencies, run all tests on real servers
+	@scripts/test.sh
+
+fmt: ## Format the code
+	cargo fmt --all
+
+clean: ## Remove what was built
+	cargo clean
