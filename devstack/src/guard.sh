@@ -10,8 +10,15 @@ groups=
 while read -r line; do groups=$line; done
 
 each() { for group in $groups; do kill -s "$1" -- "-$group" 2>/dev/null; done; }
+is_zombie() { # ended, but nobody takes note, as happens under a container's first process
+    state=
+    [ -r "/proc/$1/stat" ] && read -r _ _ state _ <"/proc/$1/stat"
+    [ "$state" = Z ]
+}
 any_left() {
-    for group in $groups; do kill -s 0 -- "-$group" 2>/dev/null && return 0; done
+    for group in $groups; do
+        kill -s 0 -- "-$group" 2>/dev/null && ! is_zombie "$group" && return 0
+    done
     return 1
 }
 
