@@ -25,10 +25,8 @@ impl Guard {
     pub(crate) fn start(folder: &Folder, signal: &str) -> Result<Self, Error> {
         let lock = folder.lock.try_clone().doing(|| "share the folder's lock".into())?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT, "sh", signal]);
-        if folder.temporary {
-            command.arg(&folder.path);
-        }
+        let fate = if folder.temporary { "remove" } else { "keep" };
+        command.args(["-c", SCRIPT, "sh", signal]).arg(&folder.path).arg(fate);
         let mut child = command
             .current_dir("/")
             .stdin(Stdio::piped())
