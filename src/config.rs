@@ -10,6 +10,7 @@ mod settings;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
 
 use lapin::uri::{AMQPAuthority, AMQPUri, AMQPUserInfo};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{Error, Flag, Sources};
 pub use secret::{Secret, SecretUrl};
+
+const REMEMBERED_WALLETS: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
 
 /// All settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +99,7 @@ pub struct Engine {
     /// Most bytes of request bodies that are committed together, 1 byte to 1 GiB.
     pub max_batch_bytes: usize,
     /// Wallets whose balances are remembered between batches, 1 to 100,000,000.
-    pub remembered_wallets: usize,
+    pub remembered_wallets: NonZeroUsize,
 }
 
 /// The HTTP side: metrics and health.
@@ -180,7 +183,11 @@ impl Default for Database {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { max_batch_commands: 1000, max_batch_bytes: 8 * 1024 * 1024, remembered_wallets: 100_000 }
+        Self {
+            max_batch_commands: 1000,
+            max_batch_bytes: 8 * 1024 * 1024,
+            remembered_wallets: REMEMBERED_WALLETS,
+        }
     }
 }
 

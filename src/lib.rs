@@ -7,6 +7,7 @@
 pub mod amqp;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod metrics;
 pub mod service;
 pub mod store;

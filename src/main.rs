@@ -1,2 +1,48 @@
-//! The command line.
-fn main() {}
+//! The command line: one match, one way to report a failure.
+
+mod cli;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::Builder;
+
+use cli::{Cli, Command};
+
+/// The exit code of a command line or configuration that is wrong, as clap has it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough, as `head` does.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", cli::in_one_line(&error));
+            if error.is::<florin::config::Error>() { USAGE.into() } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(args) => cli::serve::run(args).await,
+            Command::Dev(args) => cli::dev::run(args).await,
+            Command::Demo(args) => cli::demo::run(args).await,
+            Command::Bench(args) => cli::bench::run(args).await,
+            Command::Migrate(args) => cli::migrate::run(args).await,
+            Command::Wallet(args) => cli::wallet::run(args).await,
+            Command::Ticker(args) => cli::ticker::run(args).await,
+            Command::Config(args) => cli::config::run(args),
+            Command::Completions(args) => cli::completions::run(&args),
+        }
+    })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

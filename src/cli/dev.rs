@@ -1,0 +1,225 @@
+//! `florin dev`: everything on one machine, to try things out: a private PostgreSQL and RabbitMQ, wallets and
+//! tickers to play with, and the service in this process.
+
+use std::env;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use devstack::{Options, Stack};
+use florin::amqp::Link;
+use florin::config::{Config, SecretUrl};
+use florin::http;
+use florin::store::Store;
+use florin_ledger::Scale;
+use serde::Serialize;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use super::config::CommonArgs;
+use super::{serve, signals};
+
+const TICKERS: [(&str, u8); 4] = [("USD", 2), ("RUB", 2), ("EUR", 2), ("USDT", 6)];
+
+/// How often it is looked whether the service is connected.
+const READY_CHECK: Duration = Duration::from_millis(20);
+
+/// The flags of `florin dev`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  florin dev
+  florin dev --data-dir ./florin-data --http-port 9000
+  florin dev --ready-file /tmp/florin.json     for scripts: appears when all is ready
+
+The servers are stopped with this process, however it ends. Without --data-dir nothing is kept.")]
+pub(crate) struct Args {
+    /// Keeps the servers' data in this folder from run to run.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// The port of PostgreSQL [default: a free one].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    postgres_port: Option<u16>,
+    /// The port of RabbitMQ [default: a free one].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    amqp_port: Option<u16>,
+    /// The port of HTTP [default: a free one].
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    http_port: u16,
+    /// Writes `{"amqp_url","database_url","http_url"}` to this file when all is ready.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Where everything is.
+#[derive(Debug, Serialize)]
+struct Urls {
+    amqp_url: String,
+    database_url: String,
+    http_url: String,
+}
+
+/// Starts everything and serves until a signal.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut config = args.common.start([])?;
+    config.http = florin::config::Http { host: Ipv4Addr::LOCALHOST.into(), port: args.http_port };
+    let shutdown = signals::shutdown_token()?;
+    // First, for it is the cheapest to fail.
+    let listener = http::listen(&config.http).await?;
+    let http_url = format!("http://{}", listener.local_addr()?);
+    let ready_file = ReadyFile::absent(args.ready_file)?;
+
+    super::print("Starting a private PostgreSQL and RabbitMQ...\n")?;
+    let options = Options {
+        data_dir: args.data_dir,
+        postgres_port: args.postgres_port,
+        amqp_port: args.amqp_port,
+        ..Options::default()
+    };
+    let stack = start(options, &shutdown).await?;
+    let urls = Urls { amqp_url: stack.rabbit.url(), database_url: stack.postgres.url(), http_url };
+    config.broker.url = Some(SecretUrl::new(&urls.amqp_url));
+    config.database.url = Some(SecretUrl::new(&urls.database_url));
+
+    let served = furnish_and_serve(&config, listener, &urls, &ready_file, shutdown).await;
+    drop(ready_file);
+    // Stopping takes a while and would hold up this thread.
+    spawn_blocking(move || drop(stack)).await?;
+    served
+}
+
+/// Starts the servers. When it is interrupted it waits until they can be stopped again.
+async fn start(options: Options, shutdown: &CancellationToken) -> anyhow::Result<Stack> {
+    let mut starting: JoinHandle<_> = spawn_blocking(move || Stack::start(&options));
+    tokio::select! {
+        started = &mut starting => Ok(started??),
+        () = shutdown.cancelled() => {
+            drop(starting.await);
+            bail!("interrupted before the servers were ready")
+        }
+    }
+}
+
+async fn furnish_and_serve(
+    config: &Config,
+    listener: tokio::net::TcpListener,
+    urls: &Urls,
+    ready_file: &ReadyFile,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    furnish(config).await?;
+    let link = Link::default();
+    let serving = serve::serve(config, listener, link.clone(), shutdown);
+    let announced = async {
+        connected(&link).await;
+        ready_file.write(urls)?;
+        super::print(&welcome(urls))
+    };
+    // The announcement ends early, the serving late; a failure of either ends both.
+    tokio::try_join!(serving, announced).map(|_| ())
+}
+
+/// Makes what the demo plays with. What exists already stays.
+async fn furnish(config: &Config) -> anyhow::Result<()> {
+    let store = Store::new(&config.database.url(), config.database.pool_size)?;
+    store.migrate().await.context("the schema cannot be brought up to date")?;
+    for (name, places) in TICKERS {
+        let scale = Scale::new(places).context("a ticker has at most 18 decimal places")?;
+        store.add_ticker(name, scale).await?;
+    }
+    store.create_wallets(1..=9).await?;
+    Ok(())
+}
+
+async fn connected(link: &Link) {
+    let mut checks = interval(READY_CHECK);
+    while !link.is_connected() {
+        checks.tick().await;
+    }
+}
+
+fn welcome(Urls { amqp_url, database_url, http_url }: &Urls) -> String {
+    // As it was called, so that the lines can be copied.
+    let program = env::args().next().unwrap_or_else(|| "florin".into());
+    format!(
+        "
+Florin is ready, with wallets 1 to 9 and tickers USD, RUB, EUR and USDT.
+
+  RabbitMQ    {amqp_url}
+  PostgreSQL  {database_url}
+  HTTP        {http_url}/metrics  /healthz  /readyz
+
+Try in another terminal:
+
+  {program} demo --amqp-url {amqp_url}
+  {program} bench --amqp-url {amqp_url}
+  {program} wallet list --database-url {database_url}
+  psql {database_url} -c 'SELECT * FROM balances'
+
+Ctrl-C stops everything.
+"
+    )
+}
+
+/// Tells scripts that all is ready. Not there before, and not there any more when the servers stop.
+#[derive(Debug)]
+struct ReadyFile(Option<PathBuf>);
+
+impl ReadyFile {
+    /// Removes what an earlier run may have left.
+    fn absent(path: Option<PathBuf>) -> anyhow::Result<Self> {
+        if let Some(path) = path.as_deref().filter(|path| path.exists()) {
+            fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(Self(path))
+    }
+
+    /// The file appears with all that is in it, or not at all.
+    fn write(&self, urls: &Urls) -> anyhow::Result<()> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        let text = serde_json::to_string(urls)?;
+        replace(path, &text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // It may not be there yet.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".tmp");
+    fs::write(&unfinished, text)?;
+    fs::rename(&unfinished, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_file_comes_and_goes() {
+        let path = std::env::temp_dir().join(format!("florin-ready-{}.json", std::process::id()));
+        fs::write(&path, "of an earlier run").unwrap();
+        let ready = ReadyFile::absent(Some(path.clone())).unwrap();
+        assert!(!path.exists());
+        let [amqp_url, database_url, http_url] = ["amqp://a", "postgres://d", "http://h"].map(String::from);
+        ready.write(&Urls { amqp_url, database_url, http_url }).unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            r#"{"amqp_url":"amqp://a","database_url":"postgres://d","http_url":"http://h"}"#
+        );
+        drop(ready);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,109 @@
+//! The commands: what can be given, and what is done with it. Each command is one module.
+
+pub(crate) mod bench;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod dev;
+pub(crate) mod migrate;
+pub(crate) mod serve;
+mod signals;
+pub(crate) mod ticker;
+pub(crate) mod wallet;
+
+use std::io::{self, Write};
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  florin dev                             servers, demo wallets and the service: to try things out
+  florin serve --config florin.toml      the service, on your own RabbitMQ and PostgreSQL
+  DATABASE_URL=postgres://... florin wallet create 1-9
+
+Settings: flags win over the environment, over .env, over florin.toml, over the defaults.
+`florin config` shows what is in effect; florin.example.toml describes every setting.
+
+Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong,
+130 stopped at once by a second signal.";
+
+/// Wallet transactions through RabbitMQ, applied exactly once in PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "florin", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What florin can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the service until SIGTERM or Ctrl-C.
+    Serve(serve::Args),
+    /// Runs the service with a private PostgreSQL and RabbitMQ, to try things out.
+    Dev(dev::Args),
+    /// Sends 30 invoices, 40 withdrawals and 50 balance requests at once, and shows the answers.
+    Demo(demo::Args),
+    /// Measures throughput and latency under load.
+    Bench(bench::Args),
+    /// Brings the schema of the database up to date.
+    Migrate(migrate::Args),
+    /// Creates and lists wallets.
+    Wallet(wallet::Args),
+    /// Adds and lists tickers (currencies).
+    Ticker(ticker::Args),
+    /// Shows the settings in effect, with secrets hidden.
+    Config(config::Args),
+    /// Prints the completions of a shell.
+    Completions(completions::Args),
+}
+
+/// Writes a result. Unlike `println!` it does not panic when the reader is gone.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+/// An error with its causes. Those that only repeat what was said already are left out.
+pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: caused by {cause}");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// The long help of every command renders and, where there is anything to say, has examples.
+    #[test]
+    fn every_command_has_help() {
+        for command in Cli::command().get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            assert!(command.get_about().is_some(), "{name}");
+            assert!(command.render_long_help().to_string().contains("Usage:"), "{name}");
+        }
+    }
+
+    #[test]
+    fn causes_are_named_once() {
+        let error = anyhow::anyhow!("connection refused").context("no connection: connection refused");
+        let error = error.context("cannot list the wallets");
+        assert_eq!(
+            in_one_line(&error),
+            "cannot list the wallets: caused by no connection: connection refused"
+        );
+    }
+}

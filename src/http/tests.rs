@@ -1,0 +1,105 @@
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Served {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+    server: JoinHandle<Result<(), Error>>,
+}
+
+/// Serves on a free port, with a database at `database_address` and a broker that nobody connected to.
+async fn served(database_address: SocketAddr) -> Served {
+    let listener = listen(&loopback(0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Metrics::new();
+    let store = Store::new(&format!("postgres://florin@{database_address}/florin"), 3).unwrap();
+    let parts = Parts { store, link: Link::default(), metrics: Arc::clone(&metrics) };
+    let shutdown = CancellationToken::new();
+    let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
+    Served { address, metrics, shutdown, server }
+}
+
+fn loopback(port: u16) -> Http {
+    Http { host: Ipv4Addr::LOCALHOST.into(), port }
+}
+
+/// An address where nothing listens.
+async fn nowhere() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
+}
+
+/// Status, head and body of an answer.
+async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: florin\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[tokio::test]
+async fn pages_answer_and_others_are_not_found() {
+    let served = served(nowhere().await).await;
+    served.metrics.replays.inc_by(7);
+    let (status, head, body) = get(served.address, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("florin_replays_total 7"), "{body}");
+    assert!(body.contains(r#"florin_database_pool_connections{state="max"} 3"#), "{body}");
+    let (status, _, body) = get(served.address, "/healthz").await;
+    assert_eq!((status, body.as_str()), (200, r#"{"status":"alive"}"#));
+    let (status, head, body) = get(served.address, "/nothing").await;
+    assert_eq!(status, 404);
+    assert!(head.contains("application/json"), "{head}");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"], "not_found");
+    served.shutdown.cancel();
+    served.server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_missing() {
+    let served = served(nowhere().await).await;
+    let (status, _, body) = get(served.address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert_eq!(
+        serde_json::from_str::<Value>(&body).unwrap(),
+        json!({"status": "not ready", "broker": "unreachable", "database": "unreachable"})
+    );
+}
+
+/// A database that accepts the connection and says nothing must not hold up the answer.
+#[tokio::test(start_paused = true)]
+async fn a_silent_database_is_unreachable() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let served = served(silent.local_addr().unwrap()).await;
+    let (status, _, body) = get(served.address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains(r#""database":"unreachable""#), "{body}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let first = listen(&loopback(0)).await.unwrap();
+    let port = first.local_addr().unwrap().port();
+    let error = listen(&loopback(port)).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("port {port} is taken: ")), "{error}");
+}
+
+/// A client that keeps its connection open does not keep the service from stopping.
+#[tokio::test(start_paused = true)]
+async fn shutdown_does_not_wait_for_idle_clients() {
+    let served = served(nowhere().await).await;
+    let _idle = TcpStream::connect(served.address).await.unwrap();
+    served.shutdown.cancel();
+    served.server.await.unwrap().unwrap();
+}
