@@ -1,6 +1,6 @@
 //! What the tests stand on: real servers, real service processes, and clients.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part")]
 
 mod ledger;
 mod seed_client;

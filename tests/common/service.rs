@@ -28,9 +28,9 @@ impl Service {
     /// Starts it, with further environment variables, and waits until it takes requests.
     pub async fn start(world: &World, environment: &[(&str, &str)]) -> Self {
         let mut service = Self::spawn(world, environment);
-        let listening = service.line_with("listening").await;
-        let listening: serde_json::Value = serde_json::from_str(&listening).expect("a JSON log line");
-        service.http_address = listening["fields"]["address"].as_str().expect("an address").to_owned();
+        let starting = service.line_with("starting").await;
+        let starting: serde_json::Value = serde_json::from_str(&starting).expect("a JSON log line");
+        service.http_address = starting["http"].as_str().expect("an address").to_owned();
         service.line_with("taking requests").await;
         service
     }

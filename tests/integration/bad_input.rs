@@ -16,7 +16,7 @@ fn bad_body() -> impl Strategy<Value = Vec<u8>> {
     let wrong_types = "(null|true|\\[\\]|\\{\\}|\"x\"|1e5|-|NaN|\\[\\[\\[1\\]\\]\\])".prop_map(|value| {
         format!(r#"{{"wallet_id":{value},"ticker":{value},"amount":{value}}}"#).into_bytes()
     });
-    let nested = (1_usize..30_000).prop_map(|depth| {
+    let nested = (1_usize..20_000).prop_map(|depth| {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         format!(r#"{{"wallet_id":{open}{close},"x":{open}"#).into_bytes()
     });

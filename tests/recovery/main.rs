@@ -1,0 +1,12 @@
+//! Nothing lost and nothing doubled while real processes are killed: the service, the broker, the database.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod broker;
+mod database;
+mod instances;
+mod load;
+mod service;
