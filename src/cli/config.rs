@@ -10,8 +10,7 @@ use florin::telemetry;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct CommonArgs {
-    /// Reads settings from this TOML file [default: florin.toml, when there is one].
-    // The variable FLORIN_CONFIG names it as well.
+    /// Reads settings from this TOML file [env: FLORIN_CONFIG; default: florin.toml, when there is one].
     #[arg(long = "config", value_name = "FILE")]
     file: Option<PathBuf>,
     /// What is logged: a level, or levels by module, such as `warn,florin=debug`.

@@ -15,6 +15,7 @@ use florin::http;
 use florin::store::Store;
 use florin_ledger::Scale;
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -107,16 +108,19 @@ async fn start(options: Options, shutdown: &CancellationToken) -> anyhow::Result
 
 async fn furnish_and_serve(
     config: &Config,
-    listener: tokio::net::TcpListener,
+    listener: TcpListener,
     urls: &Urls,
     ready_file: &ReadyFile,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     furnish(config).await?;
     let link = Link::default();
-    let serving = serve::serve(config, listener, link.clone(), shutdown);
+    let serving = serve::serve(config, listener, link.clone(), shutdown.clone());
     let announced = async {
-        connected(&link).await;
+        tokio::select! {
+            () = connected(&link) => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
         ready_file.write(urls)?;
         super::print(&welcome(urls))
     };

@@ -65,12 +65,19 @@ fn print(text: &str) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// An error with its causes. Those that only repeat what was said already are left out.
+/// An error with its causes. Those that only repeat what was said already are left out, as are those of the
+/// database, whose errors tell them themselves.
 pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
-    let mut line = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !line.contains(&cause) {
-            line = format!("{line}: caused by {cause}");
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: caused by {text}");
+        }
+        if cause.is::<florin::store::Error>() {
+            break;
         }
     }
     line

@@ -1,9 +1,9 @@
 //! `florin ticker`: adds and lists currencies.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use comfy_table::{CellAlignment, Table, presets};
-use florin::store::Store;
+use florin::store::{self, Store};
 use florin_ledger::Scale;
 
 use super::config::StoreArgs;
@@ -44,7 +44,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn add(store: &Store, name: &str, scale: Scale) -> anyhow::Result<()> {
-    let new = store.add_ticker(name, scale).await.with_context(|| format!("cannot add ticker {name}"))?;
+    let new = match store.add_ticker(name, scale).await {
+        Err(store::Error::Unacceptable(_)) => {
+            bail!("a ticker's name is 1 to 32 letters, digits, '.', '_' and '-', not {name:?}")
+        }
+        added => added.with_context(|| format!("cannot add ticker {name}"))?,
+    };
     let verb = if new { "added" } else { "exists:" };
     super::print(&format!("{verb} {name} with {} decimal places\n", scale.places()))
 }

@@ -57,7 +57,7 @@ async fn create(store: &Store, wallet_ids: Vec<RangeInclusive<WalletId>>) -> any
     for range in wallet_ids {
         created += store.create_wallets(range).await.context("cannot create wallets")?;
     }
-    super::print(&format!("created {created} wallets\n"))
+    super::print(&format!("wallets created: {created}\n"))
 }
 
 async fn list(store: &Store, limit: i64, after: Option<WalletId>) -> anyhow::Result<()> {
