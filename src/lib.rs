@@ -6,6 +6,7 @@
 
 pub mod amqp;
 pub mod config;
+mod echo;
 pub mod engine;
 pub mod http;
 pub mod metrics;

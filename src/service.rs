@@ -8,13 +8,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::amqp::{Consumer, Link, Publisher, Topology};
-use crate::engine::{BatchLimits, Engine};
+use crate::amqp::{Consumer, Link, Publisher, Ticket, Topology};
+use crate::echo;
+use crate::engine::{BatchLimits, Done, Engine, Job};
 use crate::metrics::Metrics;
 use crate::store::{Store, Writer};
 
@@ -67,6 +68,38 @@ pub async fn run(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let writer = Writer::new(store, settings.remembered_wallets);
+    let engine = Engine::new(writer, settings.batch, Arc::clone(&metrics), shutdown.clone());
+    let work = |jobs, done| engine.run(jobs, done);
+    connect(settings, work, link, metrics, shutdown).await
+}
+
+/// Answers requests on the same path, with the same settings, but without a database: the ceiling that the
+/// broker sets. For measurements only.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
+    let limit = settings.batch.commands;
+    connect(
+        settings,
+        move |jobs, done| echo::answer(jobs, done, limit),
+        Link::default(),
+        Metrics::new(),
+        shutdown,
+    )
+    .await
+}
+
+/// Joins the broker's side and what works on the requests.
+async fn connect<W: Future<Output = ()> + Send + 'static>(
+    settings: Settings,
+    work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Vec<Done<Ticket>>>) -> W,
+    link: Link,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let (jobs_in, jobs_out) = mpsc::channel(settings.prefetch.into());
     let (done_in, done_out) = mpsc::channel(EXECUTED_BATCHES);
     let consumer = Consumer {
@@ -77,16 +110,12 @@ pub async fn run(
         link: link.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let writer = Writer::new(store, settings.remembered_wallets);
-    let engine = Engine::new(writer, settings.batch, Arc::clone(&metrics), shutdown.clone());
     let publisher = Publisher { url: settings.amqp_url, link, metrics };
 
     let mut parts = JoinSet::new();
-    let token = shutdown.clone();
-    parts.spawn(async { named("consumer", consumer.run(jobs_in, token)).await });
-    parts.spawn(async { named("engine", engine.run(jobs_out, done_in)).await });
-    let token = shutdown.clone();
-    parts.spawn(async { named("publisher", publisher.run(done_out, token)).await });
+    parts.spawn(named("consumer", consumer.run(jobs_in, shutdown.clone())));
+    parts.spawn(named("engine", work(jobs_out, done_in)));
+    parts.spawn(named("publisher", publisher.run(done_out, shutdown.clone())));
     supervise(parts, &shutdown).await
 }
 
@@ -113,4 +142,42 @@ async fn supervise(mut parts: JoinSet<&'static str>, shutdown: &CancellationToke
         Ok(())
     };
     timeout(GRACE, all).await.unwrap_or(Err(Error::GraceOver))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(ending: bool) -> JoinSet<&'static str> {
+        let mut parts = JoinSet::new();
+        parts.spawn(named("engine", async move {
+            if !ending {
+                std::future::pending::<()>().await;
+            }
+        }));
+        parts.spawn(named("consumer", std::future::pending()));
+        parts
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_on_its_own_fails_the_service() {
+        let ended = supervise(parts(true), &CancellationToken::new()).await;
+        assert!(matches!(ended, Err(Error::PartEnded("engine"))), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_panics_fails_the_service() {
+        let mut parts = parts(false);
+        parts.spawn(async { panic!("on purpose") });
+        let failed = supervise(parts, &CancellationToken::new()).await;
+        assert!(matches!(failed, Err(Error::PartFailed(_))), "{failed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_that_do_not_end_in_time_fail_the_service() {
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        let failed = supervise(parts(false), &shutdown).await;
+        assert!(matches!(failed, Err(Error::GraceOver)), "{failed:?}");
+    }
 }

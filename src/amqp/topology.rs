@@ -43,6 +43,17 @@ impl Topology {
         }
     }
 
+    /// A topology of the same kind with other names, beside that of the service: for measurements.
+    #[must_use]
+    pub fn echo(name: &str, delivery_limit: u32, single_active_consumer: bool) -> Self {
+        Self {
+            exchanges: vec![Exchange { name: name.to_owned(), durable: true }],
+            work_queue: name.to_owned(),
+            delivery_limit,
+            single_active_consumer,
+        }
+    }
+
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         self.declare_queue(channel, DEAD_LETTER_QUEUE, quorum()).await?;
         self.declare_queue(channel, &self.work_queue, self.work_queue_arguments()).await?;
