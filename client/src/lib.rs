@@ -10,10 +10,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One task (`supervisor`) owns the connection: it publishes, hands answers to their callers, and reconnects for as long
-//! as it takes. Callers retry: a call whose connection was lost, or whose answer does not come, is sent again
-//! under the same `message_id` until its time is up, which the service answers like the first time. So an
-//! error of [`Error::OutcomeUnknown`] is the only one after which money may have moved.
+//! One task (`supervisor`) owns the connection: it publishes, hands answers to their callers, and reconnects
+//! for as long as it takes. Callers retry: a call whose connection was lost, or whose answer does not come, is
+//! sent again under the same `message_id` until its time is up. The service answers every attempt like the
+//! first one, so nothing is applied twice.
 //!
 //! In reading order: [`ClientOptions`], [`Client`], `supervisor`, `session` (one connection).
 
@@ -25,8 +25,6 @@ mod supervisor;
 
 pub use client::{Client, RawReply, Response};
 pub use error::Error;
-pub use florin_wire::{BalanceBody, MovementBody, Receipt, Reply, Request};
+pub use florin_wire::{BalanceBody, MovementBody, Receipt, Reply, Request, names};
 pub use lapin::BasicProperties;
-pub use options::{
-    CallOptions, ClientOptions, LEGACY_EXCHANGE, REQUESTS_EXCHANGE, Replies, Route, WORK_QUEUE,
-};
+pub use options::{CallOptions, ClientOptions, Replies, Route};

@@ -3,14 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-/// The durable topic exchange that takes requests.
-pub const REQUESTS_EXCHANGE: &str = "florin.requests";
-/// The non-durable topic exchange that clients of the original system publish to.
-pub const LEGACY_EXCHANGE: &str = "queries";
-/// The queue that the service works on.
-pub const WORK_QUEUE: &str = "florin.work";
+use florin_wire::names::REQUESTS_EXCHANGE;
 
-/// Where requests are published.
+/// Where requests are published. The names of the protocol are in `florin_wire::names`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// To a topic exchange, with the operation as the routing key.

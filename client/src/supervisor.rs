@@ -8,22 +8,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Confirmation, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::client::RawReply;
-use crate::error::Error;
 use crate::options::ClientOptions;
 use crate::session::{Message, Session};
 
-/// The delay between attempts to connect grows from the first to the second.
-const RECONNECT_DELAY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The longest pause between attempts to connect.
+const MAX_DELAY: Duration = Duration::from_secs(2);
+/// A session that lasted so long was a good one: the pauses after it are short again.
+const GOOD_SESSION: Duration = Duration::from_secs(5);
 /// How often calls that nobody waits for any more are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -78,33 +79,38 @@ impl Supervisor {
 
     /// Runs until all clients are gone.
     pub(crate) async fn run(mut self, mut session: Session) {
+        let mut delays = backoff();
         loop {
-            let end = self.serve(&mut session).await;
-            session.close(&self.options).await;
-            let End::Lost(error) = end else { return };
-            self.release_waiting(error.as_ref());
-            let reason = error.map_or_else(|| "the broker ended the consumer".into(), |it| it.to_string());
-            tracing::warn!(reason, "connection to the broker lost");
-            session = match self.reconnect().await {
-                Ok(session) => session,
-                Err(_unused) => return,
+            let started = Instant::now();
+            let error = match self.serve(&mut session).await {
+                End::Unused => return session.close(&self.options).await,
+                End::Lost(error) => error,
             };
+            drop(session);
+            self.release_waiting(error.as_ref());
+            let reason = error.map_or_else(|| "the consumer was cancelled".into(), |it| it.to_string());
+            tracing::warn!(reason, "connection to the broker lost");
+            if started.elapsed() >= GOOD_SESSION {
+                delays = backoff();
+            }
+            let Some(next) = self.reconnect(&mut delays).await else { return };
             tracing::info!("connected to the broker again");
+            session = next;
         }
     }
 
-    async fn reconnect(&self) -> Result<Session, Error> {
-        let backoff = ExponentialBuilder::default()
-            .with_min_delay(RECONNECT_DELAY.0)
-            .with_max_delay(RECONNECT_DELAY.1)
-            .without_max_times()
-            .with_jitter();
-        let open = || Session::open(&self.uri, &self.options);
-        open.retry(backoff)
-            .sleep(tokio::time::sleep)
-            .when(|_| !self.attempts.is_closed())
-            .notify(|error, delay| tracing::debug!(%error, ?delay, "cannot connect to the broker yet"))
-            .await
+    /// None when all clients are gone.
+    async fn reconnect(&self, delays: &mut ExponentialBackoff) -> Option<Session> {
+        loop {
+            tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)).await;
+            if self.attempts.is_closed() {
+                return None;
+            }
+            match Session::open(&self.uri, &self.options).await {
+                Ok(session) => return Some(session),
+                Err(error) => tracing::debug!(%error, "cannot connect to the broker yet"),
+            }
+        }
     }
 
     async fn serve(&mut self, session: &mut Session) -> End {
@@ -185,6 +191,16 @@ impl Supervisor {
         }
         self.waiting.clear();
     }
+}
+
+/// From 50 ms, doubled each time, with jitter.
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(MAX_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
 
 fn is_not_found(error: &lapin::Error) -> bool {

@@ -1,5 +1,7 @@
 //! Stands in for the service: answers every request at once, without a database.
 
+use std::time::Duration;
+
 use florin_wire::Reply;
 use futures_util::future::try_join_all;
 use futures_util::{FutureExt, StreamExt};
@@ -10,6 +12,10 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
+use tokio::time::timeout;
+
+/// A broker that is starting may leave a declaration without an answer.
+const START_LIMIT: Duration = Duration::from_secs(3);
 
 /// Declares what the service declares: the durable exchange and the durable queue bound to it.
 pub(crate) async fn declare(channel: &Channel, exchange: &str, queue: &str) -> lapin::Result<()> {
@@ -25,13 +31,8 @@ pub(crate) async fn declare(channel: &Channel, exchange: &str, queue: &str) -> l
 
 /// Answers until the connection ends: one round for all requests that are there.
 pub(crate) async fn respond(amqp_url: &str, exchange: &str, queue: &str) -> lapin::Result<()> {
-    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    declare(&channel, exchange, queue).await?;
-    channel.basic_qos(2000, BasicQosOptions::default()).await?;
-    let options = BasicConsumeOptions::default();
-    let mut requests = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
+    let Ok(started) = timeout(START_LIMIT, start(amqp_url, exchange, queue)).await else { return Ok(()) };
+    let (_connection, channel, mut requests) = started?;
     while let Some(first) = requests.next().await {
         let batch = all_ready(first?, &mut requests)?;
         let confirms = try_join_all(batch.iter().map(|request| answer(&channel, request))).await?;
@@ -41,6 +42,21 @@ pub(crate) async fn respond(amqp_url: &str, exchange: &str, queue: &str) -> lapi
         }
     }
     Ok(())
+}
+
+async fn start(
+    amqp_url: &str,
+    exchange: &str,
+    queue: &str,
+) -> lapin::Result<(Connection, Channel, Consumer)> {
+    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    declare(&channel, exchange, queue).await?;
+    channel.basic_qos(2000, BasicQosOptions::default()).await?;
+    let options = BasicConsumeOptions::default();
+    let requests = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
+    Ok((connection, channel, requests))
 }
 
 fn all_ready(first: Delivery, requests: &mut Consumer) -> lapin::Result<Vec<Delivery>> {
