@@ -34,6 +34,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Dev(args) => cli::dev::run(args).await,
             Command::Demo(args) => cli::demo::run(args).await,
             Command::Bench(args) => cli::bench::run(args).await,
+            Command::Echo(args) => cli::bench::echo::run(args).await,
             Command::Migrate(args) => cli::migrate::run(args).await,
             Command::Wallet(args) => cli::wallet::run(args).await,
             Command::Ticker(args) => cli::ticker::run(args).await,

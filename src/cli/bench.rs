@@ -1,18 +1,248 @@
-//! `florin bench`.
+//! `florin bench`: throughput and latency, as a client sees them.
+//!
+//! `generator` keeps so many calls in flight and measures; `echo` is the same path without a database, to
+//! compare with; `report` shows the results.
 
-use super::config::{BrokerArgs, CommonArgs};
+pub(crate) mod echo;
+mod generator;
+mod mix;
+mod report;
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use florin::config::Config;
+use florin::store::{self, Store};
+use florin_client::{Client, ClientOptions, Route, names};
+use florin_ledger::{Scale, WalletId};
+
+use super::config::{BrokerArgs, CommonArgs, DatabaseArgs};
+use echo::Echo;
+use generator::{Load, Measurement};
+use mix::Mix;
+use report::Comparison;
+
+/// The only ticker that is used.
+const TICKER: (&str, u8) = ("USD", 2);
 
 /// The flags of `florin bench`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  florin bench                                       a mixed load, 100 calls in flight
+  florin bench --mix invoice=1 --in-flight 1,100,1000
+  florin bench --echo                                without a database: the ceiling of the broker
+  florin bench --compare --in-flight 1,100,1000      both in turn, and the ratio
+  florin bench --json > result.json
+
+It needs a running service, and the database to create the wallets that are missing.
+All amounts are in USD. The requests are real: use it on a system of its own.")]
 pub(crate) struct Args {
+    /// How many calls wait for an answer at a time; several values are measured one after the other.
+    #[arg(long, value_name = "CALLS", value_delimiter = ',', default_value = "100",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    in_flight: Vec<u32>,
+    /// The shares of the operations.
+    #[arg(long, value_name = "OPERATION=SHARE,...", default_value_t)]
+    mix: Mix,
+    /// The requests are spread evenly over wallets 1 to so many.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..))]
+    wallets: WalletId,
+    /// How long to measure: `500ms`, `10s`, `2m`.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    duration: Duration,
+    /// How long the load runs before the measurement starts.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    warm_up: Duration,
+    /// Where the requests are published.
+    #[arg(long, value_enum, default_value_t = RouteKind::Exchange)]
+    route: RouteKind,
+    /// The same number gives the same sequence of wallets and operations.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Measures a stand-in for the service that answers at once, without a database.
+    #[arg(long, conflicts_with = "compare")]
+    echo: bool,
+    /// Measures the service and the stand-in in turn.
+    #[arg(long)]
+    compare: bool,
+    /// How often each is measured with `--compare`.
+    #[arg(long, value_name = "ROUNDS", default_value_t = 3, requires = "compare",
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Prints the result as JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     common: CommonArgs,
     #[command(flatten)]
     broker: BrokerArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
-/// Not there yet.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RouteKind {
+    /// To a topic exchange, as most clients do.
+    Exchange,
+    /// Straight to the queue.
+    Queue,
+}
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Florin,
+    Echo,
+}
+
+/// What all measurements of one run have in common.
+#[derive(Debug)]
+struct Bench {
+    config: Config,
+    mix: Mix,
+    wallets: WalletId,
+    duration: Duration,
+    warm_up: Duration,
+    route: RouteKind,
+    seed: u64,
+}
+
+/// Measures and reports.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let config = args.common.start(args.broker.flags())?;
-    anyhow::bail!("florin bench is not there yet ({:?})", config.broker.url)
+    let flags = args.broker.flags().into_iter().chain(args.database.flags());
+    let Args { mix, wallets, duration, warm_up, route, seed, .. } = args;
+    let bench = Bench { config: args.common.start(flags)?, mix, wallets, duration, warm_up, route, seed };
+    let echo = (args.echo || args.compare).then(|| Echo::start(&bench.config)).transpose()?;
+    if !args.echo {
+        bench.furnish().await?;
+    }
+    if echo.is_some() {
+        echo::wait_ready(&bench.config).await?;
+    }
+    let report = if args.compare {
+        let comparisons = bench.compare(&args.in_flight, args.rounds).await?;
+        if args.json { report::json(&comparisons)? } else { report::comparisons(&comparisons) }
+    } else {
+        let target = if args.echo { Target::Echo } else { Target::Florin };
+        let measurements = bench.measure_all(target, &args.in_flight).await?;
+        if args.json { report::json(&measurements)? } else { report::measurements(&measurements) }
+    };
+    if let Some(echo) = echo {
+        echo.stop().await?;
+    }
+    super::print(&report)
+}
+
+impl Bench {
+    /// Creates what is missing, and gives the wallets something to withdraw.
+    async fn furnish(&self) -> anyhow::Result<()> {
+        let database = &self.config.database;
+        let store = Store::new(&database.url(), database.pool_size)?;
+        store.create_wallets(1..=self.wallets).await.context("cannot create the wallets")?;
+        let (ticker, places) = TICKER;
+        let scale = Scale::new(places).context("a ticker has at most 18 decimal places")?;
+        match store.add_ticker(ticker, scale).await {
+            // Whatever scale it has, whole amounts fit.
+            Ok(_) | Err(store::Error::TickerExists { .. }) => {}
+            Err(error) => return Err(error).context("cannot add the ticker"),
+        }
+        if self.mix.has_withdrawals() {
+            let client = self.connect(Target::Florin, 0).await?;
+            generator::fund(&client, self.wallets).await?;
+            client.close().await;
+        }
+        Ok(())
+    }
+
+    async fn measure_all(&self, target: Target, in_flight: &[u32]) -> anyhow::Result<Vec<Measurement>> {
+        let mut measurements = Vec::new();
+        for calls in in_flight {
+            measurements.push(self.measure(target, *calls).await?);
+        }
+        Ok(measurements)
+    }
+
+    /// The rounds alternate, so that a machine that gets slower or faster meanwhile is unfair to neither.
+    async fn compare(&self, in_flight: &[u32], rounds: u32) -> anyhow::Result<Vec<Comparison>> {
+        let mut comparisons = Vec::new();
+        for calls in in_flight {
+            let mut comparison = Comparison::new(*calls);
+            for _ in 0..rounds {
+                comparison.florin.push(self.measure(Target::Florin, *calls).await?);
+                comparison.echo.push(self.measure(Target::Echo, *calls).await?);
+            }
+            comparisons.push(comparison);
+        }
+        Ok(comparisons)
+    }
+
+    async fn measure(&self, target: Target, in_flight: u32) -> anyhow::Result<Measurement> {
+        let client = self.connect(target, in_flight).await?;
+        let load = Load {
+            in_flight,
+            mix: &self.mix,
+            wallets: self.wallets,
+            duration: self.duration,
+            warm_up: self.warm_up,
+            seed: self.seed,
+        };
+        let measurement = generator::measure(&client, &load, target.name()).await?;
+        client.close().await;
+        Ok(measurement)
+    }
+
+    async fn connect(&self, target: Target, in_flight: u32) -> anyhow::Result<Client> {
+        let route = match (target, self.route) {
+            (Target::Florin, RouteKind::Exchange) => Route::Exchange(names::REQUESTS_EXCHANGE.to_owned()),
+            (Target::Florin, RouteKind::Queue) => Route::Queue(self.config.broker.queue.clone()),
+            (Target::Echo, RouteKind::Exchange) => Route::Exchange(echo::NAME.to_owned()),
+            (Target::Echo, RouteKind::Queue) => Route::Queue(echo::NAME.to_owned()),
+        };
+        let defaults = ClientOptions::default();
+        let options = ClientOptions {
+            route,
+            max_in_flight: defaults.max_in_flight.max(in_flight as usize),
+            connection_name: "florin bench".to_owned(),
+            ..defaults
+        };
+        Ok(Client::connect(&self.config.broker.url(), options).await?)
+    }
+}
+
+impl Target {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Florin => "florin",
+            Self::Echo => "echo",
+        }
+    }
+}
+
+/// Reads `500ms`, `10s` or `2m`.
+fn duration(text: &str) -> anyhow::Result<Duration> {
+    let number = |unit: &str| text.strip_suffix(unit).and_then(|number| number.parse::<u32>().ok());
+    let millis = number("ms").map(u64::from);
+    let millis = millis.or_else(|| number("s").map(|seconds| u64::from(seconds) * 1000));
+    match millis.or_else(|| number("m").map(|minutes| u64::from(minutes) * 60_000)) {
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => bail!("a time is a whole number and a unit: 500ms, 10s, 2m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        let cases = [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("0s", 0)];
+        for (text, millis) in cases {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "10", "s", "-1s", "1.5s", "10h", "10 s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Measures throughput and latency under load.
     Bench(bench::Args),
+    /// Answers requests at once, without a database, for `florin bench`.
+    #[command(hide = true)]
+    Echo(bench::echo::Args),
     /// Brings the schema of the database up to date.
     Migrate(migrate::Args),
     /// Creates and lists wallets.

@@ -132,7 +132,8 @@ async fn migrate(store: &Store, shutdown: &CancellationToken) -> anyhow::Result<
     Ok(())
 }
 
-fn settings(config: &Config) -> service::Settings {
+/// The settings of the service.
+pub(super) fn settings(config: &Config) -> service::Settings {
     let broker = &config.broker;
     service::Settings {
         amqp_url: broker.url(),

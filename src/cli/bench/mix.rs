@@ -1,0 +1,96 @@
+//! The shares of the operations in a load: `invoice=40,withdraw=40,balance=20`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use florin_ledger::Operation;
+
+/// Operations with their shares, at least one of them above zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mix(Vec<(Operation, u16)>);
+
+impl Mix {
+    /// An operation, each as often as its share says.
+    pub(super) fn pick(&self, random: &mut fastrand::Rng) -> Operation {
+        let total: u32 = self.0.iter().map(|(_, share)| u32::from(*share)).sum();
+        let mut point = random.u32(0..total);
+        for (operation, share) in &self.0 {
+            match point.checked_sub(u32::from(*share)) {
+                Some(rest) => point = rest,
+                None => return *operation,
+            }
+        }
+        unreachable!("the point lies below the sum of the shares")
+    }
+
+    pub(super) fn has_withdrawals(&self) -> bool {
+        self.0.iter().any(|(operation, share)| *operation == Operation::Withdraw && *share > 0)
+    }
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self(vec![(Operation::Invoice, 40), (Operation::Withdraw, 40), (Operation::Balance, 20)])
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (operation, share)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{operation}={share}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Mix {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let mut shares = Vec::new();
+        for part in text.split(',') {
+            let (name, share) = part.split_once('=').context("each part is an operation, `=` and a share")?;
+            let operation = name.parse().with_context(|| {
+                format!("{name:?} is none of {}", Operation::ALL.map(Operation::as_str).join(", "))
+            })?;
+            let share = share.parse().context("a share is a whole number from 0 to 65535")?;
+            if shares.iter().any(|(other, _)| *other == operation) {
+                bail!("{name} is there twice");
+            }
+            shares.push((operation, share));
+        }
+        if shares.iter().all(|(_, share)| *share == 0) {
+            bail!("one share must be above 0");
+        }
+        Ok(Self(shares))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_and_written() {
+        let default: Mix = Mix::default().to_string().parse().unwrap();
+        assert_eq!(default, Mix::default());
+        for wrong in
+            ["", "invoice", "invoice=0", "invoice=1,invoice=2", "invoice=-1", "transform=1", "invoice=1,"]
+        {
+            assert!(wrong.parse::<Mix>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn operations_come_as_often_as_their_shares_say() {
+        let mix: Mix = "invoice=3,withdraw=0,balance=1".parse().unwrap();
+        assert!(!mix.has_withdrawals());
+        let mut random = fastrand::Rng::with_seed(1);
+        let picked: Vec<Operation> = (0..4000).map(|_| mix.pick(&mut random)).collect();
+        let of = |operation| picked.iter().filter(|other| **other == operation).count();
+        assert!((2800..3200).contains(&of(Operation::Invoice)));
+        assert_eq!(of(Operation::Withdraw), 0);
+    }
+}

@@ -1,0 +1,179 @@
+//! The results, as tables for people and as JSON for programs.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::{Serialize, Serializer};
+
+use super::generator::Measurement;
+
+/// The measurements of the service and of its stand-in, at the same number of calls in flight.
+#[derive(Debug, Serialize)]
+pub(super) struct Comparison {
+    in_flight: u32,
+    #[serde(serialize_with = "rates")]
+    pub(super) florin: Vec<Measurement>,
+    #[serde(serialize_with = "rates")]
+    pub(super) echo: Vec<Measurement>,
+}
+
+impl Comparison {
+    pub(super) const fn new(in_flight: u32) -> Self {
+        Self { in_flight, florin: Vec::new(), echo: Vec::new() }
+    }
+}
+
+/// Requests per second of several rounds.
+#[derive(Debug, Serialize)]
+struct Rates {
+    median: f64,
+    min: f64,
+    max: f64,
+    rounds: Vec<f64>,
+}
+
+impl Rates {
+    fn new(measurements: &[Measurement]) -> Self {
+        let rounds: Vec<f64> = measurements.iter().map(Measurement::requests_per_second).collect();
+        let mut sorted = rounds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let median = match sorted.as_slice() {
+            [] => 0.0,
+            rates if rates.len() % 2 == 1 => rates[middle],
+            rates => f64::midpoint(rates[middle - 1], rates[middle]),
+        };
+        let min = sorted.first().copied().unwrap_or_default();
+        let max = sorted.last().copied().unwrap_or_default();
+        Self { median, min, max, rounds }
+    }
+}
+
+fn rates<S: Serializer>(measurements: &[Measurement], serializer: S) -> Result<S::Ok, S::Error> {
+    Rates::new(measurements).serialize(serializer)
+}
+
+/// A measurement, as programs get it.
+#[derive(Serialize)]
+struct Summary {
+    in_flight: u32,
+    duration_seconds: f64,
+    requests: u64,
+    requests_per_second: f64,
+    latency_micros: BTreeMap<&'static str, u64>,
+    /// By operation and code.
+    answers: BTreeMap<&'static str, BTreeMap<u16, u64>>,
+}
+
+impl Serialize for Measurement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut answers: BTreeMap<_, BTreeMap<u16, u64>> = BTreeMap::new();
+        for ((operation, code), count) in &self.answers {
+            answers.entry(operation.as_str()).or_default().insert(*code, *count);
+        }
+        let summary = Summary {
+            in_flight: self.in_flight,
+            duration_seconds: self.duration.as_secs_f64(),
+            requests: self.latencies.len(),
+            requests_per_second: self.requests_per_second(),
+            latency_micros: percentiles(self).into_iter().collect(),
+            answers,
+        };
+        summary.serialize(serializer)
+    }
+}
+
+fn percentiles(measurement: &Measurement) -> [(&'static str, u64); 5] {
+    let at = |quantile| measurement.latencies.value_at_quantile(quantile);
+    [
+        ("p50", at(0.5)),
+        ("p90", at(0.9)),
+        ("p99", at(0.99)),
+        ("p99.9", at(0.999)),
+        ("max", measurement.latencies.max()),
+    ]
+}
+
+/// The result for programs.
+pub(super) fn json(result: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(result)? + "\n")
+}
+
+/// One line per number of calls in flight, and all answers by code.
+pub(super) fn measurements(measurements: &[Measurement]) -> String {
+    let mut table =
+        new_table(&["IN FLIGHT", "REQUESTS/S", "P50 ms", "P90 ms", "P99 ms", "P99.9 ms", "MAX ms"]);
+    let mut answers = BTreeMap::new();
+    for measurement in measurements {
+        let rate = format!("{:.0}", measurement.requests_per_second());
+        let millis = percentiles(measurement).map(|(_, micros)| format!("{:.2}", micros as f64 / 1000.0));
+        table.add_row([measurement.in_flight.to_string(), rate].into_iter().chain(millis));
+        for (answer, count) in &measurement.answers {
+            *answers.entry(answer).or_insert(0) += count;
+        }
+    }
+    let mut by_code = new_table(&["OPERATION", "CODE", "ANSWERS"]);
+    for ((operation, code), count) in answers {
+        by_code.add_row([operation.to_string(), code.to_string(), count.to_string()]);
+    }
+    format!("{table}\n\n{by_code}\n")
+}
+
+/// One line per number of calls in flight: the medians, in brackets the lowest and the highest round.
+pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
+    let mut table = new_table(&["IN FLIGHT", "FLORIN requests/s", "ECHO requests/s", "RATIO"]);
+    let shown = |rates: &Rates| format!("{:.0} ({:.0} to {:.0})", rates.median, rates.min, rates.max);
+    for comparison in comparisons {
+        let (florin, echo) = (Rates::new(&comparison.florin), Rates::new(&comparison.echo));
+        let ratio = format!("{:.2}", florin.median / echo.median);
+        table.add_row([comparison.in_flight.to_string(), shown(&florin), shown(&echo), ratio]);
+    }
+    format!("{table}\n")
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use florin_ledger::Operation;
+    use hdrhistogram::Histogram;
+
+    use super::*;
+
+    fn measurement(requests: u64) -> Measurement {
+        let mut latencies = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
+        latencies.record_n(1500, requests).unwrap();
+        let answers = BTreeMap::from([((Operation::Invoice, 200), requests)]);
+        Measurement { in_flight: 10, duration: Duration::from_secs(2), latencies, answers }
+    }
+
+    #[test]
+    fn measurements_are_shown_and_written() {
+        let text = measurements(&[measurement(2000)]);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(words.windows(3).any(|row| row == ["10", "1000", "1.50"]), "{text}");
+        assert!(words.windows(3).any(|row| row == ["invoice", "200", "2000"]), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&json(&[measurement(2000)]).unwrap()).unwrap();
+        assert_eq!(json[0]["requests_per_second"], 1000.0);
+        assert_eq!(json[0]["answers"]["invoice"]["200"], 2000);
+    }
+
+    #[test]
+    fn comparisons_use_medians() {
+        let mut comparison = Comparison::new(10);
+        comparison.florin = vec![measurement(900), measurement(2), measurement(1000)];
+        comparison.echo = vec![measurement(2000), measurement(1600)];
+        let text = comparisons(&[comparison]);
+        assert!(text.contains("450 (1 to 500)") && text.contains("900 (800 to 1000)"), "{text}");
+        assert!(text.contains("0.50"), "{text}");
+    }
+}
