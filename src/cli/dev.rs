@@ -161,7 +161,7 @@ Florin is ready, with wallets 1 to 9 and tickers USD, RUB, EUR and USDT.
 Try in another terminal:
 
   {program} demo --amqp-url {amqp_url}
-  {program} bench --amqp-url {amqp_url}
+  {program} bench --amqp-url {amqp_url} --database-url {database_url}
   {program} wallet list --database-url {database_url}
   psql {database_url} -c 'SELECT * FROM balances'
 
