@@ -7,6 +7,7 @@ mod common;
 
 mod bad_input;
 mod identity;
+mod load;
 mod seed;
 mod store;
 mod vectors;
