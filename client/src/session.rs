@@ -36,7 +36,7 @@ pub(crate) struct Message {
 /// One connection with its channel and its answers.
 ///
 /// One connection does both: with a second one for the answers there were about 8 % fewer calls a second, for a
-/// third more processor time of this side (two cores, 1000 calls in flight).
+/// quarter more processor time of this side (two cores, 1000 calls in flight).
 pub(crate) struct Session {
     connection: Connection,
     /// Shared with every publish under way; a clone of the channel itself costs a dozen counters.
