@@ -59,17 +59,25 @@ $$;
 
 CREATE TRIGGER postings_are_final BEFORE UPDATE OR DELETE OR TRUNCATE ON postings
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER wallets_are_kept BEFORE DELETE OR TRUNCATE ON wallets
+CREATE TRIGGER wallets_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON wallets
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER tickers_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON tickers
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- Also where triggers of users are switched off, as for a session that replicates.
+ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_are_final;
+ALTER TABLE wallets ENABLE ALWAYS TRIGGER wallets_are_kept;
+ALTER TABLE tickers ENABLE ALWAYS TRIGGER tickers_are_kept;
+
 CREATE VIEW balances AS
-SELECT DISTINCT ON (p.wallet_id, p.ticker_id)
-       p.wallet_id, t.name AS ticker, p.actual_after AS actual, p.frozen_after AS frozen, p.held, p.version,
-       p.created_at AS changed_at
-  FROM postings p JOIN tickers t USING (ticker_id)
- ORDER BY p.wallet_id, p.ticker_id, p.version DESC;
+SELECT w.wallet_id, t.name AS ticker, last.actual_after AS actual, last.frozen_after AS frozen, last.held,
+       last.version, last.created_at AS changed_at
+  FROM wallets w
+ CROSS JOIN tickers t
+ CROSS JOIN LATERAL (
+       SELECT * FROM postings p
+        WHERE p.wallet_id = w.wallet_id AND p.ticker_id = t.ticker_id
+        ORDER BY p.version DESC LIMIT 1) last;
 COMMENT ON VIEW balances IS 'The last posting of each chain. For people and reports.';
 
 CREATE VIEW transactions AS

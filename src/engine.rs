@@ -12,7 +12,6 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use florin_ledger::{Command, Outcome};
 use florin_wire::Refusal;
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::store::{Error, Writer};
@@ -63,29 +62,19 @@ pub struct Engine {
     writer: Writer,
     limits: BatchLimits,
     metrics: Arc<Metrics>,
-    shutdown: CancellationToken,
 }
 
 impl Engine {
-    /// An engine on this writer. After `shutdown` it finishes what it can, but waits for no database.
+    /// An engine on this writer.
     #[must_use]
-    pub const fn new(
-        writer: Writer,
-        limits: BatchLimits,
-        metrics: Arc<Metrics>,
-        shutdown: CancellationToken,
-    ) -> Self {
-        Self { writer, limits, metrics, shutdown }
+    pub const fn new(writer: Writer, limits: BatchLimits, metrics: Arc<Metrics>) -> Self {
+        Self { writer, limits, metrics }
     }
 
     /// Executes what comes through `jobs` until that is closed and empty, or `done` is closed.
     pub async fn run<T>(mut self, mut jobs: Receiver<Job<T>>, done: Sender<Vec<Done<T>>>) {
         while let Some(batch) = self.next_batch(&mut jobs).await {
-            let Some(executed) = self.execute(batch).await else {
-                tracing::warn!("stopped before the database could be reached: the broker keeps the requests");
-                break;
-            };
-            if done.send(executed).await.is_err() {
+            if done.send(self.execute(batch).await).await.is_err() {
                 break;
             }
         }
@@ -103,15 +92,14 @@ impl Engine {
         Some(batch)
     }
 
-    /// None when the service stops before the batch could be executed.
-    async fn execute<T>(&mut self, batch: Vec<Job<T>>) -> Option<Vec<Done<T>>> {
+    async fn execute<T>(&mut self, batch: Vec<Job<T>>) -> Vec<Done<T>> {
         let mut commands = Vec::with_capacity(batch.len());
         let mut waiting = Vec::with_capacity(batch.len());
         for job in batch {
             let refusal = job.request.map(|command| commands.push(command)).err();
             waiting.push((refusal, job.ticket));
         }
-        let verdicts = self.decide(commands).await?;
+        let verdicts = self.decide(commands).await;
         let mut verdicts = verdicts.into_iter();
         let done = waiting.into_iter().map(|(refusal, ticket)| {
             let verdict = match refusal {
@@ -120,35 +108,35 @@ impl Engine {
             };
             Done { verdict, ticket }
         });
-        Some(done.collect())
+        done.collect()
     }
 
-    async fn decide(&mut self, mut commands: Vec<Command>) -> Option<Vec<Verdict>> {
+    async fn decide(&mut self, mut commands: Vec<Command>) -> Vec<Verdict> {
         if commands.is_empty() {
-            return Some(Vec::new());
+            return Vec::new();
         }
         let started = Instant::now();
-        let verdicts = match self.until_executed(&mut commands).await? {
+        let verdicts = match self.until_executed(&mut commands).await {
             Ok(outcomes) => {
                 let decided = commands.into_iter().zip(outcomes);
                 decided.map(|(command, outcome)| Verdict::Decided(command, outcome)).collect()
             }
-            Err(_) => self.decide_one_by_one(commands).await?,
+            Err(_) => self.decide_one_by_one(commands).await,
         };
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.metrics.batch_commands.observe(verdicts.len() as f64);
         self.metrics
             .remembered_wallets
             .set(i64::try_from(self.writer.remembered_wallets()).unwrap_or(i64::MAX));
-        Some(verdicts)
+        verdicts
     }
 
     /// One command that the database refuses for its data must not take its neighbours along.
-    async fn decide_one_by_one(&mut self, commands: Vec<Command>) -> Option<Vec<Verdict>> {
+    async fn decide_one_by_one(&mut self, commands: Vec<Command>) -> Vec<Verdict> {
         let mut verdicts = Vec::with_capacity(commands.len());
         for command in commands {
             let mut alone = [command];
-            let result = self.until_executed(&mut alone).await?;
+            let result = self.until_executed(&mut alone).await;
             let [command] = alone;
             verdicts.push(match result {
                 Ok(mut outcomes) => {
@@ -157,12 +145,11 @@ impl Engine {
                 Err(error) => Verdict::Unacceptable(error.to_string()),
             });
         }
-        Some(verdicts)
+        verdicts
     }
 
-    /// Tries until the database has decided. An error is left only when the data themselves are refused;
-    /// none when the service stops first.
-    async fn until_executed(&mut self, commands: &mut [Command]) -> Option<Result<Vec<Outcome>, Error>> {
+    /// Tries until the database has decided. An error is left only when the data themselves are refused.
+    async fn until_executed(&mut self, commands: &mut [Command]) -> Result<Vec<Outcome>, Error> {
         let mut delays = backoff();
         let mut in_doubt = false;
         loop {
@@ -170,18 +157,14 @@ impl Engine {
             let result = self.writer.execute(commands, in_doubt).await;
             self.count_retries("taken_key", self.writer.taken_keys() - taken_before);
             let error = match result {
-                Ok(outcomes) => return Some(Ok(outcomes)),
-                Err(error @ Error::Unacceptable(_)) => return Some(Err(error)),
-                Err(error) => error,
+                Err(error) if !matches!(error, Error::Unacceptable(_)) => error,
+                decided => return decided,
             };
             in_doubt |= error.in_doubt();
             self.count_retries(if error.in_doubt() { "in_doubt" } else { "database" }, 1);
             let delay = delays.next().unwrap_or(MAX_DELAY);
             tracing::warn!(%error, delay_ms = delay.as_millis(), "the batch is tried again");
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = self.shutdown.cancelled() => return None,
-            }
+            tokio::time::sleep(delay).await;
         }
     }
 

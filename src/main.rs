@@ -2,8 +2,9 @@
 
 mod cli;
 
-use std::io;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{self, ExitCode};
+use std::{env, io};
 
 use clap::Parser;
 use tokio::runtime::Builder;
@@ -13,7 +14,11 @@ use cli::{Cli, Command};
 /// The exit code of a command line or configuration that is wrong, as clap has it.
 const USAGE: u8 = 2;
 
+/// Stack of every thread but the first: 64 MiB of address space, used only when it is needed.
+const DEEP_STACK: (&str, &str) = ("RUST_MIN_STACK", "67108864");
+
 fn main() -> ExitCode {
+    deepen_stacks();
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -23,6 +28,20 @@ fn main() -> ExitCode {
             eprintln!("error: {}", cli::in_one_line(&error));
             if error.is::<florin::config::Error>() { USAGE.into() } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// Starts this program again with deeper stacks. lapin reads (and drops) the headers of a message recursively,
+/// on a thread of its own whose size only this variable sets: with the usual size, any client could end the
+/// process by a message with deeply nested headers.
+fn deepen_stacks() {
+    let (variable, bytes) = DEEP_STACK;
+    if env::var_os(variable).is_some() {
+        return;
+    }
+    if let Ok(program) = env::current_exe() {
+        // Returns only when it fails; then the usual stacks must do.
+        let _ = process::Command::new(program).args(env::args_os().skip(1)).env(variable, bytes).exec();
     }
 }
 

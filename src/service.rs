@@ -69,7 +69,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let writer = Writer::new(store, settings.remembered_wallets);
-    let engine = Engine::new(writer, settings.batch, Arc::clone(&metrics), shutdown.clone());
+    let engine = Engine::new(writer, settings.batch, Arc::clone(&metrics));
     let work = |jobs, done| engine.run(jobs, done);
     connect(settings, work, link, metrics, shutdown).await
 }
@@ -115,7 +115,7 @@ async fn connect<W: Future<Output = ()> + Send + 'static>(
     let mut parts = JoinSet::new();
     parts.spawn(named("consumer", consumer.run(jobs_in, shutdown.clone())));
     parts.spawn(named("engine", work(jobs_out, done_in)));
-    parts.spawn(named("publisher", publisher.run(done_out, shutdown.clone())));
+    parts.spawn(named("publisher", publisher.run(done_out)));
     supervise(parts, &shutdown).await
 }
 

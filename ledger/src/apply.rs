@@ -82,7 +82,7 @@ fn record(
         request_hash,
         created_at: now,
     });
-    let recorded = Recorded { request_hash, status, error };
+    let recorded = Recorded { request_hash, status, error, created_at: now };
     state.transactions.insert(transaction_id, recorded);
     Outcome::fresh(answer(movement, &recorded))
 }

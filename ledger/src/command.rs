@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -53,8 +54,13 @@ pub struct Identity {
 pub enum OnExisting {
     /// It is the same request, sent or delivered again: it gets the same answer.
     Replay,
-    /// It only looks the same (the client gave no identity of its own): it gets a fresh identity.
-    Renew,
+    /// The client gave no identity of its own, and the broker delivered this request for the first time: a
+    /// transaction that was there before belongs to a request that only looks the same, and this one gets a
+    /// fresh identity. A transaction that came later is this very request, delivered to another instance.
+    Renew {
+        /// When the broker delivered it.
+        received_at: SystemTime,
+    },
 }
 
 /// The kinds of requests, by the names that travel.

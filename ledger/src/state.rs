@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -35,6 +36,12 @@ impl Tickers {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Ticker> {
         self.0.get(name).copied()
+    }
+
+    /// The ticker with this key.
+    #[must_use]
+    pub fn by_id(&self, id: TickerId) -> Option<Ticker> {
+        self.0.values().copied().find(|ticker| ticker.id == id)
     }
 
     /// Names and tickers, sorted by name.
@@ -75,6 +82,8 @@ pub struct Recorded {
     pub status: Status,
     /// Why it ended in Error.
     pub error: Option<ErrorCode>,
+    /// When the rules decided on it.
+    pub created_at: SystemTime,
 }
 
 /// All that the rules know.

@@ -3,16 +3,15 @@
 //! lapin's own recovery is not used: it takes long, and misses cancelled consumers and broken channels. A
 //! session here is all or nothing: whatever breaks ends it, and the next one starts from the beginning.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{Stream, StreamExt};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, ConnectionStatus, Event};
+use lapin::{Connection, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
@@ -39,9 +38,27 @@ pub enum Error {
     /// The broker ended the consumer, for example because the queue was deleted.
     #[error("the broker cancelled the consumer")]
     Cancelled,
+    /// So many messages could be read that they may be taken together again.
+    #[error("messages are taken together again")]
+    Trusted,
     /// The connection ended without an error.
     #[error("the connection was closed")]
     Closed,
+}
+
+impl Error {
+    /// Whether the broker closed the connection or the channel because of something that was sent; not because
+    /// it was told to stop.
+    pub(super) fn is_objection(&self) -> bool {
+        let Self::Broker(error) = self else { return false };
+        let forced = AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED);
+        matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() != forced)
+    }
+
+    /// Whether something that the broker sent cannot be read.
+    pub(super) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Broker(error) if matches!(error.kind(), ErrorKind::ParsingError(_)))
+    }
 }
 
 /// Whether the service is connected to the broker. Clones share what they know.
@@ -62,11 +79,19 @@ impl Link {
     }
 
     pub(super) fn register(&self, role: Role, connection: &Connection) {
+        self.set(role, Some(connection.status().clone()));
+    }
+
+    pub(super) fn unregister(&self, role: Role) {
+        self.set(role, None);
+    }
+
+    fn set(&self, role: Role, status: Option<ConnectionStatus>) {
         let slot = match role {
             Role::Consumer => &self.consumer,
             Role::Publisher => &self.publisher,
         };
-        *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.status().clone());
+        *slot.write().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }
 
@@ -129,31 +154,28 @@ pub(super) async fn lost(mut events: impl Stream<Item = Event> + Unpin) -> Error
 pub(super) struct Reconnect {
     role: Role,
     metrics: Arc<Metrics>,
-    shutdown: CancellationToken,
     session_started: Instant,
     delays: ExponentialBackoff,
 }
 
 impl Reconnect {
-    pub(super) fn new(role: Role, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
-        Self { role, metrics, shutdown, session_started: Instant::now(), delays: backoff() }
+    pub(super) fn new(role: Role, metrics: Arc<Metrics>) -> Self {
+        Self { role, metrics, session_started: Instant::now(), delays: backoff() }
     }
 
-    /// Waits before the next session. It is not worth trying when the service stops meanwhile.
-    pub(super) async fn pause_after(&mut self, error: Error) -> ControlFlow<()> {
-        if self.session_started.elapsed() >= GOOD_SESSION {
+    /// Waits before the next session.
+    pub(super) async fn pause_after(&mut self, error: &Error) {
+        // It was not the broker that failed, and the sooner a poisonous message is got over with, the better.
+        let poisoned = error.is_objection() || error.is_unreadable();
+        if poisoned || self.session_started.elapsed() >= GOOD_SESSION {
             self.delays = backoff();
         }
         let connection = self.role.as_str();
         let delay = self.delays.next().unwrap_or(MAX_DELAY);
         self.metrics.broker_reconnects.with_label_values(&[connection]).inc();
         tracing::warn!(connection, %error, delay_ms = delay.as_millis(), "no connection to the broker");
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = self.shutdown.cancelled() => return ControlFlow::Break(()),
-        }
+        tokio::time::sleep(delay).await;
         self.session_started = Instant::now();
-        ControlFlow::Continue(())
     }
 }
 

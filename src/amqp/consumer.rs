@@ -4,7 +4,7 @@
 //! acknowledged. Bodies are decoded at once and dropped, so that what waits is small.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use florin_wire::{Envelope, decode};
 use futures_util::StreamExt;
@@ -69,19 +69,29 @@ impl Session {
 impl Consumer {
     /// Hands requests to `jobs` until `shutdown`, or until nobody takes them any more.
     pub async fn run(self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
-        let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics), shutdown.clone());
-        while let Err(error) = self.session(&jobs, &shutdown).await {
-            if reconnect.pause_after(error).await.is_break() {
-                break;
+        let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics));
+        let mut one_by_one = false;
+        let sessions = async {
+            while let Err(error) = self.session(&jobs, one_by_one).await {
+                self.link.unregister(Role::Consumer);
+                one_by_one = error.is_unreadable();
+                reconnect.pause_after(&error).await;
             }
-        }
+        };
+        shutdown.run_until_cancelled(sessions).await;
     }
 
-    async fn session(&self, jobs: &Sender<Job<Ticket>>, shutdown: &CancellationToken) -> Result<(), Error> {
+    /// Runs until something breaks, or nobody takes requests any more.
+    ///
+    /// A message that cannot be read breaks the session, and then the broker counts a failed delivery for all
+    /// that it had sent ahead. So after that as many messages as it may have been are taken one by one: only
+    /// the unreadable one reaches the delivery limit, and goes to the dead-letter queue.
+    async fn session(&self, jobs: &Sender<Job<Ticket>>, one_by_one: bool) -> Result<(), Error> {
+        let prefetch = if one_by_one { 1 } else { self.prefetch };
         let connection = connect(&self.url, Role::Consumer).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         within(RPC_TIMEOUT, "declare the queues", self.topology.declare(&channel)).await?;
-        let qos = channel.basic_qos(self.prefetch, BasicQosOptions::default());
+        let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
         within(RPC_TIMEOUT, "set the prefetch", qos).await?;
         let queue = self.topology.work_queue.as_str();
         let tag = ShortString::from(format!("florin-{}", std::process::id()));
@@ -93,13 +103,15 @@ impl Consumer {
         );
         let mut deliveries = within(RPC_TIMEOUT, "start the consumer", consume).await?;
         self.link.register(Role::Consumer, &connection);
-        tracing::info!(queue, prefetch = self.prefetch, "taking requests");
+        tracing::info!(queue, prefetch, "taking requests");
         let session = Arc::new(Session { channel, _connection: connection });
+        let mut taken: u16 = 0;
         loop {
-            let delivery = tokio::select! {
-                delivery = deliveries.next() => delivery.ok_or(Error::Cancelled)??,
-                () = shutdown.cancelled() => return Ok(()),
-            };
+            let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
+            if one_by_one && taken == self.prefetch {
+                return Err(Error::Trusted);
+            }
+            taken = taken.saturating_add(1);
             if jobs.send(self.job(&session, &delivery)).await.is_err() {
                 return Ok(());
             }
@@ -113,14 +125,15 @@ impl Consumer {
         let correlation_id = properties.correlation_id().clone();
         let envelope = Envelope {
             operation: operation.as_str(),
-            message_id: properties.message_id().as_ref().map(ShortString::as_str),
+            // An empty one cannot be meant as an identity: it would be the same for everybody.
+            message_id: properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.is_empty()),
             reply_to: reply_to.as_ref().map(ShortString::as_str),
             correlation_id: correlation_id.as_ref().map(ShortString::as_str),
-            redelivered: delivery.redelivered,
+            first_received_at: (!delivery.redelivered).then(SystemTime::now),
         };
         Job {
             request: decode(&envelope, &delivery.data, self.max_body_bytes),
-            size_bytes: size_of::<Job<Ticket>>() + envelope.reply_to.map_or(0, str::len),
+            size_bytes: size_of::<Job<Ticket>>() + delivery.data.len(),
             ticket: Ticket {
                 session: Arc::clone(session),
                 delivery_tag: delivery.delivery_tag,

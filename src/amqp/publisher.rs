@@ -5,7 +5,7 @@
 //! see a reply twice, but never none.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use florin_ledger::Operation;
@@ -15,9 +15,9 @@ use futures_util::future::try_join_all;
 use futures_util::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Channel, Confirmation, ConnectionStatus};
 use tokio::sync::mpsc::Receiver;
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
 use super::Ticket;
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, within};
@@ -46,8 +46,10 @@ pub struct Publisher {
 #[derive(Debug)]
 struct Outgoing {
     ticket: Ticket,
-    /// None when the request cannot be answered: it is dead-lettered.
+    /// None when the request cannot be answered.
     reply: Option<EncodedReply>,
+    /// Set when there is nothing more to send.
+    fate: OnceLock<Fate>,
 }
 
 #[derive(Debug)]
@@ -58,22 +60,38 @@ struct EncodedReply {
     properties: BasicProperties,
 }
 
+/// What became of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was confirmed, or nobody waits for it.
+    Sent,
+    /// No queue took it: the client's is gone, or full. The client may ask again under the same identity.
+    NoQueue,
+    /// There is none, or the broker objects to it. The request goes to the dead-letter queue.
+    Impossible,
+}
+
+type Batch = Arc<Vec<Outgoing>>;
+
 impl Publisher {
     /// Sends what comes through `done` until that is closed and all is settled.
-    pub async fn run(self, mut done: Receiver<Vec<Done<Ticket>>>, shutdown: CancellationToken) {
+    pub async fn run(self, mut done: Receiver<Vec<Done<Ticket>>>) {
         let mut unsettled = VecDeque::new();
-        let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics), shutdown);
-        while let Err(error) = self.session(&mut done, &mut unsettled).await {
-            if reconnect.pause_after(error).await.is_break() {
-                break;
-            }
+        let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));
+        let mut one_by_one = false;
+        while let Err(error) = self.session(&mut done, &mut unsettled, one_by_one).await {
+            self.link.unregister(Role::Publisher);
+            // Some reply is one that the broker closes the connection for. It must be found.
+            one_by_one = error.is_objection();
+            reconnect.pause_after(&error).await;
         }
     }
 
     async fn session(
         &self,
         done: &mut Receiver<Vec<Done<Ticket>>>,
-        unsettled: &mut VecDeque<Arc<Vec<Outgoing>>>,
+        unsettled: &mut VecDeque<Batch>,
+        one_by_one: bool,
     ) -> Result<(), Error> {
         let connection = connect(&self.url, Role::Publisher).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
@@ -81,63 +99,60 @@ impl Publisher {
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
         self.link.register(Role::Publisher, &connection);
         let mut lost = std::pin::pin!(lost(connection.events_listener()));
-        let mut confirmed: FuturesOrdered<_> =
-            unsettled.iter().map(|batch| send(channel.clone(), Arc::clone(batch))).collect();
+        if one_by_one {
+            for outgoing in unsettled.iter().flat_map(|batch| batch.iter()) {
+                send_alone(&channel, outgoing).await?;
+            }
+        }
+        let send = |batch: &Batch| send(channel.clone(), connection.status().clone(), Arc::clone(batch));
+        let mut sending: FuturesOrdered<_> = unsettled.iter().map(send).collect();
         let mut open = true;
-        loop {
+        while open || !unsettled.is_empty() {
             tokio::select! {
-                Some(confirmations) = confirmed.next() => {
-                    let confirmations = confirmations?;
+                Some(sent) = sending.next() => {
+                    sent?;
                     if let Some(batch) = unsettled.pop_front() {
-                        self.settle(&batch, &confirmations).await;
+                        self.settle(&batch).await;
                     }
                 }
                 batch = done.recv(), if open && unsettled.len() < MAX_UNSETTLED => match batch {
                     Some(batch) => {
-                        let batch: Vec<Outgoing> = batch.into_iter().map(Outgoing::new).collect();
-                        let batch = Arc::new(batch);
-                        unsettled.push_back(Arc::clone(&batch));
-                        confirmed.push_back(send(channel.clone(), batch));
+                        let batch = Arc::new(batch.into_iter().map(Outgoing::new).collect());
+                        sending.push_back(send(&batch));
+                        unsettled.push_back(batch);
                     }
                     None => open = false,
                 },
                 error = &mut lost => return Err(error),
             }
-            if !open && unsettled.is_empty() {
-                return within(RPC_TIMEOUT, "close", connection.close(REPLY_SUCCESS, "done".into())).await;
-            }
         }
+        within(RPC_TIMEOUT, "close", connection.close(REPLY_SUCCESS, "done".into())).await
     }
 
-    /// The batch is answered: acknowledges its requests and counts its answers.
-    async fn settle(&self, batch: &[Outgoing], confirmations: &[Option<Confirmation>]) {
-        for (outgoing, confirmation) in batch.iter().zip(confirmations) {
-            let refused = matches!(confirmation, Some(Confirmation::Nack(_)));
-            if refused || outgoing.reply.is_none() {
-                self.metrics.dead_lettered.inc();
-                tracing::error!(
-                    operation = outgoing.ticket.operation.as_str(),
-                    reply_refused = refused,
-                    "a request cannot be answered and goes to the dead-letter queue"
-                );
-                outgoing.ticket.session.dead_letter(outgoing.ticket.delivery_tag).await;
-            }
-            if let Some(Confirmation::Ack(Some(_))) = confirmation {
-                self.metrics.replies_unroutable.inc();
-            }
+    /// The batch is answered: counts its answers and acknowledges its requests.
+    async fn settle(&self, batch: &[Outgoing]) {
+        for outgoing in batch {
             self.count(outgoing);
         }
-        for (index, outgoing) in batch.iter().enumerate() {
-            let next = batch.get(index + 1);
-            let last_of_session =
-                next.is_none_or(|next| !Arc::ptr_eq(&next.ticket.session, &outgoing.ticket.session));
-            if last_of_session {
-                outgoing.ticket.session.acknowledge_up_to(outgoing.ticket.delivery_tag).await;
+        for of_session in batch.chunk_by(|one, next| Arc::ptr_eq(&one.ticket.session, &next.ticket.session)) {
+            // What was rejected must not be acknowledged again: the broker would close the channel.
+            for impossible in of_session.iter().filter(|outgoing| outgoing.is_impossible()) {
+                let operation = impossible.ticket.operation.as_str();
+                tracing::error!(operation, "a request cannot be answered and goes to the dead-letter queue");
+                impossible.ticket.session.dead_letter(impossible.ticket.delivery_tag).await;
+            }
+            if let Some(last) = of_session.iter().rfind(|outgoing| !outgoing.is_impossible()) {
+                last.ticket.session.acknowledge_up_to(last.ticket.delivery_tag).await;
             }
         }
     }
 
     fn count(&self, outgoing: &Outgoing) {
+        match outgoing.fate.get() {
+            Some(Fate::Impossible) => return self.metrics.dead_lettered.inc(),
+            Some(Fate::NoQueue) => self.metrics.replies_unroutable.inc(),
+            Some(Fate::Sent) | None => {}
+        }
         let Some(reply) = &outgoing.reply else { return };
         let code = reply.code.to_string();
         self.metrics.answers.with_label_values(&[reply.operation, &code]).inc();
@@ -157,7 +172,7 @@ impl Outgoing {
             Verdict::Refused(refusal) => (Reply::refused(ticket.operation.as_str(), &refusal), false),
             Verdict::Unacceptable(reason) => {
                 tracing::error!(reason, "the database refuses a request");
-                return Self { ticket, reply: None };
+                return Self { ticket, reply: None, fate: Fate::Impossible.into() };
             }
         };
         let reply = EncodedReply {
@@ -166,7 +181,11 @@ impl Outgoing {
             json: reply.to_json(),
             properties: properties(&ticket, replayed),
         };
-        Self { ticket, reply: Some(reply) }
+        Self { ticket, reply: Some(reply), fate: OnceLock::new() }
+    }
+
+    fn is_impossible(&self) -> bool {
+        self.fate.get() == Some(&Fate::Impossible)
     }
 }
 
@@ -191,20 +210,48 @@ fn properties(ticket: &Ticket, replayed: bool) -> BasicProperties {
 }
 
 /// Publishes a batch and awaits all its confirms. They are awaited together: the broker confirms many at a
-/// time.
-async fn send(channel: Channel, batch: Arc<Vec<Outgoing>>) -> Result<Vec<Option<Confirmation>>, Error> {
-    let all = try_join_all(batch.iter().map(|outgoing| send_one(&channel, outgoing)));
-    within(CONFIRM_TIMEOUT, "confirm the replies", all).await
+/// time. A broker in need takes nothing for as long as it is in need, and that is waited for.
+async fn send(channel: Channel, connection: ConnectionStatus, batch: Batch) -> Result<(), Error> {
+    let mut all = std::pin::pin!(try_join_all(batch.iter().map(|outgoing| send_one(&channel, outgoing))));
+    loop {
+        match timeout(CONFIRM_TIMEOUT, &mut all).await {
+            Ok(sent) => return sent.map(drop).map_err(Error::Broker),
+            Err(_) if connection.blocked() => {}
+            Err(_) => return Err(Error::TimedOut("confirm the replies")),
+        }
+    }
 }
 
-/// None when there is nothing to send.
-async fn send_one(channel: &Channel, outgoing: &Outgoing) -> lapin::Result<Option<Confirmation>> {
-    let (Some(reply), Some(reply_to)) = (&outgoing.reply, &outgoing.ticket.reply_to) else { return Ok(None) };
+/// Sends a reply while no other is under way, to find out whether it is the one that the broker objects to.
+async fn send_alone(channel: &Channel, outgoing: &Outgoing) -> Result<(), Error> {
+    let sent = within(CONFIRM_TIMEOUT, "confirm the reply", send_one(channel, outgoing)).await;
+    if let Err(error) = &sent
+        && error.is_objection()
+    {
+        tracing::error!(%error, "the broker objects to a reply: probably its reply_to is malformed");
+        let _ = outgoing.fate.set(Fate::Impossible);
+    }
+    sent
+}
+
+async fn send_one(channel: &Channel, outgoing: &Outgoing) -> lapin::Result<()> {
+    if outgoing.fate.get().is_some() {
+        return Ok(());
+    }
+    let (Some(reply), Some(reply_to)) = (&outgoing.reply, &outgoing.ticket.reply_to) else {
+        let _ = outgoing.fate.set(Fate::Sent);
+        return Ok(());
+    };
     // Mandatory: a reply whose queue is gone comes back, and is counted.
     let options = BasicPublishOptions { mandatory: true, ..Default::default() };
     let default_exchange = ShortString::default();
     let confirm = channel
         .basic_publish(default_exchange, reply_to.clone(), options, &reply.json, reply.properties.clone())
         .await?;
-    confirm.await.map(Some)
+    let fate = match confirm.await? {
+        Confirmation::Ack(None) | Confirmation::NotRequested => Fate::Sent,
+        Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Fate::NoQueue,
+    };
+    let _ = outgoing.fate.set(fate);
+    Ok(())
 }

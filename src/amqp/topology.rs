@@ -1,7 +1,7 @@
 //! Exchanges and queues: declared again at every start and reconnect, for a broker may come back without
 //! them.
 
-use florin_wire::names::{DEAD_LETTER_QUEUE, REQUESTS_EXCHANGE, SEED_EXCHANGE};
+use florin_wire::names::{DEAD_LETTERS, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
@@ -55,24 +55,13 @@ impl Topology {
     }
 
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        self.declare_queue(channel, DEAD_LETTER_QUEUE, quorum()).await?;
-        self.declare_queue(channel, &self.work_queue, self.work_queue_arguments()).await?;
+        declare_queue(channel, DEAD_LETTERS, quorum()).await?;
+        let dead_letters = Exchange { name: DEAD_LETTERS.to_owned(), durable: true };
+        declare_exchange(channel, &dead_letters, ExchangeKind::Fanout, DEAD_LETTERS).await?;
+        declare_queue(channel, &self.work_queue, self.work_queue_arguments()).await?;
         for exchange in &self.exchanges {
-            let name = ShortString::from(exchange.name.as_str());
-            let options = ExchangeDeclareOptions { durable: exchange.durable, ..Default::default() };
-            channel
-                .exchange_declare(name.clone(), ExchangeKind::Topic, options, FieldTable::default())
-                .await?;
-            let queue = self.work_queue.as_str().into();
-            let options = QueueBindOptions::default();
-            channel.queue_bind(queue, name, "#".into(), options, FieldTable::default()).await?;
+            declare_exchange(channel, exchange, ExchangeKind::Topic, &self.work_queue).await?;
         }
-        Ok(())
-    }
-
-    async fn declare_queue(&self, channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
-        let options = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(name.into(), options, arguments).await?;
         Ok(())
     }
 
@@ -83,15 +72,33 @@ impl Topology {
         };
         set("x-delivery-limit", AMQPValue::LongUInt(self.delivery_limit));
         set("x-single-active-consumer", AMQPValue::Boolean(self.single_active_consumer));
-        // Through the default exchange, straight to the queue.
-        set("x-dead-letter-exchange", text(""));
-        set("x-dead-letter-routing-key", text(DEAD_LETTER_QUEUE));
+        set("x-dead-letter-exchange", text(DEAD_LETTERS));
         // A dead-lettered message leaves the work queue only when the other queue has confirmed it. The broker
         // demands reject-publish for that.
         set("x-dead-letter-strategy", text("at-least-once"));
         set("x-overflow", text("reject-publish"));
         arguments
     }
+}
+
+async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
+    let options = QueueDeclareOptions { durable: true, ..Default::default() };
+    channel.queue_declare(name.into(), options, arguments).await?;
+    Ok(())
+}
+
+/// Declares an exchange, all of whose messages go to this queue.
+async fn declare_exchange(
+    channel: &Channel,
+    exchange: &Exchange,
+    kind: ExchangeKind,
+    queue: &str,
+) -> lapin::Result<()> {
+    let name = ShortString::from(exchange.name.as_str());
+    let options = ExchangeDeclareOptions { durable: exchange.durable, ..Default::default() };
+    channel.exchange_declare(name.clone(), kind, options, FieldTable::default()).await?;
+    let options = QueueBindOptions::default();
+    channel.queue_bind(queue.into(), name, "#".into(), options, FieldTable::default()).await
 }
 
 /// Replicated, and on disk before it is confirmed.

@@ -1,6 +1,6 @@
 //! What can go wrong between us and PostgreSQL, classified once, by SQLSTATE and by the keys' names.
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// The unique keys that decide who came first.
 const CONTROL_KEYS: [&str; 2] = ["postings_chain", "postings_transaction"];
@@ -76,6 +76,7 @@ impl From<tokio_postgres::Error> for Error {
         let Some(database) = error.as_db_error() else { return Self::Broken(error) };
         let state = database.code();
         let class = state.code().get(..2).unwrap_or_default();
+        let ends_session = matches!(database.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
         match (state, class) {
             (&SqlState::UNIQUE_VIOLATION, _)
                 if database.constraint().is_some_and(|name| CONTROL_KEYS.contains(&name)) =>
@@ -84,14 +85,12 @@ impl From<tokio_postgres::Error> for Error {
             }
             // The loser of a serialization conflict or a deadlock was rolled back: like a taken key.
             (&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED, _) => Self::KeyTaken,
-            // The server ends the session: whether the commit came before, it does not say.
-            (
-                &SqlState::ADMIN_SHUTDOWN
-                | &SqlState::CRASH_SHUTDOWN
-                | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-                | &SqlState::QUERY_CANCELED,
-                _,
-            ) => Self::Broken(error),
+            // The server, or a pooler before it, ends the session: whether the commit came before, it does not
+            // say. Nor does a cancelled statement.
+            (&SqlState::QUERY_CANCELED | &SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN, _) | (_, "08") => {
+                Self::Broken(error)
+            }
+            _ if ends_session => Self::Broken(error),
             // Data exceptions and violated constraints.
             (_, "22" | "23") => Self::Unacceptable(error),
             _ => Self::Unavailable(error),

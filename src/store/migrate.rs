@@ -1,5 +1,7 @@
 //! The schema: migrations are embedded in the binary and run in order, once each.
 
+use deadpool_postgres::Object;
+
 use super::{Error, Store};
 
 mod embedded {
@@ -17,11 +19,11 @@ impl Store {
     ///
     /// When the database cannot be reached, or was migrated by a version that differs from this one.
     pub async fn migrate(&self) -> Result<Vec<String>, Error> {
-        let mut connection = self.connection().await?;
-        // Held by the session: it ends with the connection, whatever happens in between.
+        // Not given back to the pool: the lock ends with this session, whatever happens in between.
+        let mut connection = Object::take(self.connection().await?);
+        connection.batch_execute("SET lock_timeout = 0").await?;
         connection.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-        let report = embedded::migrations::runner().run_async(&mut **connection).await;
-        connection.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
-        Ok(report?.applied_migrations().iter().map(ToString::to_string).collect())
+        let report = embedded::migrations::runner().run_async(&mut *connection).await?;
+        Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
     }
 }

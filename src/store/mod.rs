@@ -26,9 +26,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Settings of every session:
 /// - look-ups are always by index, also while the tables are small or were never analysed: a plan that was
 ///   made for an empty table would be kept while it grows;
-/// - a session that stops in the middle of a transaction (a frozen process) gives its locks back.
-const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off \
-                               -c idle_in_transaction_session_timeout=10s";
+/// - no plan is compiled: the penalties above look like costs that would be worth it, at 100 ms a time;
+/// - a session that stops in the middle of a transaction (a frozen process) gives its locks back;
+/// - a session that waits for a lock gives up before we give up on it: else abandoned sessions would add up.
+const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c jit=off \
+                               -c idle_in_transaction_session_timeout=10s -c lock_timeout=20s";
 
 /// The database of the ledger. Clones share one pool; connections are made when they are needed.
 #[derive(Clone, Debug)]

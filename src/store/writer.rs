@@ -18,7 +18,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Object};
 use florin_ledger::{
     Applied, Command, Identity, OnExisting, Outcome, Recorded, State, Tickers, Wallet, WalletId, apply,
 };
@@ -37,6 +37,19 @@ const LOCKING_BATCHES: u32 = 50;
 /// How long the database may take over one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// More than the largest prefetch.
+const WRITTEN_TRANSACTIONS: NonZeroUsize = NonZeroUsize::new(1 << 17).expect("not zero");
+
+/// The precision of times in the database: what is read back may be earlier by less than this.
+const DATABASE_TICK: Duration = Duration::from_micros(1);
+
+/// What an attempt did, to be remembered once it is committed.
+#[derive(Debug)]
+struct Executed {
+    applied: Applied,
+    wallets: HashMap<WalletId, Wallet>,
+}
+
 /// Executes batches, one at a time.
 #[derive(Debug)]
 pub struct Writer {
@@ -44,6 +57,8 @@ pub struct Writer {
     tickers: Arc<Tickers>,
     /// Wallets with all their tails, as they were after the last batch that touched them.
     remembered: LruCache<WalletId, Wallet>,
+    /// The transactions written last: more than requests can wait between their delivery and their turn.
+    written: LruCache<Uuid, ()>,
     /// How many of the next batches lock their wallets from the start.
     locking_batches: u32,
     /// How often a key was taken, ever.
@@ -58,6 +73,7 @@ impl Writer {
             store,
             tickers: Arc::default(),
             remembered: LruCache::new(remembered_wallets),
+            written: LruCache::new(WRITTEN_TRANSACTIONS),
             locking_batches: 0,
             taken_keys: 0,
         }
@@ -85,11 +101,6 @@ impl Writer {
     /// As [`Error`] says; after an error that is [`Error::in_doubt`] the same commands must be tried again with
     /// `in_doubt`.
     pub async fn execute(&mut self, commands: &mut [Command], in_doubt: bool) -> Result<Vec<Outcome>, Error> {
-        if in_doubt {
-            for identity in commands.iter_mut().filter_map(Command::identity_mut) {
-                identity.on_existing = OnExisting::Replay;
-            }
-        }
         for round in 0..MAX_ROUNDS {
             let look_up = in_doubt || round > 0;
             let lock = round >= FREE_ROUNDS || self.locking_batches > 0;
@@ -118,23 +129,26 @@ impl Writer {
             if lock {
                 let transaction = connection.transaction().await?;
                 save::lock_wallets(&transaction, &touched(commands)).await?;
-                let outcomes = self.run(&transaction, commands, look_up).await?;
+                let executed = self.run(&transaction, commands, look_up).await?;
                 transaction.commit().await?;
-                Ok(outcomes)
+                Ok(executed)
             } else {
                 self.run(&connection, commands, look_up).await
             }
         };
         let limit = Err(Error::TimedOut { timeout_secs: ATTEMPT_TIMEOUT.as_secs() });
         let result = timeout(ATTEMPT_TIMEOUT, work).await.unwrap_or(limit);
-        if result.is_err() {
-            self.forget(commands);
+        if !matches!(result, Ok(_) | Err(Error::KeyTaken | Error::Unacceptable(_))) {
+            // Whatever it is still busy with, or was told by the server, the next attempt gets a new one.
+            drop(Object::take(connection));
         }
-        if result.as_ref().is_err_and(Error::in_doubt) {
-            // Whatever it is still busy with, nobody else gets to wait for it.
-            drop(deadpool_postgres::Object::take(connection));
+        match result {
+            Ok(executed) => Ok(self.remember(executed)),
+            Err(error) => {
+                self.forget(commands);
+                Err(error)
+            }
         }
-        result
     }
 
     async fn run(
@@ -142,17 +156,25 @@ impl Writer {
         client: &impl GenericClient,
         commands: &mut [Command],
         look_up: bool,
-    ) -> Result<Vec<Outcome>, Error> {
+    ) -> Result<Executed, Error> {
         let mut state = self.gather(client, commands, look_up).await?;
-        renew_identities(commands, &state.transactions);
-        let Applied { outcomes, mut postings } = apply(&mut state, SystemTime::now(), &*commands);
-        if !postings.is_empty() {
-            save::append(client, &mut postings).await?;
+        self.renew_identities(commands, &state.transactions);
+        let mut applied = apply(&mut state, decided_at(commands), &*commands);
+        if !applied.postings.is_empty() {
+            save::append(client, &mut applied.postings).await?;
         }
-        for (wallet_id, wallet) in state.wallets {
+        Ok(Executed { applied, wallets: state.wallets })
+    }
+
+    /// Only after the commit.
+    fn remember(&mut self, executed: Executed) -> Vec<Outcome> {
+        for posting in executed.applied.postings {
+            self.written.put(posting.transaction_id, ());
+        }
+        for (wallet_id, wallet) in executed.wallets {
             self.remembered.put(wallet_id, wallet);
         }
-        Ok(outcomes)
+        executed.applied.outcomes
     }
 
     /// All that the rules need for these commands. Remembered wallets are moved into it, and come back when
@@ -173,20 +195,47 @@ impl Writer {
                 _ => to_read.push(wallet_id),
             }
         }
-        let mut movements = commands.iter().filter_map(Command::movement);
-        if movements.clone().any(|movement| self.tickers.get(&movement.ticker).is_none())
-            || self.tickers.iter().next().is_none()
-        {
-            self.tickers = Arc::new(load::tickers(client).await?);
-        }
+        let movements = commands.iter().filter_map(Command::movement);
         let identities: Vec<Uuid> = match look_up {
-            true => movements.by_ref().map(|movement| movement.identity.transaction_id).collect(),
+            true => movements.clone().map(|movement| movement.identity.transaction_id).collect(),
             false => Vec::new(),
         };
         let (read, transactions) =
             tokio::try_join!(load::wallets(client, &to_read), load::transactions(client, &identities))?;
+        // Somebody added a ticker: a request names it, or another instance wrote to it.
+        let named = movements.map(|movement| self.tickers.get(&movement.ticker));
+        let held = read.values().flat_map(Wallet::keys).map(|ticker_id| self.tickers.by_id(*ticker_id));
+        if named.chain(held).any(|ticker| ticker.is_none()) {
+            self.tickers = Arc::new(load::tickers(client).await?);
+        }
         wallets.extend(read);
         Ok(State { tickers: self.tickers.clone(), wallets, transactions })
+    }
+
+    /// Gives a fresh identity to every request that only looks like an earlier one.
+    ///
+    /// An earlier one stands before it in the batch, or was written by this writer (successfully: what is in
+    /// doubt may be this very request), or was written before this request was delivered. What was written
+    /// later and elsewhere is this very request: the broker took this instance for dead and delivered it to
+    /// another.
+    fn renew_identities(&self, commands: &mut [Command], recorded: &HashMap<Uuid, Recorded>) {
+        let mut seen = HashSet::with_capacity(commands.len());
+        for identity in commands.iter_mut().filter_map(Command::identity_mut) {
+            let id = identity.transaction_id;
+            let before_it = !seen.insert(id);
+            let OnExisting::Renew { received_at } = identity.on_existing else { continue };
+            let written_before = recorded.get(&id).is_some_and(|earlier| {
+                earlier.created_at + DATABASE_TICK <= received_at || self.written.contains(&id)
+            });
+            if before_it || written_before {
+                *identity = Identity {
+                    transaction_id: Uuid::now_v7(),
+                    // From here on it is an identity like any other.
+                    on_existing: OnExisting::Replay,
+                    ..*identity
+                };
+            }
+        }
     }
 
     fn forget(&mut self, commands: &[Command]) {
@@ -196,25 +245,18 @@ impl Writer {
     }
 }
 
+/// Now, but not before any of these commands was delivered, even if the clock was set back since.
+fn decided_at(commands: &[Command]) -> SystemTime {
+    let identities = commands.iter().filter_map(Command::movement).map(|movement| movement.identity);
+    let received = identities.filter_map(|identity| match identity.on_existing {
+        OnExisting::Renew { received_at } => Some(received_at),
+        OnExisting::Replay => None,
+    });
+    received.fold(SystemTime::now(), SystemTime::max)
+}
+
 /// The wallets that these commands touch, in the order in which they are locked.
 fn touched(commands: &[Command]) -> Vec<WalletId> {
     let wallet_ids: BTreeSet<WalletId> = commands.iter().map(Command::wallet_id).collect();
     wallet_ids.into_iter().collect()
-}
-
-/// Gives a fresh identity to every request that only looks like an earlier one, in the tables or in the same
-/// batch.
-fn renew_identities(commands: &mut [Command], recorded: &HashMap<Uuid, Recorded>) {
-    let mut seen = HashSet::with_capacity(commands.len());
-    for identity in commands.iter_mut().filter_map(Command::identity_mut) {
-        let taken = recorded.contains_key(&identity.transaction_id) || !seen.insert(identity.transaction_id);
-        if taken && identity.on_existing == OnExisting::Renew {
-            *identity = Identity {
-                transaction_id: Uuid::now_v7(),
-                // From here on it is an identity like any other.
-                on_existing: OnExisting::Replay,
-                ..*identity
-            };
-        }
-    }
 }

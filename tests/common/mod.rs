@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part")]
 
 mod ledger;
+mod raw_amqp;
 mod seed_client;
 mod service;
 
@@ -15,6 +16,7 @@ use florin_client::{Client, ClientOptions};
 use florin_ledger::Scale;
 
 pub use ledger::Ledger;
+pub use raw_amqp::{RawAmqp, RawProperties};
 pub use seed_client::SeedClient;
 pub use service::Service;
 

@@ -112,7 +112,7 @@ async fn a_client_in_a_hurry_is_served() {
 #[tokio::test]
 async fn what_the_database_refuses_is_dead_lettered_alone() {
     let world = World::new().await;
-    let _service = Service::start(&world, &[]).await;
+    let service = Service::start(&world, &[]).await;
     let ledger = world.ledger().await;
     ledger.sql.batch_execute("ALTER TABLE postings ADD CHECK (amount <> 13)").await.unwrap();
     let client = world.client().await;
@@ -140,6 +140,8 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     };
     assert_eq!(dead.properties.correlation_id(), poison.correlation_id());
     assert_eq!(ledger.balances().await["1/USD"], (1..=50).sum::<i32>().saturating_sub(13).to_string());
+    let metrics = service.get("/metrics").await;
+    assert!(metrics.contains("florin_broker_reconnects_total{connection=\"consumer\"} 0\n"), "{metrics}");
     // The next request of the same client is served.
     assert_eq!(seed.call("balance", br#"{"wallet_id":1}"#).await.code, 200);
 }

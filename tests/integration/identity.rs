@@ -103,3 +103,17 @@ async fn without_an_identity_every_request_counts() {
     assert_eq!(ledger.balances().await["1/USD"], "15");
     ledger.assert_sound().await;
 }
+
+/// An empty `message_id` is none: it would be the same for everybody.
+#[tokio::test]
+async fn an_empty_identity_is_none() {
+    let world = World::new().await;
+    let _service = Service::start(&world, &[]).await;
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    let body = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
+    for _ in 0..3 {
+        client.publish("invoice", body, client.properties().with_message_id("".into())).await;
+        assert_eq!(client.next_reply().await.code, 200);
+    }
+    assert_eq!(world.ledger().await.balances().await["1/USD"], "3");
+}

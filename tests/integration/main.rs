@@ -8,6 +8,7 @@ mod common;
 mod bad_input;
 mod identity;
 mod load;
+mod poison;
 mod seed;
 mod store;
 mod vectors;

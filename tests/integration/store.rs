@@ -151,6 +151,65 @@ async fn a_balance_is_never_stale() {
     }
 }
 
+/// Requests without an identity of their own, under one derived id: the database knows it already, and what
+/// that means depends on who wrote it, and when.
+#[tokio::test]
+async fn a_request_that_looks_like_another_is_told_from_one_delivered_twice() {
+    let delivered = |on_existing| {
+        let mut movement = movement(1, 1, "USD", 100);
+        movement.identity.on_existing = on_existing;
+        [Command::Invoice(movement)]
+    };
+    let hour = std::time::Duration::from_secs(3600);
+    let first_received = |received_at| delivered(OnExisting::Renew { received_at });
+    let started = SystemTime::now();
+    let rows: [(&str, [Command; 1], i64); 4] = [
+        (
+            "delivered here before it was written elsewhere: the same request",
+            first_received(started - hour),
+            1,
+        ),
+        ("delivered again: the same request", delivered(OnExisting::Replay), 1),
+        ("delivered for the first time after it was written: another one", first_received(started + hour), 2),
+        (
+            "tried again, in doubt, after it was written by another: the same",
+            first_received(started - hour),
+            1,
+        ),
+    ];
+    for (in_doubt, (what, mut commands, postings)) in [false, false, false, true].into_iter().zip(rows) {
+        let world = World::new().await;
+        writer(&world).execute(&mut delivered(OnExisting::Replay), false).await.unwrap();
+        let outcomes = writer(&world).execute(&mut commands, in_doubt).await.unwrap();
+        assert_eq!(outcomes[0].replayed, postings == 1, "{what}");
+        assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, postings, "{what}");
+    }
+    // All of them were waiting here when the first was written.
+    let world = World::new().await;
+    let mut writer = writer(&world);
+    for _ in 0..3 {
+        let outcomes = writer.execute(&mut first_received(started), false).await.unwrap();
+        assert!(!outcomes[0].replayed);
+    }
+    assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, 3);
+}
+
+/// A ticker that was added while this writer ran, and used by another, is not left out.
+#[tokio::test]
+async fn a_balance_shows_tickers_added_meanwhile() {
+    let world = World::new().await;
+    let (mut one, mut other) = (writer(&world), writer(&world));
+    let mut read = [Command::Balance { wallet_id: 1 }];
+    one.execute(&mut read, false).await.unwrap();
+    world.store.add_ticker("BTC", Scale::new(8).unwrap()).await.unwrap();
+    other.execute(&mut [Command::Invoice(movement(1, 1, "BTC", 100))], false).await.unwrap();
+    let outcomes = one.execute(&mut read, false).await.unwrap();
+    assert!(
+        matches!(&outcomes[0].answer, Answer::Balance(lines) if lines[0].ticker == "BTC"),
+        "{outcomes:?}"
+    );
+}
+
 #[tokio::test]
 async fn the_tables_refuse_what_must_never_happen() {
     let world = World::new().await;
@@ -170,6 +229,7 @@ async fn the_tables_refuse_what_must_never_happen() {
         ("DELETE FROM postings".to_owned(), "23001"),
         ("TRUNCATE postings".to_owned(), "23001"),
         ("DELETE FROM wallets".to_owned(), "23001"),
+        ("UPDATE wallets SET wallet_id = 77 WHERE wallet_id = 1".to_owned(), "23001"),
         ("UPDATE tickers SET scale = 3".to_owned(), "23001"),
         ("DELETE FROM tickers".to_owned(), "23001"),
         (insert("1", "Success", "1", "1", "0", "true"), "23505"),

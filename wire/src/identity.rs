@@ -24,7 +24,10 @@ pub(crate) fn identity(envelope: &Envelope<'_>, body: &[u8], request_hash: Reque
                 body,
             ),
             request_hash,
-            on_existing: if envelope.redelivered { OnExisting::Replay } else { OnExisting::Renew },
+            on_existing: match envelope.first_received_at {
+                Some(received_at) => OnExisting::Renew { received_at },
+                None => OnExisting::Replay,
+            },
         },
     }
 }
@@ -80,6 +83,8 @@ fn first_half(hash: &[u8; 32]) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     const UUID: &str = "0190a5b0-7c1e-7d3c-8c3e-0123456789ab";
@@ -109,9 +114,10 @@ mod tests {
             derived_identity("r", "c", "invoice", b"{ }"),
         ];
         assert!(others.iter().all(|other| *other != base));
-        let redelivered = Envelope { redelivered: true, ..envelope(None) };
-        assert_eq!(identity(&redelivered, b"", [0; 16]).on_existing, OnExisting::Replay);
-        assert_eq!(identity(&envelope(None), b"", [0; 16]).on_existing, OnExisting::Renew);
+        let received_at = SystemTime::UNIX_EPOCH;
+        let first = Envelope { first_received_at: Some(received_at), ..envelope(None) };
+        assert_eq!(identity(&first, b"", [0; 16]).on_existing, OnExisting::Renew { received_at });
+        assert_eq!(identity(&envelope(None), b"", [0; 16]).on_existing, OnExisting::Replay);
         assert_eq!(identity(&envelope(Some("x")), b"", [0; 16]).on_existing, OnExisting::Replay);
     }
 

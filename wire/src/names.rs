@@ -9,5 +9,6 @@ pub const SEED_EXCHANGE: &str = "queries";
 /// The queue that requests wait in.
 pub const WORK_QUEUE: &str = "florin.work";
 
-/// The queue for messages that could not be worked on.
-pub const DEAD_LETTER_QUEUE: &str = "florin.dead";
+/// The fanout exchange, and the queue behind it, for messages that could not be worked on. An exchange of
+/// their own keeps their routing keys.
+pub const DEAD_LETTERS: &str = "florin.dead";

@@ -1,6 +1,7 @@
 //! Requests: what a client may send, and how a delivery becomes a command.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use florin_ledger::{Command, Decimal, ErrorCode, Movement, Operation, WalletId};
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,8 @@ pub struct Envelope<'a> {
     pub reply_to: Option<&'a str>,
     /// The client's number for the request, echoed in the reply.
     pub correlation_id: Option<&'a str>,
-    /// Whether the broker may have delivered this message before.
-    pub redelivered: bool,
+    /// When the broker delivered this message for the first time; none when it may have done so before.
+    pub first_received_at: Option<SystemTime>,
 }
 
 /// A request that is refused before the rules see it.
