@@ -53,7 +53,11 @@ async fn message_ids(channel: &Channel, queue: &str) -> Vec<Option<String>> {
     let mut found = Vec::new();
     let options = BasicGetOptions { no_ack: true };
     while let Some(message) = channel.basic_get(queue.into(), options).await.unwrap() {
-        found.push(message.delivery.properties.message_id().as_ref().map(ToString::to_string));
+        let properties = &message.delivery.properties;
+        let message_id = properties.message_id().as_ref().map(ToString::to_string);
+        let survives_a_restart = properties.delivery_mode() == &Some(2);
+        assert_eq!(survives_a_restart, message_id.is_some(), "as `call` sends it, or bare");
+        found.push(message_id);
     }
     found
 }

@@ -115,15 +115,25 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     let service = Service::start(&world, &[]).await;
     let ledger = world.ledger().await;
     ledger.sql.batch_execute("ALTER TABLE postings ADD CHECK (amount <> 13)").await.unwrap();
+    let mut seed = SeedClient::connect(&world.amqp_url).await;
+    // While the database is busy with the first request, the others gather: the next batch is all of them.
+    ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
+    let first = br#"{"wallet_id":2,"ticker":"USD","amount":1}"#;
+    seed.publish("invoice", first, seed.properties()).await;
+    while !service.get("/metrics").await.contains("florin_in_flight_requests 1\n") {}
     let client = world.client().await;
     let credit = |amount: &str| Request::Invoice(MovementBody::new(1, "USD", amount.parse().unwrap()));
-    let mut seed = SeedClient::connect(&world.amqp_url).await;
     let poison = seed.properties();
     seed.publish("invoice", &credit("13").to_json(), poison.clone()).await;
     let requests: Vec<Request> = (1..=50).filter(|n| *n != 13).map(|n| credit(&n.to_string())).collect();
     let calls = requests.iter().map(|request| client.call(request, CallOptions::default()));
-    let answers = futures_util::future::try_join_all(calls).await.unwrap();
-    assert!(answers.iter().all(|answer| answer.reply.code == 200));
+    let gathered = async {
+        while !service.get("/metrics").await.contains("florin_in_flight_requests 51\n") {}
+        ledger.sql.batch_execute("COMMIT").await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::try_join_all(calls), gathered);
+    assert!(answers.unwrap().iter().all(|answer| answer.reply.code == 200));
+    assert_eq!(seed.next_reply().await.code, 200);
 
     let quorum = AMQPValue::LongString("quorum".into());
     let arguments = FieldTable::from(std::collections::BTreeMap::from([("x-queue-type".into(), quorum)]));
@@ -139,6 +149,9 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
         tokio::task::yield_now().await;
     };
     assert_eq!(dead.properties.correlation_id(), poison.correlation_id());
+    // The client would have sent the others again.
+    let metrics = service.get("/metrics").await;
+    assert!(metrics.contains("florin_dead_lettered_total 1\n"), "{metrics}");
     assert_eq!(ledger.balances().await["1/USD"], (1..=50).sum::<i32>().saturating_sub(13).to_string());
     let metrics = service.get("/metrics").await;
     assert!(metrics.contains("florin_broker_reconnects_total{connection=\"consumer\"} 0\n"), "{metrics}");

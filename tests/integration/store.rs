@@ -137,6 +137,46 @@ async fn the_same_requests_at_two_writers_are_applied_once() {
     ledger.assert_sound().await;
 }
 
+/// Requests that look the same are as many as they are, in one batch or in several.
+#[tokio::test]
+async fn what_only_looks_the_same_is_new() {
+    let world = World::new().await;
+    let mut writer = writer(&world);
+    let mut movement = movement(1, 1, "USD", 100);
+    movement.identity.on_existing = OnExisting::Renew { received_at: SystemTime::now() };
+    let batch = [Command::Invoice(movement.clone()), Command::Invoice(movement)];
+    for postings in [2, 4, 6] {
+        let outcomes = writer.execute(&mut batch.clone(), false).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| !outcome.replayed), "{outcomes:?}");
+        assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, postings);
+    }
+}
+
+/// The wallets are locked after three taken keys, and then the commit itself fails: what was decided up to
+/// there is forgotten.
+#[tokio::test]
+async fn a_commit_that_fails_leaves_nothing_behind() {
+    let world = World::new().await;
+    let ledger = world.ledger().await;
+    // A sequence counts on when its transaction is rolled back.
+    let four_failures = "
+        CREATE SEQUENCE commits;
+        CREATE FUNCTION fail_four_times() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('commits') <= 4 THEN
+                RAISE EXCEPTION 'on purpose' USING ERRCODE = 'serialization_failure';
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER four_failures AFTER INSERT ON postings
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail_four_times()";
+    ledger.sql.batch_execute(four_failures).await.unwrap();
+    let mut writer = writer(&world);
+    writer.execute(&mut [Command::Invoice(movement(1, 1, "USD", 100))], false).await.unwrap();
+    assert_eq!(writer.taken_keys(), 4);
+    assert_eq!(ledger.balances().await["1/USD"], "1");
+    ledger.assert_sound().await;
+}
+
 /// A balance that another writer changed is read as it is, not as it is remembered.
 #[tokio::test]
 async fn a_balance_is_never_stale() {
@@ -184,14 +224,6 @@ async fn a_request_that_looks_like_another_is_told_from_one_delivered_twice() {
         assert_eq!(outcomes[0].replayed, postings == 1, "{what}");
         assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, postings, "{what}");
     }
-    // All of them were waiting here when the first was written.
-    let world = World::new().await;
-    let mut writer = writer(&world);
-    for _ in 0..3 {
-        let outcomes = writer.execute(&mut first_received(started), false).await.unwrap();
-        assert!(!outcomes[0].replayed);
-    }
-    assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, 3);
 }
 
 /// A ticker that was added while this writer ran, and used by another, is not left out.

@@ -1,6 +1,6 @@
 //! PostgreSQL goes away under load, politely and not, and comes back.
 
-use crate::common::{Service, World, start_servers};
+use crate::common::{SeedClient, Service, World, start_servers};
 use crate::load::Load;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,4 +50,28 @@ async fn without_the_database_requests_wait_in_the_broker() {
     servers.postgres.start().unwrap();
     load.answers(500).await;
     load.finish(&world).await;
+}
+
+/// The connection breaks when a commit is done but not yet said. The request is tried again and found, although
+/// the client gave it no identity.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_was_done_but_never_said_is_not_done_again() {
+    let servers = start_servers();
+    let world = World::on(&servers).await;
+    let ledger = world.ledger().await;
+    // Commits are done, but not said before a standby has them too; and there is none.
+    ledger.sql.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await.unwrap();
+    ledger.sql.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let _service = Service::start(&world, &[]).await;
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    let body = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
+    client.publish("invoice", body, client.properties()).await;
+    let cut_off =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while ledger.number(cut_off).await == 0 {}
+    ledger.sql.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
+    ledger.sql.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let delivery = client.next_delivery().await;
+    assert_eq!(ledger.number("SELECT count(*) FROM postings").await, 1);
+    assert!(delivery.properties.headers().is_some(), "the answer is marked as replayed");
 }

@@ -2,8 +2,10 @@
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Service, World, start_servers};
+use crate::common::{SeedClient, Service, World, start_servers};
 use crate::load::Load;
+
+const ONE_USD: &[u8] = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_five_times_it_loses_and_doubles_nothing() {
@@ -37,6 +39,63 @@ async fn asked_to_stop_it_finishes_what_it_has_and_exits_with_zero() {
     load.finish(&world).await;
     let (status, log) = next.terminate().await;
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+/// What it has taken when it is asked to stop is executed and answered: there is no other service to do it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_stop_it_answers_what_it_has_taken() {
+    let servers = start_servers();
+    let world = World::on(&servers).await;
+    let mut service = Service::start(&world, &[]).await;
+    let ledger = world.ledger().await;
+    ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    for _ in 0..10 {
+        client.publish("invoice", ONE_USD, client.properties()).await;
+    }
+    while !service.get("/metrics").await.contains("florin_in_flight_requests 10\n") {}
+    service.signal(Signal::SIGTERM);
+    service.line_with("stopping").await;
+    ledger.sql.batch_execute("COMMIT").await.unwrap();
+    let (status, log) = service.exit().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    for _ in 0..10 {
+        assert_eq!(client.next_reply().await.code, 200);
+    }
+}
+
+/// It is killed when its commit is done and the broker takes no replies. The request is still in the queue,
+/// and the next service knows it for the same by the broker's flag alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_commit_and_answer_it_leaves_the_answer_to_the_next() {
+    let servers = start_servers();
+    let world = World::on(&servers).await;
+    let mut service = Service::start(&world, &[]).await;
+    let ledger = world.ledger().await;
+    ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    client.publish("invoice", ONE_USD, client.properties()).await;
+    while !service.get("/metrics").await.contains("florin_in_flight_requests 1\n") {}
+    servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
+    ledger.sql.batch_execute("COMMIT").await.unwrap();
+    service.line_with("takes no replies").await;
+    service.kill();
+    servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
+
+    let _next = Service::start(&world, &[]).await;
+    let last = client.properties();
+    client.publish("balance", br#"{"wallet_id":1}"#, last.clone()).await;
+    // The broker may still find the first answer in what it had not read of the killed service's connection.
+    let mut replayed = 0;
+    loop {
+        let delivery = client.next_delivery().await;
+        if delivery.properties.correlation_id() == last.correlation_id() {
+            break;
+        }
+        replayed += usize::from(delivery.properties.headers().is_some());
+    }
+    assert_eq!(replayed, 1, "it was acknowledged before its answer, or taken for another one");
+    assert_eq!(ledger.number("SELECT count(*) FROM postings").await, 1);
 }
 
 /// The database is away, so the first signal cannot finish: the second one ends the service at once.

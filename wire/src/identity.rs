@@ -129,4 +129,14 @@ mod tests {
         assert_eq!(hash("10.5"), hash("105e-1"));
         assert_ne!(hash("10.5"), hash("10.51"));
     }
+
+    #[test]
+    fn another_operation_wallet_or_ticker_is_another_request() {
+        let hash =
+            |operation, wallet_id, ticker| request_hash(operation, wallet_id, ticker, "1".parse().unwrap());
+        let one = hash(Operation::Invoice, 1, "USD");
+        assert_ne!(one, hash(Operation::Withdraw, 1, "USD"));
+        assert_ne!(one, hash(Operation::Invoice, 2, "USD"));
+        assert_ne!(one, hash(Operation::Invoice, 1, "EUR"));
+    }
 }
