@@ -1,10 +1,12 @@
 //! Requests: what a client may send, and how a delivery becomes a command.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::SystemTime;
 
 use florin_ledger::{Command, Decimal, ErrorCode, Movement, Operation, WalletId};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::identity::{identity, request_hash};
@@ -103,14 +105,46 @@ impl Request {
 }
 
 /// The fields as they stand in the body. `null` counts as missing, unknown fields are passed over.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Fields<'a> {
-    #[serde(borrow)]
     wallet_id: Option<&'a RawValue>,
-    #[serde(borrow)]
     ticker: Option<&'a RawValue>,
-    #[serde(borrow)]
     amount: Option<&'a RawValue>,
+}
+
+/// Not derived: a derived one reads arrays too, and unknown fields twice.
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        let mut seen = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "wallet_id" => fields.wallet_id = map.next_value()?,
+                "ticker" => fields.ticker = map.next_value()?,
+                "amount" => fields.amount = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+            if let Some(twice) = seen.replace(name) {
+                let shown: String = twice.chars().take(32).collect();
+                return Err(A::Error::custom(format!("duplicate field {shown:?}")));
+            }
+        }
+        Ok(fields)
+    }
 }
 
 /// Turns a delivery into a command.
@@ -152,15 +186,6 @@ fn movement(
 }
 
 fn read_fields(body: &[u8]) -> Result<Fields<'_>, Refusal> {
-    // Serde reads a struct from an array too, which would be a second way of writing a request.
-    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        // Let the parser tell broken JSON from JSON of another type.
-        let valid: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(body);
-        return Err(match valid {
-            Ok(_) => malformed("the body must be a JSON object"),
-            Err(error) => malformed(format!("the body is not JSON: {error}")),
-        });
-    }
     serde_json::from_slice(body).map_err(|error| malformed(format!("the body cannot be read: {error}")))
 }
 
