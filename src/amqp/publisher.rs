@@ -84,6 +84,9 @@ impl Publisher {
             // Some reply is one that the broker closes the connection for. It must be found.
             one_by_one = error.is_objection();
             reconnect.pause_after(&error).await;
+            if unsettled.is_empty() && done.is_empty() && done.is_closed() {
+                return;
+            }
         }
     }
 
