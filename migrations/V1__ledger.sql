@@ -35,6 +35,7 @@ CREATE TABLE postings (
     held                   boolean     NOT NULL CHECK (held OR (actual_after = 0 AND frozen_after = 0)),
     counterparty_wallet_id bigint,
     request_hash           bytea       NOT NULL CHECK (octet_length(request_hash) = 16),
+    redelivered            boolean     NOT NULL,
     metadata               jsonb,
     created_at             timestamptz NOT NULL,
     expires_at             timestamptz,
@@ -48,6 +49,8 @@ COMMENT ON COLUMN postings.part IS '0 opens a transaction, 1 is the payee side o
 COMMENT ON COLUMN postings.error IS 'Why a transaction in status Error was refused or ended.';
 COMMENT ON COLUMN postings.amount IS 'The amount that was asked for, in units of the ticker.';
 COMMENT ON COLUMN postings.held IS 'Whether the balance ever held anything: a refused withdrawal opens none.';
+COMMENT ON COLUMN postings.redelivered IS 'Whether the request may have been delivered before: then another '
+    'instance may still hold it.';
 COMMENT ON COLUMN postings.request_hash IS 'Tells a retry from a different request under the same identity.';
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

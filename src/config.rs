@@ -58,7 +58,8 @@ pub struct Broker {
     /// Requests that are taken from the queue before the first of them is answered, 1 to 65535. Bounds memory
     /// together with `max_body_bytes`.
     pub prefetch: u16,
-    /// Failed deliveries of one request before it goes to the dead-letter queue, 1 to 1,000,000.
+    /// Failed deliveries of one request before it goes to the dead-letter queue, 10 to 1,000,000: more than
+    /// there are instances, for each may fail once over a neighbour.
     pub delivery_limit: u32,
     /// Whether one instance works and the others stand by. The queue keeps what it was declared with.
     pub single_active_consumer: bool,
@@ -158,7 +159,7 @@ impl Default for Broker {
             vhost: "/".into(),
             queue: "florin.work".into(),
             prefetch: 2000,
-            delivery_limit: 50,
+            delivery_limit: 20,
             single_active_consumer: true,
             max_body_bytes: 64 * 1024,
         }

@@ -151,16 +151,14 @@ impl Engine {
     /// Tries until the database has decided. An error is left only when the data themselves are refused.
     async fn until_executed(&mut self, commands: &mut [Command]) -> Result<Vec<Outcome>, Error> {
         let mut delays = backoff();
-        let mut in_doubt = false;
         loop {
             let taken_before = self.writer.taken_keys();
-            let result = self.writer.execute(commands, in_doubt).await;
+            let result = self.writer.execute(commands).await;
             self.count_retries("taken_key", self.writer.taken_keys() - taken_before);
             let error = match result {
                 Err(error) if !matches!(error, Error::Unacceptable(_)) => error,
                 decided => return decided,
             };
-            in_doubt |= error.in_doubt();
             self.count_retries(if error.in_doubt() { "in_doubt" } else { "database" }, 1);
             let delay = delays.next().unwrap_or(MAX_DELAY);
             tracing::warn!(%error, delay_ms = delay.as_millis(), "the batch is tried again");

@@ -14,8 +14,12 @@ use cli::{Cli, Command};
 /// The exit code of a command line or configuration that is wrong, as clap has it.
 const USAGE: u8 = 2;
 
-/// Stack of every thread but the first: 64 MiB of address space, used only when it is needed.
-const DEEP_STACK: (&str, &str) = ("RUST_MIN_STACK", "67108864");
+/// Stack of every thread but the first, in bytes: address space, used only when it is needed.
+const DEEP_STACK: u64 = 64 * 1024 * 1024;
+/// Where Rust reads the size of a stack from.
+const STACK_VARIABLE: &str = "RUST_MIN_STACK";
+/// Set in the environment of the program that was started again, so that it is not started again for ever.
+const STARTED_AGAIN: &str = "FLORIN_STACKS_ARE_DEEP";
 
 fn main() -> ExitCode {
     deepen_stacks();
@@ -35,14 +39,18 @@ fn main() -> ExitCode {
 /// on a thread of its own whose size only this variable sets: with the usual size, any client could end the
 /// process by a message with deeply nested headers.
 fn deepen_stacks() {
-    let (variable, bytes) = DEEP_STACK;
-    if env::var_os(variable).is_some() {
+    let present = env::var(STACK_VARIABLE).ok().and_then(|bytes| bytes.parse::<u64>().ok());
+    if present.is_some_and(|bytes| bytes >= DEEP_STACK) || env::var_os(STARTED_AGAIN).is_some() {
         return;
     }
-    if let Ok(program) = env::current_exe() {
-        // Returns only when it fails; then the usual stacks must do.
-        let _ = process::Command::new(program).args(env::args_os().skip(1)).env(variable, bytes).exec();
-    }
+    let again = env::current_exe().map(|program| {
+        let mut command = process::Command::new(program);
+        command.args(env::args_os().skip(1)).env(STACK_VARIABLE, DEEP_STACK.to_string());
+        // Returns only when it fails.
+        command.env(STARTED_AGAIN, "1").exec()
+    });
+    let (Ok(error) | Err(error)) = again;
+    eprintln!("warning: the stacks stay as they are, so a hostile message can end this process: {error}");
 }
 
 fn run(command: Command) -> anyhow::Result<()> {

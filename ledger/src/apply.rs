@@ -54,7 +54,7 @@ fn record(
         Ok(checked) => checked,
         Err(code) => return Outcome::refused(code),
     };
-    let Identity { transaction_id, request_hash, .. } = movement.identity;
+    let Identity { transaction_id, request_hash, redelivered, .. } = movement.identity;
     if let Some(recorded) = state.transactions.get(&transaction_id) {
         return replay(movement, recorded);
     }
@@ -80,9 +80,10 @@ fn record(
         error,
         amount,
         request_hash,
+        redelivered,
         created_at: now,
     });
-    let recorded = Recorded { request_hash, status, error, created_at: now };
+    let recorded = Recorded { request_hash, status, error, created_at: now, redelivered };
     state.transactions.insert(transaction_id, recorded);
     Outcome::fresh(answer(movement, &recorded))
 }

@@ -47,6 +47,8 @@ pub struct Identity {
     pub request_hash: RequestHash,
     /// What it means when the identity is taken.
     pub on_existing: OnExisting,
+    /// Whether the broker may have delivered this request before.
+    pub redelivered: bool,
 }
 
 /// What it means when a request's identity is taken already.
@@ -54,9 +56,9 @@ pub struct Identity {
 pub enum OnExisting {
     /// It is the same request, sent or delivered again: it gets the same answer.
     Replay,
-    /// The client gave no identity of its own, and the broker delivered this request for the first time: a
-    /// transaction that was there before belongs to a request that only looks the same, and this one gets a
-    /// fresh identity. A transaction that came later is this very request, delivered to another instance.
+    /// The client gave no identity of its own, and the broker delivered this request for the first time: what
+    /// has its identity already is a request that only looks the same, and this one gets a fresh identity;
+    /// unless it is this very request, delivered again to another instance since.
     Renew {
         /// When the broker delivered it.
         received_at: SystemTime,

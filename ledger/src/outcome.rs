@@ -130,6 +130,8 @@ pub struct Posting {
     pub amount: i128,
     /// The hash of the request.
     pub request_hash: RequestHash,
+    /// Whether the request may have been delivered before.
+    pub redelivered: bool,
     /// When the rules decided.
     pub created_at: SystemTime,
 }

@@ -84,6 +84,8 @@ pub struct Recorded {
     pub error: Option<ErrorCode>,
     /// When the rules decided on it.
     pub created_at: SystemTime,
+    /// Whether the request that made it may have been delivered before.
+    pub redelivered: bool,
 }
 
 /// All that the rules know.

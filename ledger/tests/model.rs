@@ -40,6 +40,7 @@ fn command(step: &Step) -> Command {
                 transaction_id: Uuid::from_u128(id.into()),
                 request_hash,
                 on_existing: OnExisting::Replay,
+                redelivered: false,
             };
             let ticker = TICKERS.get(ticker).map_or("XXX", |(name, _)| name).to_owned();
             let amount = Decimal::from_minor(cents.into(), Scale::new(2).unwrap());

@@ -37,6 +37,7 @@ fn movement(id: u128, wallet_id: i64, ticker: &str, amount: &str) -> Movement {
         transaction_id: Uuid::from_u128(id),
         request_hash: [u8::try_from(amount.to_string().len()).unwrap(); 16],
         on_existing: OnExisting::Replay,
+        redelivered: false,
     };
     Movement { identity, wallet_id, ticker: ticker.to_owned(), amount }
 }

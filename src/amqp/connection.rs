@@ -17,6 +17,8 @@ use crate::metrics::Metrics;
 
 /// A peer that is silent for twice as long is gone.
 const HEARTBEAT_SECS: u16 = 10;
+/// RabbitMQ's own default. Headers fit into one frame, so this bounds how deeply they can be nested.
+const FRAME_BYTES: u32 = 131_072;
 /// How long the broker may take to answer anything but a publish.
 pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
 /// A session that lasted so long was a good one: the next failure starts with a short delay again.
@@ -38,26 +40,34 @@ pub enum Error {
     /// The broker ended the consumer, for example because the queue was deleted.
     #[error("the broker cancelled the consumer")]
     Cancelled,
-    /// So many messages could be read that they may be taken together again.
-    #[error("messages are taken together again")]
-    Trusted,
+    /// The broker closed the connection over something that was sent.
+    #[error("the broker objects to a reply: {0}")]
+    Objection(#[source] lapin::Error),
+    /// A message that the broker delivered cannot be read.
+    #[error("a message cannot be read: {0}")]
+    Unreadable(#[source] lapin::Error),
     /// The connection ended without an error.
     #[error("the connection was closed")]
     Closed,
 }
 
 impl Error {
-    /// Whether the broker closed the connection or the channel because of something that was sent; not because
-    /// it was told to stop.
-    pub(super) fn is_objection(&self) -> bool {
-        let Self::Broker(error) = self else { return false };
-        let forced = AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED);
-        matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() != forced)
+    /// Why sending replies failed. The broker closes the connection with an internal error over a reply address
+    /// that it cannot decode; other codes say something of the service or of the broker, not of a message.
+    pub(super) fn sending(error: lapin::Error) -> Self {
+        let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
+        match error.kind() {
+            ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal => Self::Objection(error),
+            _ => Self::Broker(error),
+        }
     }
 
-    /// Whether something that the broker sent cannot be read.
-    pub(super) fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Broker(error) if matches!(error.kind(), ErrorKind::ParsingError(_)))
+    /// Why taking requests failed.
+    pub(super) fn taking(error: lapin::Error) -> Self {
+        match error.kind() {
+            ErrorKind::ParsingError(_) => Self::Unreadable(error),
+            _ => Self::Broker(error),
+        }
     }
 }
 
@@ -121,6 +131,7 @@ impl Role {
 pub(super) async fn connect(url: &str, role: Role) -> Result<Connection, Error> {
     let mut uri: AMQPUri = url.parse().map_err(Error::Url)?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
+    uri.query.frame_max.get_or_insert(FRAME_BYTES);
     let name = format!("florin {} {}", role.as_str(), std::process::id());
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     within(RPC_TIMEOUT, "accept the connection", Connection::connect_uri(uri, properties)).await
@@ -135,11 +146,28 @@ pub(super) async fn within<T>(
     timeout(limit, answer).await.map_err(|_| Error::TimedOut(what))?.map_err(Error::Broker)
 }
 
-/// Resolves when the connection is lost.
+/// Awaits what the broker does only when it is not in need, for so long each time it is not.
+pub(super) async fn patiently<T>(
+    limit: Duration,
+    what: &'static str,
+    connection: &ConnectionStatus,
+    answer: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Error> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        match timeout(limit, &mut answer).await {
+            Ok(answer) => return answer.map_err(Error::sending),
+            Err(_) if connection.blocked() => {}
+            Err(_) => return Err(Error::TimedOut(what)),
+        }
+    }
+}
+
+/// Resolves when the connection that replies go by is lost.
 pub(super) async fn lost(mut events: impl Stream<Item = Event> + Unpin) -> Error {
     while let Some(event) = events.next().await {
         match event {
-            Event::Error(error) => return Error::Broker(error),
+            Event::Error(error) => return Error::sending(error),
             Event::ConnectionBlocked(reason) => {
                 tracing::warn!(reason, "the broker is in need and takes no replies: they wait");
             }
@@ -165,9 +193,9 @@ impl Reconnect {
 
     /// Waits before the next session.
     pub(super) async fn pause_after(&mut self, error: &Error) {
-        // It was not the broker that failed, and the sooner a poisonous message is got over with, the better.
-        let poisoned = error.is_objection() || error.is_unreadable();
-        if poisoned || self.session_started.elapsed() >= GOOD_SESSION {
+        // Over a message it is not the broker that failed: it need not be spared.
+        let over_a_message = matches!(error, Error::Objection(_) | Error::Unreadable(_));
+        if over_a_message || self.session_started.elapsed() >= GOOD_SESSION {
             self.delays = backoff();
         }
         let connection = self.role.as_str();

@@ -72,20 +72,30 @@ impl Consumer {
         let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics));
         let mut one_by_one = false;
         let sessions = async {
-            while let Err(error) = self.session(&jobs, one_by_one).await {
+            loop {
+                let ended = self.session(&jobs, one_by_one).await;
                 self.link.unregister(Role::Consumer);
-                one_by_one = error.is_unreadable();
-                reconnect.pause_after(&error).await;
+                match ended {
+                    Ok(()) if jobs.is_closed() => return,
+                    Ok(()) => one_by_one = false,
+                    // It is the same message again: the sooner it reaches the delivery limit, the better.
+                    Err(Error::Unreadable(_)) if one_by_one => {}
+                    Err(error) => {
+                        one_by_one = matches!(error, Error::Unreadable(_));
+                        reconnect.pause_after(&error).await;
+                    }
+                }
             }
         };
         shutdown.run_until_cancelled(sessions).await;
     }
 
-    /// Runs until something breaks, or nobody takes requests any more.
+    /// Runs until something breaks, or nobody takes requests any more, or enough of them were taken one by one.
     ///
     /// A message that cannot be read breaks the session, and then the broker counts a failed delivery for all
     /// that it had sent ahead. So after that as many messages as it may have been are taken one by one: only
-    /// the unreadable one reaches the delivery limit, and goes to the dead-letter queue.
+    /// the unreadable one reaches the delivery limit, and goes to the dead-letter queue. (Its neighbours count
+    /// one failed delivery per instance, which the delivery limit has to allow for.)
     async fn session(&self, jobs: &Sender<Job<Ticket>>, one_by_one: bool) -> Result<(), Error> {
         let prefetch = if one_by_one { 1 } else { self.prefetch };
         let connection = connect(&self.url, Role::Consumer).await?;
@@ -107,9 +117,10 @@ impl Consumer {
         let session = Arc::new(Session { channel, _connection: connection });
         let mut taken: u16 = 0;
         loop {
-            let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
+            let delivery = deliveries.next().await.ok_or(Error::Cancelled)?.map_err(Error::taking)?;
             if one_by_one && taken == self.prefetch {
-                return Err(Error::Trusted);
+                tracing::info!("requests are taken together again");
+                return Ok(());
             }
             taken = taken.saturating_add(1);
             if jobs.send(self.job(&session, &delivery)).await.is_err() {

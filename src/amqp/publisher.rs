@@ -5,6 +5,7 @@
 //! see a reply twice, but never none.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,15 +18,16 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ConnectionStatus};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::timeout;
 
 use super::Ticket;
-use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, within};
+use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
 use crate::engine::{Done, Verdict};
 use crate::metrics::Metrics;
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// A reply that the broker objects to so often is given up.
+const MAX_OBJECTIONS: u32 = 3;
 /// Batches that wait for their confirms at a time.
 const MAX_UNSETTLED: usize = 16;
 const PERSISTENT: u8 = 2;
@@ -50,6 +52,8 @@ struct Outgoing {
     reply: Option<EncodedReply>,
     /// Set when there is nothing more to send.
     fate: OnceLock<Fate>,
+    /// How often the broker closed the connection while this reply, alone, was on its way.
+    objections: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -82,7 +86,7 @@ impl Publisher {
         while let Err(error) = self.session(&mut done, &mut unsettled, one_by_one).await {
             self.link.unregister(Role::Publisher);
             // Some reply is one that the broker closes the connection for. It must be found.
-            one_by_one = error.is_objection();
+            one_by_one = matches!(error, Error::Objection(_));
             reconnect.pause_after(&error).await;
             if unsettled.is_empty() && done.is_empty() && done.is_closed() {
                 return;
@@ -104,7 +108,7 @@ impl Publisher {
         let mut lost = std::pin::pin!(lost(connection.events_listener()));
         if one_by_one {
             for outgoing in unsettled.iter().flat_map(|batch| batch.iter()) {
-                send_alone(&channel, outgoing).await?;
+                send_alone(&channel, connection.status(), outgoing).await?;
             }
         }
         let send = |batch: &Batch| send(channel.clone(), connection.status().clone(), Arc::clone(batch));
@@ -129,7 +133,11 @@ impl Publisher {
                 error = &mut lost => return Err(error),
             }
         }
-        within(RPC_TIMEOUT, "close", connection.close(REPLY_SUCCESS, "done".into())).await
+        let closed = within(RPC_TIMEOUT, "close", connection.close(REPLY_SUCCESS, "done".into())).await;
+        if let Err(error) = closed {
+            tracing::debug!(%error, "all replies are sent, but the connection was not closed in good order");
+        }
+        Ok(())
     }
 
     /// The batch is answered: counts its answers and acknowledges its requests.
@@ -175,7 +183,12 @@ impl Outgoing {
             Verdict::Refused(refusal) => (Reply::refused(ticket.operation.as_str(), &refusal), false),
             Verdict::Unacceptable(reason) => {
                 tracing::error!(reason, "the database refuses a request");
-                return Self { ticket, reply: None, fate: Fate::Impossible.into() };
+                return Self {
+                    ticket,
+                    reply: None,
+                    fate: Fate::Impossible.into(),
+                    objections: AtomicU32::new(0),
+                };
             }
         };
         let reply = EncodedReply {
@@ -184,7 +197,7 @@ impl Outgoing {
             json: reply.to_json(),
             properties: properties(&ticket, replayed),
         };
-        Self { ticket, reply: Some(reply), fate: OnceLock::new() }
+        Self { ticket, reply: Some(reply), fate: OnceLock::new(), objections: AtomicU32::new(0) }
     }
 
     fn is_impossible(&self) -> bool {
@@ -215,21 +228,20 @@ fn properties(ticket: &Ticket, replayed: bool) -> BasicProperties {
 /// Publishes a batch and awaits all its confirms. They are awaited together: the broker confirms many at a
 /// time. A broker in need takes nothing for as long as it is in need, and that is waited for.
 async fn send(channel: Channel, connection: ConnectionStatus, batch: Batch) -> Result<(), Error> {
-    let mut all = std::pin::pin!(try_join_all(batch.iter().map(|outgoing| send_one(&channel, outgoing))));
-    loop {
-        match timeout(CONFIRM_TIMEOUT, &mut all).await {
-            Ok(sent) => return sent.map(drop).map_err(Error::Broker),
-            Err(_) if connection.blocked() => {}
-            Err(_) => return Err(Error::TimedOut("confirm the replies")),
-        }
-    }
+    let all = try_join_all(batch.iter().map(|outgoing| send_one(&channel, outgoing)));
+    patiently(CONFIRM_TIMEOUT, "confirm the replies", &connection, all).await.map(drop)
 }
 
 /// Sends a reply while no other is under way, to find out whether it is the one that the broker objects to.
-async fn send_alone(channel: &Channel, outgoing: &Outgoing) -> Result<(), Error> {
-    let sent = within(CONFIRM_TIMEOUT, "confirm the reply", send_one(channel, outgoing)).await;
-    if let Err(error) = &sent
-        && error.is_objection()
+async fn send_alone(
+    channel: &Channel,
+    connection: &ConnectionStatus,
+    outgoing: &Outgoing,
+) -> Result<(), Error> {
+    let sent = send_one(channel, outgoing);
+    let sent = patiently(CONFIRM_TIMEOUT, "confirm the reply", connection, sent).await;
+    if let Err(Error::Objection(error)) = &sent
+        && outgoing.objections.fetch_add(1, Ordering::Relaxed) + 1 == MAX_OBJECTIONS
     {
         tracing::error!(%error, "the broker objects to a reply: probably its reply_to is malformed");
         let _ = outgoing.fate.set(Fate::Impossible);

@@ -52,7 +52,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("broker.vhost", &["FLORIN_BROKER_VHOST"], Text),
     setting("broker.queue", &["FLORIN_BROKER_QUEUE"], Text),
     setting("broker.prefetch", &["FLORIN_BROKER_PREFETCH"], Number(1..=65_535)),
-    setting("broker.delivery_limit", &["FLORIN_BROKER_DELIVERY_LIMIT"], Number(1..=1_000_000)),
+    setting("broker.delivery_limit", &["FLORIN_BROKER_DELIVERY_LIMIT"], Number(10..=1_000_000)),
     setting("broker.single_active_consumer", &["FLORIN_BROKER_SINGLE_ACTIVE_CONSUMER"], Switch),
     setting("broker.max_body_bytes", &["FLORIN_BROKER_MAX_BODY_BYTES"], Number(1..=16 * 1024 * 1024)),
     setting("database.url", &["DATABASE_URL"], PostgresUrl),

@@ -72,7 +72,7 @@ pub(super) async fn transactions(
     if transaction_ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = "SELECT transaction_id, request_hash, status, error, created_at FROM postings
+    let sql = "SELECT transaction_id, request_hash, status, error, created_at, redelivered FROM postings
                 WHERE transaction_id = ANY($1) AND part = 0";
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&transaction_ids]).await?;
@@ -89,5 +89,5 @@ fn recorded(row: &Row) -> Result<Recorded, Error> {
         .get::<_, Option<&str>>(3)
         .map(|code| code.parse().map_err(|_| Error::unknown_value("error", code)))
         .transpose()?;
-    Ok(Recorded { request_hash, status, error, created_at: row.get(4) })
+    Ok(Recorded { request_hash, status, error, created_at: row.get(4), redelivered: row.get(5) })
 }

@@ -9,10 +9,10 @@ use super::Error;
 /// Sent as arrays, one per column. Amounts travel as text, which PostgreSQL reads exactly.
 const INSERT: &str = "
     INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
-                          amount, actual_after, frozen_after, held, request_hash, created_at)
+                          amount, actual_after, frozen_after, held, request_hash, redelivered, created_at)
     SELECT * FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::uuid[], $5::int2[], $6::text[], $7::text[],
                          $8::text[], $9::text[]::numeric[], $10::text[]::numeric[], $11::text[]::numeric[],
-                         $12::bool[], $13::bytea[], $14::timestamptz[])";
+                         $12::bool[], $13::bytea[], $14::bool[], $15::timestamptz[])";
 
 /// Appends the postings in the order of their chains, so that batches that collide wait for each other in
 /// one direction.
@@ -20,7 +20,7 @@ pub(super) async fn append(client: &impl GenericClient, postings: &mut [Posting]
     postings.sort_unstable_by_key(|posting| (posting.wallet_id, posting.ticker.id, posting.after.version));
     let postings = &*postings;
     let text = |posting: &Posting, units| Decimal::from_minor(units, posting.ticker.scale).to_string();
-    let columns: [&(dyn ToSql + Sync); 14] = [
+    let columns: [&(dyn ToSql + Sync); 15] = [
         &column(postings, |posting| posting.wallet_id),
         &column(postings, |posting| posting.ticker.id),
         &column(postings, |posting| posting.after.version),
@@ -34,6 +34,7 @@ pub(super) async fn append(client: &impl GenericClient, postings: &mut [Posting]
         &column(postings, |posting| text(posting, posting.after.frozen)),
         &column(postings, |posting| posting.after.held),
         &column(postings, |posting| posting.request_hash.as_slice()),
+        &column(postings, |posting| posting.redelivered),
         &column(postings, |posting| posting.created_at),
     ];
     let statement = client.prepare_cached(INSERT).await?;

@@ -37,12 +37,6 @@ const LOCKING_BATCHES: u32 = 50;
 /// How long the database may take over one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// More than the largest prefetch.
-const WRITTEN_TRANSACTIONS: NonZeroUsize = NonZeroUsize::new(1 << 17).expect("not zero");
-
-/// The precision of times in the database: what is read back may be earlier by less than this.
-const DATABASE_TICK: Duration = Duration::from_micros(1);
-
 /// What an attempt did, to be remembered once it is committed.
 #[derive(Debug)]
 struct Executed {
@@ -57,8 +51,9 @@ pub struct Writer {
     tickers: Arc<Tickers>,
     /// Wallets with all their tails, as they were after the last batch that touched them.
     remembered: LruCache<WalletId, Wallet>,
-    /// The transactions written last: more than requests can wait between their delivery and their turn.
-    written: LruCache<Uuid, ()>,
+    /// When the attempts of the present batch were decided whose commit is in doubt: by that their rows are
+    /// known.
+    in_doubt: Vec<SystemTime>,
     /// How many of the next batches lock their wallets from the start.
     locking_batches: u32,
     /// How often a key was taken, ever.
@@ -73,7 +68,7 @@ impl Writer {
             store,
             tickers: Arc::default(),
             remembered: LruCache::new(remembered_wallets),
-            written: LruCache::new(WRITTEN_TRANSACTIONS),
+            in_doubt: Vec::new(),
             locking_batches: 0,
             taken_keys: 0,
         }
@@ -93,16 +88,15 @@ impl Writer {
 
     /// Executes commands in their order and returns one outcome for each, after they are committed.
     ///
-    /// `in_doubt` says that these commands were tried before and may have been committed. An identity that
-    /// turns out to be taken by a request that only looks the same is replaced in `commands`.
+    /// An identity that turns out to be taken by a request that only looks the same is replaced in `commands`.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says; after an error that is [`Error::in_doubt`] the same commands must be tried again with
-    /// `in_doubt`.
-    pub async fn execute(&mut self, commands: &mut [Command], in_doubt: bool) -> Result<Vec<Outcome>, Error> {
+    /// As [`Error`] says; after any but [`Error::Unacceptable`] the same commands have to be tried again before
+    /// others, for they may have been committed.
+    pub async fn execute(&mut self, commands: &mut [Command]) -> Result<Vec<Outcome>, Error> {
         for round in 0..MAX_ROUNDS {
-            let look_up = in_doubt || round > 0;
+            let look_up = round > 0 || !self.in_doubt.is_empty();
             let lock = round >= FREE_ROUNDS || self.locking_batches > 0;
             match self.attempt(commands, look_up, lock).await {
                 Err(Error::KeyTaken) => self.taken_keys += 1,
@@ -125,15 +119,16 @@ impl Writer {
         lock: bool,
     ) -> Result<Vec<Outcome>, Error> {
         let mut connection = self.store.connection().await?;
+        let decided_at = in_micros(SystemTime::now());
         let work = async {
             if lock {
                 let transaction = connection.transaction().await?;
                 save::lock_wallets(&transaction, &touched(commands)).await?;
-                let executed = self.run(&transaction, commands, look_up).await?;
+                let executed = self.run(&transaction, commands, decided_at, look_up).await?;
                 transaction.commit().await?;
                 Ok(executed)
             } else {
-                self.run(&connection, commands, look_up).await
+                self.run(&connection, commands, decided_at, look_up).await
             }
         };
         let limit = Err(Error::TimedOut { timeout_secs: ATTEMPT_TIMEOUT.as_secs() });
@@ -143,8 +138,14 @@ impl Writer {
             drop(Object::take(connection));
         }
         match result {
-            Ok(executed) => Ok(self.remember(executed)),
+            Ok(executed) => {
+                self.in_doubt.clear();
+                Ok(self.remember(executed))
+            }
             Err(error) => {
+                if error.in_doubt() {
+                    self.in_doubt.push(decided_at);
+                }
                 self.forget(commands);
                 Err(error)
             }
@@ -155,11 +156,12 @@ impl Writer {
         &mut self,
         client: &impl GenericClient,
         commands: &mut [Command],
+        decided_at: SystemTime,
         look_up: bool,
     ) -> Result<Executed, Error> {
         let mut state = self.gather(client, commands, look_up).await?;
         self.renew_identities(commands, &state.transactions);
-        let mut applied = apply(&mut state, decided_at(commands), &*commands);
+        let mut applied = apply(&mut state, decided_at, &*commands);
         if !applied.postings.is_empty() {
             save::append(client, &mut applied.postings).await?;
         }
@@ -168,9 +170,6 @@ impl Writer {
 
     /// Only after the commit.
     fn remember(&mut self, executed: Executed) -> Vec<Outcome> {
-        for posting in executed.applied.postings {
-            self.written.put(posting.transaction_id, ());
-        }
         for (wallet_id, wallet) in executed.wallets {
             self.remembered.put(wallet_id, wallet);
         }
@@ -212,22 +211,22 @@ impl Writer {
         Ok(State { tickers: self.tickers.clone(), wallets, transactions })
     }
 
-    /// Gives a fresh identity to every request that only looks like an earlier one.
+    /// Gives a fresh identity to every request that only looks like one that has its identity already.
     ///
-    /// An earlier one stands before it in the batch, or was written by this writer (successfully: what is in
-    /// doubt may be this very request), or was written before this request was delivered. What was written
-    /// later and elsewhere is this very request: the broker took this instance for dead and delivered it to
-    /// another.
+    /// The other one is this very request in two cases only: its row was written by an attempt of this batch
+    /// whose commit was in doubt, or from a redelivery that came after this delivery, to another instance,
+    /// when the broker took this one for dead.
     fn renew_identities(&self, commands: &mut [Command], recorded: &HashMap<Uuid, Recorded>) {
         let mut seen = HashSet::with_capacity(commands.len());
         for identity in commands.iter_mut().filter_map(Command::identity_mut) {
-            let id = identity.transaction_id;
-            let before_it = !seen.insert(id);
+            let taken_in_batch = !seen.insert(identity.transaction_id);
             let OnExisting::Renew { received_at } = identity.on_existing else { continue };
-            let written_before = recorded.get(&id).is_some_and(|earlier| {
-                earlier.created_at + DATABASE_TICK <= received_at || self.written.contains(&id)
+            let taken_by_another = recorded.get(&identity.transaction_id).is_some_and(|row| {
+                let ours = self.in_doubt.contains(&row.created_at);
+                let redelivered_since = row.redelivered && row.created_at >= in_micros(received_at);
+                !ours && !redelivered_since
             });
-            if before_it || written_before {
+            if taken_in_batch || taken_by_another {
                 *identity = Identity {
                     transaction_id: Uuid::now_v7(),
                     // From here on it is an identity like any other.
@@ -245,14 +244,11 @@ impl Writer {
     }
 }
 
-/// Now, but not before any of these commands was delivered, even if the clock was set back since.
-fn decided_at(commands: &[Command]) -> SystemTime {
-    let identities = commands.iter().filter_map(Command::movement).map(|movement| movement.identity);
-    let received = identities.filter_map(|identity| match identity.on_existing {
-        OnExisting::Renew { received_at } => Some(received_at),
-        OnExisting::Replay => None,
-    });
-    received.fold(SystemTime::now(), SystemTime::max)
+/// The precision of times in the database.
+fn in_micros(time: SystemTime) -> SystemTime {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let nanos = u64::from(since_epoch.subsec_nanos() % 1000);
+    SystemTime::UNIX_EPOCH + (since_epoch - Duration::from_nanos(nanos))
 }
 
 /// The wallets that these commands touch, in the order in which they are locked.

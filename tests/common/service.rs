@@ -115,6 +115,15 @@ impl Service {
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
     }
 
+    /// Waits until its metrics have this line. What is counted may be counted after a client has its answer.
+    pub async fn metric(&self, line: &str) {
+        let line = format!("{line}\n");
+        let shown = async { while !self.get("/metrics").await.contains(&line) {} };
+        if tokio::time::timeout(PATIENCE, shown).await.is_err() {
+            panic!("no {line} in {}", self.get("/metrics").await);
+        }
+    }
+
     /// Reads a page of its HTTP side.
     pub async fn get(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};

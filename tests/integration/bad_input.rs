@@ -88,8 +88,7 @@ async fn requests_without_a_reader_are_applied_all_the_same() {
     client.publish("invoice", body, gone).await;
     let balance = client.call("balance", br#"{"wallet_id":1}"#).await.balances().unwrap();
     assert_eq!(balance.actual_balance["USD"].0, "2".parse().unwrap());
-    let metrics = service.get("/metrics").await;
-    assert!(metrics.contains("florin_replies_unroutable_total 1\n"), "{metrics}");
+    service.metric("florin_replies_unroutable_total 1").await;
 }
 
 /// A direct message to the work queue names its operation in the `type` property; direct reply-to works.
@@ -120,7 +119,7 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
     let first = br#"{"wallet_id":2,"ticker":"USD","amount":1}"#;
     seed.publish("invoice", first, seed.properties()).await;
-    while !service.get("/metrics").await.contains("florin_in_flight_requests 1\n") {}
+    service.metric("florin_in_flight_requests 1").await;
     let client = world.client().await;
     let credit = |amount: &str| Request::Invoice(MovementBody::new(1, "USD", amount.parse().unwrap()));
     let poison = seed.properties();
@@ -128,7 +127,7 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     let requests: Vec<Request> = (1..=50).filter(|n| *n != 13).map(|n| credit(&n.to_string())).collect();
     let calls = requests.iter().map(|request| client.call(request, CallOptions::default()));
     let gathered = async {
-        while !service.get("/metrics").await.contains("florin_in_flight_requests 51\n") {}
+        service.metric("florin_in_flight_requests 51").await;
         ledger.sql.batch_execute("COMMIT").await.unwrap();
     };
     let (answers, ()) = tokio::join!(futures_util::future::try_join_all(calls), gathered);

@@ -28,8 +28,12 @@ fn movement(id: u128, wallet_id: i64, ticker: &str, units: i128) -> Movement {
     let mut request_hash = [0; 16];
     request_hash[..8].copy_from_slice(&wallet_id.to_be_bytes());
     request_hash[8..].copy_from_slice(&i64::try_from(units).unwrap().to_be_bytes());
-    let identity =
-        Identity { transaction_id: Uuid::from_u128(id), request_hash, on_existing: OnExisting::Replay };
+    let identity = Identity {
+        transaction_id: Uuid::from_u128(id),
+        request_hash,
+        on_existing: OnExisting::Replay,
+        redelivered: false,
+    };
     let amount = Decimal::from_minor(units, Scale::new(2).unwrap());
     Movement { identity, wallet_id, ticker: ticker.to_owned(), amount }
 }
@@ -72,7 +76,7 @@ async fn random_batches_do_what_the_rules_do() {
             let batch = prop::collection::vec(command(), batch_size).new_tree(&mut random).unwrap();
             let mut commands = batch.current();
             let expected = apply(&mut state, SystemTime::now(), &commands).outcomes;
-            let outcomes = writer.execute(&mut commands, false).await.unwrap();
+            let outcomes = writer.execute(&mut commands).await.unwrap();
             assert_eq!(outcomes, expected, "batches of {batch_size}");
         }
         world.ledger().await.assert_sound().await;
@@ -84,7 +88,7 @@ async fn random_batches_do_what_the_rules_do() {
 async fn rivals_on_a_hot_wallet_stay_exact() {
     let world = World::new().await;
     let mut first = vec![Command::Invoice(movement(1, 1, "USD", 100_000))];
-    writer(&world).execute(&mut first, false).await.unwrap();
+    writer(&world).execute(&mut first).await.unwrap();
     let rival = |seed: u128| {
         let mut writer = writer(&world);
         async move {
@@ -93,7 +97,7 @@ async fn rivals_on_a_hot_wallet_stay_exact() {
                 let id = |n: u128| (seed << 64) | (batch * 1000 + n);
                 let mut commands: Vec<Command> =
                     (0..30).map(|n| Command::Withdraw(movement(id(n), 1, "USD", 101))).collect();
-                let outcomes = writer.execute(&mut commands, false).await.unwrap();
+                let outcomes = writer.execute(&mut commands).await.unwrap();
                 let done = |outcome: &&Outcome| matches!(outcome.answer, Answer::Transaction { .. });
                 withdrawn += 101 * i128::try_from(outcomes.iter().filter(done).count()).unwrap();
             }
@@ -124,7 +128,7 @@ async fn the_same_requests_at_two_writers_are_applied_once() {
         .collect();
     let run = |mut commands: Vec<Command>| {
         let mut writer = writer(&world);
-        tokio::spawn(async move { writer.execute(&mut commands, false).await.unwrap() })
+        tokio::spawn(async move { writer.execute(&mut commands).await.unwrap() })
     };
     let reversed = commands.iter().rev().cloned().collect();
     let (one, two) = tokio::join!(run(commands), run(reversed));
@@ -146,7 +150,7 @@ async fn what_only_looks_the_same_is_new() {
     movement.identity.on_existing = OnExisting::Renew { received_at: SystemTime::now() };
     let batch = [Command::Invoice(movement.clone()), Command::Invoice(movement)];
     for postings in [2, 4, 6] {
-        let outcomes = writer.execute(&mut batch.clone(), false).await.unwrap();
+        let outcomes = writer.execute(&mut batch.clone()).await.unwrap();
         assert!(outcomes.iter().all(|outcome| !outcome.replayed), "{outcomes:?}");
         assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, postings);
     }
@@ -171,7 +175,7 @@ async fn a_commit_that_fails_leaves_nothing_behind() {
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail_four_times()";
     ledger.sql.batch_execute(four_failures).await.unwrap();
     let mut writer = writer(&world);
-    writer.execute(&mut [Command::Invoice(movement(1, 1, "USD", 100))], false).await.unwrap();
+    writer.execute(&mut [Command::Invoice(movement(1, 1, "USD", 100))]).await.unwrap();
     assert_eq!(writer.taken_keys(), 4);
     assert_eq!(ledger.balances().await["1/USD"], "1");
     ledger.assert_sound().await;
@@ -184,43 +188,38 @@ async fn a_balance_is_never_stale() {
     let (mut one, mut other) = (writer(&world), writer(&world));
     let read = Command::Balance { wallet_id: 1 };
     for round in 1..=3_u128 {
-        one.execute(&mut [Command::Invoice(movement(round, 1, "USD", 100))], false).await.unwrap();
-        let outcomes = other.execute(&mut [read.clone()], false).await.unwrap();
+        one.execute(&mut [Command::Invoice(movement(round, 1, "USD", 100))]).await.unwrap();
+        let outcomes = other.execute(&mut [read.clone()]).await.unwrap();
         let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
         assert_eq!(lines[0].actual.to_string(), round.to_string());
     }
 }
 
 /// Requests without an identity of their own, under one derived id: the database knows it already, and what
-/// that means depends on who wrote it, and when.
+/// that means depends on how the one that wrote it was delivered, and when.
 #[tokio::test]
 async fn a_request_that_looks_like_another_is_told_from_one_delivered_twice() {
-    let delivered = |on_existing| {
+    let invoice = |on_existing, redelivered| {
         let mut movement = movement(1, 1, "USD", 100);
-        movement.identity.on_existing = on_existing;
+        movement.identity = Identity { on_existing, redelivered, ..movement.identity };
         [Command::Invoice(movement)]
     };
     let hour = std::time::Duration::from_secs(3600);
-    let first_received = |received_at| delivered(OnExisting::Renew { received_at });
-    let started = SystemTime::now();
-    let rows: [(&str, [Command; 1], i64); 4] = [
-        (
-            "delivered here before it was written elsewhere: the same request",
-            first_received(started - hour),
-            1,
-        ),
-        ("delivered again: the same request", delivered(OnExisting::Replay), 1),
-        ("delivered for the first time after it was written: another one", first_received(started + hour), 2),
-        (
-            "tried again, in doubt, after it was written by another: the same",
-            first_received(started - hour),
-            1,
-        ),
+    let first = |received_at| invoice(OnExisting::Renew { received_at }, false);
+    let again = || invoice(OnExisting::Replay, true);
+    let now = SystemTime::now();
+    let rows: [(&str, [Command; 1], [Command; 1], i64); 6] = [
+        ("held here while it was redelivered to another instance", again(), first(now - hour), 1),
+        ("delivered after an old redelivery: another one", again(), first(now + hour), 2),
+        ("delivered to two instances at once: two", first(now - hour), first(now - hour), 2),
+        ("delivered after the other: two", first(now - hour), first(now + hour), 2),
+        ("redelivered after it was written: the same", first(now - hour), again(), 1),
+        ("redelivered twice: the same", again(), again(), 1),
     ];
-    for (in_doubt, (what, mut commands, postings)) in [false, false, false, true].into_iter().zip(rows) {
+    for (what, mut one, mut other, postings) in rows {
         let world = World::new().await;
-        writer(&world).execute(&mut delivered(OnExisting::Replay), false).await.unwrap();
-        let outcomes = writer(&world).execute(&mut commands, in_doubt).await.unwrap();
+        writer(&world).execute(&mut one).await.unwrap();
+        let outcomes = writer(&world).execute(&mut other).await.unwrap();
         assert_eq!(outcomes[0].replayed, postings == 1, "{what}");
         assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, postings, "{what}");
     }
@@ -232,10 +231,10 @@ async fn a_balance_shows_tickers_added_meanwhile() {
     let world = World::new().await;
     let (mut one, mut other) = (writer(&world), writer(&world));
     let mut read = [Command::Balance { wallet_id: 1 }];
-    one.execute(&mut read, false).await.unwrap();
+    one.execute(&mut read).await.unwrap();
     world.store.add_ticker("BTC", Scale::new(8).unwrap()).await.unwrap();
-    other.execute(&mut [Command::Invoice(movement(1, 1, "BTC", 100))], false).await.unwrap();
-    let outcomes = one.execute(&mut read, false).await.unwrap();
+    other.execute(&mut [Command::Invoice(movement(1, 1, "BTC", 100))]).await.unwrap();
+    let outcomes = one.execute(&mut read).await.unwrap();
     assert!(
         matches!(&outcomes[0].answer, Answer::Balance(lines) if lines[0].ticker == "BTC"),
         "{outcomes:?}"
@@ -245,14 +244,14 @@ async fn a_balance_shows_tickers_added_meanwhile() {
 #[tokio::test]
 async fn the_tables_refuse_what_must_never_happen() {
     let world = World::new().await;
-    writer(&world).execute(&mut [Command::Invoice(movement(1, 1, "USD", 100))], false).await.unwrap();
+    writer(&world).execute(&mut [Command::Invoice(movement(1, 1, "USD", 100))]).await.unwrap();
     let ledger = world.ledger().await;
     let insert = |version: &str, status: &str, amount: &str, actual: &str, frozen: &str, held: &str| {
         format!(
             "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
-                amount, actual_after, frozen_after, held, request_hash, created_at)
+                amount, actual_after, frozen_after, held, request_hash, redelivered, created_at)
              SELECT 1, ticker_id, {version}, gen_random_uuid(), 0, 'invoice', '{status}', NULL, {amount}, {actual},
-                {frozen}, {held}, decode(repeat('00', 16), 'hex'), now()
+                {frozen}, {held}, decode(repeat('00', 16), 'hex'), false, now()
                FROM tickers WHERE name = 'USD'"
         )
     };

@@ -1,5 +1,10 @@
 //! PostgreSQL goes away under load, politely and not, and comes back.
 
+use std::collections::HashSet;
+
+use florin_wire::Reply;
+use lapin::BasicProperties;
+
 use crate::common::{SeedClient, Service, World, start_servers};
 use crate::load::Load;
 
@@ -39,7 +44,7 @@ async fn without_the_database_requests_wait_in_the_broker() {
     }
     let answered = load.answered();
     let full = format!("florin_in_flight_requests {PREFETCH}\n");
-    while !service.get("/metrics").await.contains(&full) {}
+    service.metric(full.trim_end()).await;
     assert!(service.get("/readyz").await.starts_with("HTTP/1.1 503"));
     assert!(service.get("/healthz").await.starts_with("HTTP/1.1 200"));
     for _ in 0..3 {
@@ -53,7 +58,7 @@ async fn without_the_database_requests_wait_in_the_broker() {
 }
 
 /// The connection breaks when a commit is done but not yet said. The request is tried again and found, although
-/// the client gave it no identity.
+/// the client gave it no identity; and two that look the same, and waited behind it, are not taken for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_was_done_but_never_said_is_not_done_again() {
     let servers = start_servers();
@@ -62,16 +67,29 @@ async fn a_commit_that_was_done_but_never_said_is_not_done_again() {
     // Commits are done, but not said before a standby has them too; and there is none.
     ledger.sql.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await.unwrap();
     ledger.sql.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    let _service = Service::start(&world, &[]).await;
+    let service = Service::start(&world, &[]).await;
     let mut client = SeedClient::connect(&world.amqp_url).await;
     let body = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
-    client.publish("invoice", body, client.properties()).await;
+    let bare = BasicProperties::default().with_reply_to(client.reply_queue.as_str().into());
+    client.publish("invoice", body, bare.clone()).await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while ledger.number(waiting).await == 0 {}
+    for _ in 0..2 {
+        client.publish("invoice", body, bare.clone()).await;
+    }
+    service.metric("florin_in_flight_requests 3").await;
     let cut_off =
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    while ledger.number(cut_off).await == 0 {}
+    assert_eq!(ledger.number(cut_off).await, 1);
     ledger.sql.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
     ledger.sql.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-    let delivery = client.next_delivery().await;
-    assert_eq!(ledger.number("SELECT count(*) FROM postings").await, 1);
-    assert!(delivery.properties.headers().is_some(), "the answer is marked as replayed");
+    let mut transactions = HashSet::new();
+    let mut replayed = 0;
+    for _ in 0..3 {
+        let delivery = client.next_delivery().await;
+        replayed += u32::from(delivery.properties.headers().is_some());
+        transactions.insert(Reply::from_json(&delivery.data).unwrap().receipt().unwrap().transaction_id);
+    }
+    assert_eq!((transactions.len(), replayed), (3, 1));
+    assert_eq!(ledger.number("SELECT count(*) FROM postings").await, 3);
 }

@@ -1,8 +1,11 @@
 //! Two instances: one active and one standing by, or both at work on the same wallets.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::common::{Service, World, start_servers};
+use lapin::BasicProperties;
+
+use crate::common::{SeedClient, Service, World, start_servers};
 use crate::load::Load;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,4 +52,28 @@ async fn two_active_instances_on_hot_wallets_stay_exact() {
         met |= !metrics.contains("florin_batch_retries_total{cause=\"taken_key\"} 0\n");
     }
     assert!(met, "they never met on a wallet");
+}
+
+/// The original's clients give no identity. Two instances get requests that look the same, at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn look_alikes_at_two_active_instances_are_all_applied() {
+    const REQUESTS: usize = 600;
+    let servers = start_servers();
+    let world = World::on(&servers).await;
+    let both = [("FLORIN_BROKER_SINGLE_ACTIVE_CONSUMER", "false"), ("FLORIN_BROKER_PREFETCH", "20")];
+    let _one = Service::start(&world, &both).await;
+    let _other = Service::start(&world, &both).await;
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    let bare = BasicProperties::default().with_reply_to(client.reply_queue.as_str().into());
+    for _ in 0..REQUESTS {
+        client.publish("invoice", br#"{"wallet_id":1,"ticker":"USD","amount":1}"#, bare.clone()).await;
+    }
+    let mut transactions = HashSet::new();
+    for _ in 0..REQUESTS {
+        transactions.insert(client.next_reply().await.receipt().unwrap().transaction_id);
+    }
+    assert_eq!(transactions.len(), REQUESTS);
+    let ledger = world.ledger().await;
+    assert_eq!(ledger.balances().await["1/USD"], REQUESTS.to_string());
+    ledger.assert_sound().await;
 }

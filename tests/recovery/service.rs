@@ -53,7 +53,7 @@ async fn asked_to_stop_it_answers_what_it_has_taken() {
     for _ in 0..10 {
         client.publish("invoice", ONE_USD, client.properties()).await;
     }
-    while !service.get("/metrics").await.contains("florin_in_flight_requests 10\n") {}
+    service.metric("florin_in_flight_requests 10").await;
     service.signal(Signal::SIGTERM);
     service.line_with("stopping").await;
     ledger.sql.batch_execute("COMMIT").await.unwrap();
@@ -75,7 +75,7 @@ async fn killed_between_commit_and_answer_it_leaves_the_answer_to_the_next() {
     ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
     let mut client = SeedClient::connect(&world.amqp_url).await;
     client.publish("invoice", ONE_USD, client.properties()).await;
-    while !service.get("/metrics").await.contains("florin_in_flight_requests 1\n") {}
+    service.metric("florin_in_flight_requests 1").await;
     servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
     ledger.sql.batch_execute("COMMIT").await.unwrap();
     service.line_with("takes no replies").await;
@@ -107,7 +107,7 @@ async fn asked_twice_it_exits_at_once() {
     servers.postgres.suspend().unwrap();
     let client = world.client().await;
     let call = tokio::spawn(async move { client.balance(1).await });
-    while !service.get("/metrics").await.contains("florin_in_flight_requests 1\n") {}
+    service.metric("florin_in_flight_requests 1").await;
     service.signal(Signal::SIGTERM);
     service.line_with("stopping").await;
     service.signal(Signal::SIGTERM);

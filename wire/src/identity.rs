@@ -12,24 +12,13 @@ use crate::request::Envelope;
 
 /// The identity of a request whose meaning hashes to `request_hash`.
 pub(crate) fn identity(envelope: &Envelope<'_>, body: &[u8], request_hash: RequestHash) -> Identity {
-    match envelope.message_id {
-        Some(message_id) => {
-            Identity { transaction_id: named_id(message_id), request_hash, on_existing: OnExisting::Replay }
-        }
-        None => Identity {
-            transaction_id: derived_identity(
-                envelope.reply_to.unwrap_or_default(),
-                envelope.correlation_id.unwrap_or_default(),
-                envelope.operation,
-                body,
-            ),
-            request_hash,
-            on_existing: match envelope.first_received_at {
-                Some(received_at) => OnExisting::Renew { received_at },
-                None => OnExisting::Replay,
-            },
-        },
-    }
+    let (transaction_id, on_existing) = match (envelope.message_id, envelope.first_received_at) {
+        (Some(message_id), _) => (named_id(message_id), OnExisting::Replay),
+        (None, Some(received_at)) => (derived_id(envelope, body), OnExisting::Renew { received_at }),
+        (None, None) => (derived_id(envelope, body), OnExisting::Replay),
+    };
+    let redelivered = envelope.first_received_at.is_none();
+    Identity { transaction_id, request_hash, on_existing, redelivered }
 }
 
 /// The id that a `message_id` stands for.
@@ -45,10 +34,10 @@ fn named_id(message_id: &str) -> Uuid {
 }
 
 /// The id of a request without a `message_id`.
-#[must_use]
-pub fn derived_identity(reply_to: &str, correlation_id: &str, operation: &str, body: &[u8]) -> Uuid {
-    let parts = [b"request", reply_to.as_bytes(), correlation_id.as_bytes(), operation.as_bytes(), body];
-    hashed_id(&parts)
+fn derived_id(envelope: &Envelope<'_>, body: &[u8]) -> Uuid {
+    let reply_to = envelope.reply_to.unwrap_or_default().as_bytes();
+    let correlation_id = envelope.correlation_id.unwrap_or_default().as_bytes();
+    hashed_id(&[b"request", reply_to, correlation_id, envelope.operation.as_bytes(), body])
 }
 
 /// The hash of what a money request asks for. Two texts of one amount ask for the same.
@@ -106,12 +95,16 @@ mod tests {
 
     #[test]
     fn without_one_every_part_counts_and_the_redelivery_flag_decides() {
-        let base = derived_identity("r", "c", "invoice", b"{}");
+        let id = |reply_to, correlation_id, operation, body: &[u8]| {
+            let (reply_to, correlation_id) = (Some(reply_to), Some(correlation_id));
+            derived_id(&Envelope { operation, reply_to, correlation_id, ..Envelope::default() }, body)
+        };
+        let base = id("r", "c", "invoice", b"{}");
         let others = [
-            derived_identity("rc", "", "invoice", b"{}"),
-            derived_identity("r", "d", "invoice", b"{}"),
-            derived_identity("r", "c", "withdraw", b"{}"),
-            derived_identity("r", "c", "invoice", b"{ }"),
+            id("rc", "", "invoice", b"{}"),
+            id("r", "d", "invoice", b"{}"),
+            id("r", "c", "withdraw", b"{}"),
+            id("r", "c", "invoice", b"{ }"),
         ];
         assert!(others.iter().all(|other| *other != base));
         let received_at = SystemTime::UNIX_EPOCH;

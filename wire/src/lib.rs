@@ -9,7 +9,6 @@ pub mod names;
 mod reply;
 mod request;
 
-pub use identity::derived_identity;
 pub use json::JsonDecimal;
 pub use reply::{BalanceBody, IDEMPOTENT_REPLAYED, Receipt, Reply};
 pub use request::{Envelope, MovementBody, Refusal, Request, decode};

@@ -11,7 +11,12 @@ use uuid::Uuid;
 const ID: Uuid = Uuid::from_u128(7);
 
 fn withdraw() -> Command {
-    let identity = Identity { transaction_id: ID, request_hash: [0; 16], on_existing: OnExisting::Replay };
+    let identity = Identity {
+        transaction_id: ID,
+        request_hash: [0; 16],
+        on_existing: OnExisting::Replay,
+        redelivered: false,
+    };
     Command::Withdraw(Movement {
         identity,
         wallet_id: 3,
