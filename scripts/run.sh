@@ -53,7 +53,7 @@ cat <<END
 Florin is running. Try next, in another terminal:
 
   $florin demo --amqp-url $amqp_url
-  $florin bench --amqp-url $amqp_url --duration 10
+  $florin bench --amqp-url $amqp_url --database-url $database_url
   psql $database_url -c 'SELECT * FROM balances'
   curl $http_url/metrics
   curl $http_url/readyz

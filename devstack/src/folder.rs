@@ -45,13 +45,7 @@ impl Folder {
             None => temporary(name)?,
         };
         let lock = lock(&path)?;
-        let folder = Self { path, temporary: data_dir.is_none(), lock, owner };
-        folder.hand_over().inspect_err(|_| {
-            if folder.temporary {
-                let _ = fs::remove_dir_all(&folder.path);
-            }
-        })?;
-        Ok(folder)
+        Ok(Self { path, temporary: data_dir.is_none(), lock, owner })
     }
 
     /// A command that runs in this folder as the owner, with nothing of the caller's environment that
@@ -113,7 +107,7 @@ impl Folder {
     }
 
     /// Gives the folder to the owner and checks that the owner gets there and can write.
-    fn hand_over(&self) -> Result<(), Error> {
+    pub(crate) fn hand_over(&self) -> Result<(), Error> {
         use std::os::unix::fs::PermissionsExt;
         self.give(&self.path)?;
         // PostgreSQL and Erlang insist on privacy only deeper down; this covers logs and sockets too.

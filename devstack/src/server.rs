@@ -36,7 +36,9 @@ impl Server {
         stop_limit: Duration,
     ) -> Result<Self, Error> {
         let folder = Folder::open(data_dir, name)?;
+        // At once, so that the folder goes even when the caller is killed now.
         let guard = Guard::start(&folder, stop_signal.as_str().trim_start_matches("SIG"))?;
+        folder.hand_over()?;
         Ok(Self { name, folder, guard, main: None, helper: None, stop_signal, stop_limit, log_start: 0 })
     }
 

@@ -37,6 +37,8 @@ Examples:
   florin bench --json > result.json
 
 It needs a running service, and the database to create the wallets that are missing.
+The load is a closed loop: a call is made when one is answered, so latencies are those of so many
+patient clients, not of requests that come whether or not the service keeps up.
 All amounts are in USD. The requests are real: use it on a system of its own.")]
 pub(crate) struct Args {
     /// How many calls wait for an answer at a time; several values are measured one after the other.

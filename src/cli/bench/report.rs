@@ -11,9 +11,7 @@ use super::generator::Measurement;
 #[derive(Debug, Serialize)]
 pub(super) struct Comparison {
     in_flight: u32,
-    #[serde(serialize_with = "rates")]
     pub(super) florin: Vec<Measurement>,
-    #[serde(serialize_with = "rates")]
     pub(super) echo: Vec<Measurement>,
 }
 
@@ -24,18 +22,16 @@ impl Comparison {
 }
 
 /// Requests per second of several rounds.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Rates {
     median: f64,
     min: f64,
     max: f64,
-    rounds: Vec<f64>,
 }
 
 impl Rates {
     fn new(measurements: &[Measurement]) -> Self {
-        let rounds: Vec<f64> = measurements.iter().map(Measurement::requests_per_second).collect();
-        let mut sorted = rounds.clone();
+        let mut sorted: Vec<f64> = measurements.iter().map(Measurement::requests_per_second).collect();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
         let median = match sorted.as_slice() {
@@ -45,12 +41,8 @@ impl Rates {
         };
         let min = sorted.first().copied().unwrap_or_default();
         let max = sorted.last().copied().unwrap_or_default();
-        Self { median, min, max, rounds }
+        Self { median, min, max }
     }
-}
-
-fn rates<S: Serializer>(measurements: &[Measurement], serializer: S) -> Result<S::Ok, S::Error> {
-    Rates::new(measurements).serialize(serializer)
 }
 
 /// A measurement, as programs get it.
@@ -103,23 +95,28 @@ pub(super) fn json(result: &impl Serialize) -> anyhow::Result<String> {
 pub(super) fn measurements(measurements: &[Measurement]) -> String {
     let mut table =
         new_table(&["IN FLIGHT", "REQUESTS/S", "P50 ms", "P90 ms", "P99 ms", "P99.9 ms", "MAX ms"]);
-    let mut answers = BTreeMap::new();
     for measurement in measurements {
         let rate = format!("{:.0}", measurement.requests_per_second());
         let millis = percentiles(measurement).map(|(_, micros)| format!("{:.2}", micros as f64 / 1000.0));
         table.add_row([measurement.in_flight.to_string(), rate].into_iter().chain(millis));
-        for (answer, count) in &measurement.answers {
-            *answers.entry(answer).or_insert(0) += count;
-        }
     }
-    let mut by_code = new_table(&["OPERATION", "CODE", "ANSWERS"]);
-    for ((operation, code), count) in answers {
-        by_code.add_row([operation.to_string(), code.to_string(), count.to_string()]);
-    }
-    format!("{table}\n\n{by_code}\n")
+    format!("{table}\n\n{}\n", by_code(measurements))
 }
 
-/// One line per number of calls in flight: the medians, in brackets the lowest and the highest round.
+fn by_code<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Table {
+    let mut answers = BTreeMap::new();
+    for (answer, count) in measurements.into_iter().flat_map(|measurement| &measurement.answers) {
+        *answers.entry(answer).or_insert(0) += count;
+    }
+    let mut table = new_table(&["OPERATION", "CODE", "ANSWERS"]);
+    for ((operation, code), count) in answers {
+        table.add_row([operation.to_string(), code.to_string(), count.to_string()]);
+    }
+    table
+}
+
+/// One line per number of calls in flight: the medians, in brackets the lowest and the highest round; and what
+/// the service answered, for a refusal is cheaper than an answer.
 pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
     let mut table = new_table(&["IN FLIGHT", "FLORIN requests/s", "ECHO requests/s", "RATIO"]);
     let shown = |rates: &Rates| format!("{:.0} ({:.0} to {:.0})", rates.median, rates.min, rates.max);
@@ -128,7 +125,8 @@ pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
         let ratio = format!("{:.2}", florin.median / echo.median);
         table.add_row([comparison.in_flight.to_string(), shown(&florin), shown(&echo), ratio]);
     }
-    format!("{table}\n")
+    let answers = by_code(comparisons.iter().flat_map(|comparison| &comparison.florin));
+    format!("{table}\n\n{answers}\n")
 }
 
 fn new_table(header: &[&str]) -> Table {
