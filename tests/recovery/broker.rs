@@ -79,3 +79,27 @@ async fn the_service_may_start_before_its_servers() {
     let answer = world.client().await.balance(1).await.unwrap();
     assert_eq!(answer.reply.code, 200);
 }
+
+/// The service may not publish replies for a while: that says nothing of the requests, and they wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_that_is_missing_is_waited_for() {
+    let servers = start_servers();
+    let world = World::on(&servers).await;
+    let mut service = Service::start(&world, &[]).await;
+    let may_write = |what: &str| {
+        servers.rabbit.ctl(&["set_permissions", "-p", "/", "florin", ".*", what, ".*"]).unwrap();
+    };
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    may_write("^(queries|florin.*)$");
+    for _ in 0..10 {
+        client.publish("balance", br#"{"wallet_id":1}"#, client.properties()).await;
+    }
+    for _ in 0..4 {
+        service.line_with("no connection to the broker").await;
+    }
+    may_write(".*");
+    for _ in 0..10 {
+        assert_eq!(client.next_reply().await.code, 200);
+    }
+    service.metric("florin_dead_lettered_total 0").await;
+}
