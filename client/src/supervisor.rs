@@ -61,6 +61,8 @@ pub(crate) struct Supervisor {
     attempts: mpsc::Receiver<Attempt>,
     /// By correlation id.
     waiting: HashMap<u64, Waiting>,
+    /// Whether the broker took any request in this session.
+    any_taken: bool,
     last_correlation_id: u64,
 }
 
@@ -74,7 +76,7 @@ enum End {
 
 impl Supervisor {
     pub(crate) fn new(uri: AMQPUri, options: Arc<ClientOptions>, attempts: mpsc::Receiver<Attempt>) -> Self {
-        Self { uri, options, attempts, waiting: HashMap::new(), last_correlation_id: 0 }
+        Self { uri, options, attempts, waiting: HashMap::new(), any_taken: false, last_correlation_id: 0 }
     }
 
     /// Runs until all clients are gone.
@@ -164,6 +166,7 @@ impl Supervisor {
         confirmation: lapin::Result<Confirmation>,
     ) -> Result<(), lapin::Error> {
         let confirmation = confirmation?;
+        self.any_taken = true;
         if confirmation.is_nack()
             && let Some(waiting) = self.waiting.remove(&correlation_id)
         {
@@ -183,9 +186,11 @@ impl Supervisor {
         self.waiting.remove(&correlation_id)
     }
 
-    /// Lets all callers send again; but when the exchange is missing, trying again at once is of no use.
+    /// Lets all callers send again; but when the exchange was missing from the start, trying again at once is of
+    /// no use. One that went missing later may have passed on what it was sent before.
     fn release_waiting(&mut self, error: Option<&lapin::Error>) {
-        let unroutable = error.is_some_and(is_not_found);
+        let unroutable = error.is_some_and(is_not_found) && !self.any_taken;
+        self.any_taken = false;
         for (_, waiting) in self.waiting.drain().filter(|_| unroutable) {
             let _ = waiting.outcome.send(Err(NotTaken::Unroutable));
         }
