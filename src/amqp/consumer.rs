@@ -105,12 +105,8 @@ impl Consumer {
         within(RPC_TIMEOUT, "set the prefetch", qos).await?;
         let queue = self.topology.work_queue.as_str();
         let tag = ShortString::from(format!("florin-{}", std::process::id()));
-        let consume = channel.basic_consume(
-            queue.into(),
-            tag.clone(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
+        let consume =
+            channel.basic_consume(queue.into(), tag, BasicConsumeOptions::default(), FieldTable::default());
         let mut deliveries = within(RPC_TIMEOUT, "start the consumer", consume).await?;
         self.link.register(Role::Consumer, &connection);
         tracing::info!(queue, prefetch, "taking requests");

@@ -10,6 +10,7 @@ mod consumer;
 mod publisher;
 mod topology;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use lapin::types::ShortString;
@@ -25,7 +26,7 @@ use consumer::Session;
 /// What the reply to a request needs to find its way, and the acknowledgement after it.
 #[derive(Debug)]
 pub struct Ticket {
-    session: std::sync::Arc<Session>,
+    session: Arc<Session>,
     delivery_tag: u64,
     /// What the client asked for, in its own words.
     operation: ShortString,

@@ -22,7 +22,7 @@ use tokio::sync::mpsc::Receiver;
 use super::Ticket;
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
 use crate::engine::{Done, Verdict};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, UNKNOWN_OPERATION};
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -207,7 +207,7 @@ impl Outgoing {
 
 /// The operation for a metric: what clients write must not make new series.
 fn known(operation: &str) -> &'static str {
-    operation.parse().map_or("unknown", Operation::as_str)
+    operation.parse().map_or(UNKNOWN_OPERATION, Operation::as_str)
 }
 
 fn properties(ticket: &Ticket, replayed: bool) -> BasicProperties {

@@ -16,6 +16,16 @@ impl Ledger {
         Self { sql }
     }
 
+    /// From now on the service can commit nothing: what it takes waits, until [`Self::release_commits`].
+    pub async fn hold_commits(&self) {
+        self.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.expect("a lock");
+    }
+
+    /// Lets the service commit again.
+    pub async fn release_commits(&self) {
+        self.sql.batch_execute("COMMIT").await.expect("the lock is given back");
+    }
+
     /// One number.
     pub async fn number(&self, sql: &str) -> i64 {
         self.sql.query_one(sql, &[]).await.expect("a row").get(0)

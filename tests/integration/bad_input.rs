@@ -116,7 +116,7 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     ledger.sql.batch_execute("ALTER TABLE postings ADD CHECK (amount <> 13)").await.unwrap();
     let mut seed = SeedClient::connect(&world.amqp_url).await;
     // While the database is busy with the first request, the others gather: the next batch is all of them.
-    ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
+    ledger.hold_commits().await;
     let first = br#"{"wallet_id":2,"ticker":"USD","amount":1}"#;
     seed.publish("invoice", first, seed.properties()).await;
     service.metric("florin_in_flight_requests 1").await;
@@ -128,7 +128,7 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     let calls = requests.iter().map(|request| client.call(request, CallOptions::default()));
     let gathered = async {
         service.metric("florin_in_flight_requests 51").await;
-        ledger.sql.batch_execute("COMMIT").await.unwrap();
+        ledger.release_commits().await;
     };
     let (answers, ()) = tokio::join!(futures_util::future::try_join_all(calls), gathered);
     assert!(answers.unwrap().iter().all(|answer| answer.reply.code == 200));

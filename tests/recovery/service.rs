@@ -48,7 +48,7 @@ async fn asked_to_stop_it_answers_what_it_has_taken() {
     let world = World::on(&servers).await;
     let mut service = Service::start(&world, &[]).await;
     let ledger = world.ledger().await;
-    ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
+    ledger.hold_commits().await;
     let mut client = SeedClient::connect(&world.amqp_url).await;
     for _ in 0..10 {
         client.publish("invoice", ONE_USD, client.properties()).await;
@@ -56,7 +56,7 @@ async fn asked_to_stop_it_answers_what_it_has_taken() {
     service.metric("florin_in_flight_requests 10").await;
     service.signal(Signal::SIGTERM);
     service.line_with("stopping").await;
-    ledger.sql.batch_execute("COMMIT").await.unwrap();
+    ledger.release_commits().await;
     let (status, log) = service.exit().await;
     assert_eq!(status.code(), Some(0), "{log}");
     for _ in 0..10 {
@@ -72,12 +72,12 @@ async fn killed_between_commit_and_answer_it_leaves_the_answer_to_the_next() {
     let world = World::on(&servers).await;
     let mut service = Service::start(&world, &[]).await;
     let ledger = world.ledger().await;
-    ledger.sql.batch_execute("BEGIN; LOCK TABLE postings IN SHARE MODE").await.unwrap();
+    ledger.hold_commits().await;
     let mut client = SeedClient::connect(&world.amqp_url).await;
     client.publish("invoice", ONE_USD, client.properties()).await;
     service.metric("florin_in_flight_requests 1").await;
     servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
-    ledger.sql.batch_execute("COMMIT").await.unwrap();
+    ledger.release_commits().await;
     service.line_with("takes no replies").await;
     service.kill();
     servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
