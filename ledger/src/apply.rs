@@ -1,14 +1,19 @@
 //! The rules: what each command does to the balances.
 //!
 //! Checks run in the order of [`ErrorCode`]. Those that need no balance leave nothing behind when they
-//! refuse; those that depend on the balance leave a posting in status Error, so that a retry gets the same
+//! refuse; those that depend on the balance leave a transaction in status Error, so that a retry gets the same
 //! answer however the balance changes in between.
+//!
+//! This file opens transactions and keeps units whole; `end` ends them, `read` reads.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
+use uuid::Uuid;
+
 use crate::{
-    Answer, BalanceLine, Command, Decimal, ErrorCode, Identity, LIMIT, Movement, Operation, Outcome, Posting,
-    Recorded, State, Status, Tail, Ticker, WalletId,
+    Answer, Change, Command, ErrorCode, LIMIT, Movement, Outcome, Posting, State, Status, Tail, Ticker,
+    TickerId, Transaction, Unit, WalletId,
 };
 
 /// What a list of commands leads to.
@@ -16,126 +21,293 @@ use crate::{
 pub struct Applied {
     /// One outcome per command, in their order.
     pub outcomes: Vec<Outcome>,
-    /// The postings to append, in the order of their decision.
-    pub postings: Vec<Posting>,
+    /// What is to be appended, in the order of decision.
+    pub changes: Vec<Change>,
+    /// The changes made earlier that commands of this list asked for again.
+    pub repeated: Vec<Repeated>,
 }
+
+/// A change that was made earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Repeated {
+    /// Of this transaction.
+    pub transaction_id: Uuid,
+    /// Whether it is the end of it, not the beginning.
+    pub ended: bool,
+}
+
+/// What is known contradicts itself, because it was read at different times: it has to be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("what is known of a wallet contradicts what is known of a transaction")]
+pub struct Contradiction;
 
 /// Applies commands in their order, each on the state that the ones before it left.
 ///
-/// A refused command changes nothing for its neighbours. `state` must hold all that the commands touch, and
-/// holds the new tails and transactions afterwards.
+/// A refused command changes nothing for its neighbours, unless they are to be done all or none. `state` must
+/// hold all that the commands touch, and holds the new tails and transactions afterwards.
+///
+/// # Errors
+///
+/// [`Contradiction`]: then the state is of no more use.
 pub fn apply<'a>(
     state: &mut State,
     now: SystemTime,
-    commands: impl IntoIterator<Item = &'a Command>,
-) -> Applied {
-    let mut applied = Applied::default();
-    for command in commands {
-        let outcome = match command {
-            Command::Invoice(movement) | Command::Withdraw(movement) => {
-                record(state, now, command.operation(), movement, &mut applied.postings)
+    units: impl IntoIterator<Item = &'a Unit>,
+) -> Result<Applied, Contradiction> {
+    let mut rules = Rules { state, now, applied: Applied::default(), undo: Vec::new() };
+    for unit in units {
+        match unit {
+            Unit::One(command) => {
+                let outcome = rules.decide(command)?;
+                rules.applied.outcomes.push(outcome);
             }
-            Command::Balance { wallet_id } => read_balance(state, *wallet_id),
-        };
-        applied.outcomes.push(outcome);
-    }
-    applied
-}
-
-/// Decides on a command that moves money, and records the decision as a posting.
-fn record(
-    state: &mut State,
-    now: SystemTime,
-    operation: Operation,
-    movement: &Movement,
-    postings: &mut Vec<Posting>,
-) -> Outcome {
-    let (ticker, amount) = match check(state, movement) {
-        Ok(checked) => checked,
-        Err(code) => return Outcome::refused(code),
-    };
-    let Identity { transaction_id, request_hash, redelivered, .. } = movement.identity;
-    if let Some(recorded) = state.transactions.get(&transaction_id) {
-        return replay(movement, recorded);
-    }
-    let wallet = state.wallets.get_mut(&movement.wallet_id).expect("checked to exist");
-    let tail = wallet.entry(ticker.id).or_default();
-    let decision = if operation == Operation::Invoice { credit(*tail, amount) } else { debit(*tail, amount) };
-    let (status, error) = match decision {
-        Ok(actual) => {
-            *tail = Tail { actual, held: true, ..*tail };
-            (Status::Success, None)
+            Unit::AllOrNone(commands) => rules.all_or_none(commands)?,
         }
-        Err(code) => (Status::Error, Some(code)),
-    };
-    tail.version += 1;
-    postings.push(Posting {
-        wallet_id: movement.wallet_id,
-        ticker,
-        after: *tail,
-        transaction_id,
-        part: 0,
-        operation,
-        status,
-        error,
-        amount,
-        request_hash,
-        redelivered,
-        created_at: now,
-    });
-    let recorded = Recorded { request_hash, status, error, created_at: now, redelivered };
-    state.transactions.insert(transaction_id, recorded);
-    Outcome::fresh(answer(movement, &recorded))
-}
-
-/// The checks that no balance can change: they end without a transaction.
-fn check(state: &State, movement: &Movement) -> Result<(Ticker, i128), ErrorCode> {
-    if !movement.amount.is_positive() {
-        return Err(ErrorCode::AmountNotPositive);
+        rules.undo.clear();
     }
-    if !state.wallets.contains_key(&movement.wallet_id) {
-        return Err(ErrorCode::UnknownWallet);
+    Ok(rules.applied)
+}
+
+/// The rules at work on a list of commands.
+pub(crate) struct Rules<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) now: SystemTime,
+    pub(crate) applied: Applied,
+    /// The tails that the present unit has replaced.
+    undo: Vec<(WalletId, TickerId, Tail)>,
+}
+
+impl Rules<'_> {
+    fn decide(&mut self, command: &Command) -> Result<Outcome, Contradiction> {
+        Ok(match command {
+            Command::Invoice(movement) | Command::Withdraw(movement) => {
+                self.open(command, movement, None, None)
+            }
+            Command::Transfer { movement, to_wallet_id } => {
+                self.open(command, movement, Some(*to_wallet_id), None)
+            }
+            Command::End { transaction_id, how } => self.end(*transaction_id, *how)?,
+            Command::Balance(query) => self.read_balance(query),
+            Command::Transaction { transaction_id } => self.read_transaction(*transaction_id),
+            Command::History(query) => self.read_history(query),
+        })
     }
-    let ticker = state.tickers.get(&movement.ticker).ok_or(ErrorCode::UnknownTicker)?;
-    Ok((ticker, movement.amount.to_minor(ticker.scale)?))
+
+    /// Decides on a command that opens a transaction, and records the decision. With `verdict`, it is to be
+    /// refused for that, unless it is refused for a reason of its own that leaves nothing behind.
+    fn open(
+        &mut self,
+        command: &Command,
+        movement: &Movement,
+        to_wallet_id: Option<WalletId>,
+        verdict: Option<ErrorCode>,
+    ) -> Outcome {
+        let (ticker, amount) = match self.check(movement, to_wallet_id) {
+            Ok(checked) => checked,
+            Err(code) => return Outcome::refused(code),
+        };
+        let identity = movement.identity;
+        if let Some(recorded) = self.state.transactions.get(&identity.transaction_id) {
+            let outcome = replay(movement, recorded);
+            if outcome.replayed {
+                let transaction_id = identity.transaction_id;
+                self.applied.repeated.push(Repeated { transaction_id, ended: false });
+            }
+            return outcome;
+        }
+        let payer = self.tail(movement.wallet_id, ticker.id);
+        let payee = to_wallet_id.map(|wallet_id| self.tail(wallet_id, ticker.id));
+        let decision = match verdict {
+            Some(code) => Err(code),
+            None => opened(command, payer, payee, amount),
+        };
+        let refusal = decision.err();
+        let (payer, payee) = decision.unwrap_or((payer, None));
+        let created_at = self.now.max(payer.created_at).max(payee.map_or(self.now, |tail| tail.created_at));
+        let timeout = movement.pending.and_then(|pending| pending.timeout);
+        let transaction = Transaction {
+            id: identity.transaction_id,
+            operation: command.operation(),
+            wallet_id: movement.wallet_id,
+            to_wallet_id,
+            ticker,
+            amount,
+            opened: match (refusal, movement.pending) {
+                (Some(_), _) => Status::Error,
+                (None, Some(_)) => Status::Created,
+                (None, None) => Status::Success,
+            },
+            refusal,
+            created_at,
+            expires_at: timeout
+                .filter(|_| refusal.is_none())
+                .and_then(|timeout| created_at.checked_add(timeout)),
+            metadata: movement.metadata.clone(),
+            request_hash: identity.request_hash,
+            redelivered: identity.redelivered,
+            ending: None,
+        };
+        let outcome = Outcome::fresh(answer(&transaction));
+        self.append(transaction, payer, payee, 0, created_at);
+        outcome
+    }
+
+    /// The checks that no balance can change: they end without a transaction.
+    fn check(
+        &self,
+        movement: &Movement,
+        to_wallet_id: Option<WalletId>,
+    ) -> Result<(Ticker, i128), ErrorCode> {
+        if !movement.amount.is_positive() {
+            return Err(ErrorCode::AmountNotPositive);
+        }
+        if to_wallet_id == Some(movement.wallet_id) {
+            return Err(ErrorCode::SameWallet);
+        }
+        let wallet_ids = std::iter::once(movement.wallet_id).chain(to_wallet_id);
+        if !wallet_ids.into_iter().all(|wallet_id| self.state.wallets.contains_key(&wallet_id)) {
+            return Err(ErrorCode::UnknownWallet);
+        }
+        let ticker = self.state.tickers.get(&movement.ticker).ok_or(ErrorCode::UnknownTicker)?;
+        Ok((ticker.clone(), movement.amount.to_minor(ticker.scale)?))
+    }
+
+    /// The last posting of a balance.
+    pub(crate) fn tail(&self, wallet_id: WalletId, ticker_id: TickerId) -> Tail {
+        let wallet = self.state.wallets.get(&wallet_id);
+        wallet.and_then(|wallet| wallet.get(&ticker_id)).copied().unwrap_or_default()
+    }
+
+    /// Records a step of a transaction and the balances after it.
+    pub(crate) fn append(
+        &mut self,
+        transaction: Transaction,
+        payer: Tail,
+        payee: Option<Tail>,
+        first_part: i16,
+        at: SystemTime,
+    ) {
+        let ticker_id = transaction.ticker.id;
+        let mut posting = |wallet_id, tail: Tail, part| {
+            let after = Tail { version: tail.version + 1, created_at: at, ..tail };
+            let before = self.state.wallets.entry(wallet_id).or_default().insert(ticker_id, after);
+            self.undo.push((wallet_id, ticker_id, before.unwrap_or_default()));
+            Posting { wallet_id, part, after }
+        };
+        let first = posting(transaction.wallet_id, payer, first_part);
+        let second = transaction.to_wallet_id.zip(payee);
+        let second = second.map(|(wallet_id, tail)| posting(wallet_id, tail, first_part + 1));
+        self.state.transactions.insert(transaction.id, transaction.clone());
+        self.applied.changes.push(Change { transaction, first, second });
+    }
+
+    /// Does all commands; or none, and then records that with those that open transactions, so that a retry
+    /// fails again.
+    fn all_or_none(&mut self, commands: &[Command]) -> Result<(), Contradiction> {
+        let changes_before = self.applied.changes.len();
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in commands {
+            outcomes.push(self.decide(command)?);
+        }
+        if outcomes.iter().any(|outcome| outcome.refusal().is_some()) {
+            self.roll_back_to(changes_before);
+            let own: HashSet<Uuid> = commands
+                .iter()
+                .filter_map(|command| command.movement().map(|movement| movement.identity.transaction_id))
+                .collect();
+            for (command, outcome) in commands.iter().zip(&mut outcomes) {
+                self.fail(command, outcome, &own);
+            }
+        }
+        self.applied.outcomes.append(&mut outcomes);
+        Ok(())
+    }
+
+    fn roll_back_to(&mut self, changes: usize) {
+        for (wallet_id, ticker_id, tail) in self.undo.drain(..).rev() {
+            if let Some(wallet) = self.state.wallets.get_mut(&wallet_id) {
+                wallet.insert(ticker_id, tail);
+            }
+        }
+        for change in self.applied.changes.drain(changes..) {
+            let id = change.transaction.id;
+            match (change.transaction.ending, self.state.transactions.get_mut(&id)) {
+                (Some(_), Some(transaction)) => transaction.ending = None,
+                _ => drop(self.state.transactions.remove(&id)),
+            }
+        }
+    }
+
+    /// What a command of a failed unit comes to. What was done before, by an earlier request, stays as it is.
+    fn fail(&mut self, command: &Command, outcome: &mut Outcome, own: &HashSet<Uuid>) {
+        let code = outcome.refusal().unwrap_or(ErrorCode::BatchFailed);
+        *outcome = match command {
+            Command::Invoice(movement) | Command::Withdraw(movement) => {
+                self.open(command, movement, None, Some(code))
+            }
+            Command::Transfer { movement, to_wallet_id } => {
+                self.open(command, movement, Some(*to_wallet_id), Some(code))
+            }
+            Command::End { transaction_id, .. } if outcome.replayed => {
+                let transaction = self.state.transactions.get(transaction_id);
+                if transaction.is_some_and(|transaction| transaction.ending.is_some()) {
+                    return;
+                }
+                Outcome::refused(ErrorCode::BatchFailed)
+            }
+            // The refusal of the end of a transaction that this unit would have opened means nothing.
+            Command::End { transaction_id, .. } if own.contains(transaction_id) => {
+                Outcome::refused(ErrorCode::BatchFailed)
+            }
+            _ => Outcome::refused(code),
+        };
+    }
 }
 
-fn credit(tail: Tail, amount: i128) -> Result<i128, ErrorCode> {
-    let actual = tail.actual.checked_add(amount).filter(|actual| *actual < LIMIT);
-    actual.ok_or(ErrorCode::AmountOutOfRange)
+/// The tails after a transaction is opened, of the payer (or the only wallet) and of the payee.
+fn opened(
+    command: &Command,
+    payer: Tail,
+    payee: Option<Tail>,
+    amount: i128,
+) -> Result<(Tail, Option<Tail>), ErrorCode> {
+    let waits = command.movement().is_some_and(|movement| movement.pending.is_some());
+    if let Command::Invoice(_) = command {
+        let tail = credit(payer, amount)?;
+        let frozen = if waits { amount } else { 0 };
+        return Ok((Tail { actual: tail.actual - frozen, frozen: tail.frozen + frozen, ..tail }, None));
+    }
+    let actual = payer.actual.checked_sub(amount).filter(|actual| *actual >= 0);
+    let payer = Tail { actual: actual.ok_or(ErrorCode::InsufficientFunds)?, ..payer };
+    // Also when it waits: what could never be settled is refused at once.
+    let payee = payee.map(|tail| credit(tail, amount)).transpose()?;
+    if waits {
+        // Not more than it was before.
+        return Ok((Tail { frozen: payer.frozen + amount, ..payer }, None));
+    }
+    Ok((payer, payee))
 }
 
-fn debit(tail: Tail, amount: i128) -> Result<i128, ErrorCode> {
-    let actual = tail.actual.checked_sub(amount).filter(|actual| *actual >= 0);
-    actual.ok_or(ErrorCode::InsufficientFunds)
+/// A balance with so much more that can be withdrawn. Both balances together stay below the limit, so that what
+/// is frozen can always be released.
+pub(crate) fn credit(tail: Tail, amount: i128) -> Result<Tail, ErrorCode> {
+    let total = tail.actual.checked_add(tail.frozen).and_then(|sum| sum.checked_add(amount));
+    total.filter(|total| *total < LIMIT).ok_or(ErrorCode::AmountOutOfRange)?;
+    Ok(Tail { actual: tail.actual + amount, held: true, ..tail })
 }
 
-fn replay(movement: &Movement, recorded: &Recorded) -> Outcome {
+fn replay(movement: &Movement, recorded: &Transaction) -> Outcome {
     if recorded.request_hash != movement.identity.request_hash {
         return Outcome::refused(ErrorCode::IdentityReused);
     }
-    Outcome { replayed: true, answer: answer(movement, recorded) }
+    Outcome { replayed: true, answer: answer(recorded) }
 }
 
-fn answer(movement: &Movement, recorded: &Recorded) -> Answer {
-    let transaction_id = movement.identity.transaction_id;
-    match recorded.error {
-        None => Answer::Transaction { transaction_id, status: recorded.status },
+/// The answer to the request that opened a transaction, whatever became of that later.
+fn answer(transaction: &Transaction) -> Answer {
+    let transaction_id = transaction.id;
+    match transaction.refusal {
+        None => Answer::Opened { transaction_id, status: transaction.opened },
         Some(code) => Answer::Refused { code, transaction_id: Some(transaction_id) },
     }
-}
-
-fn read_balance(state: &State, wallet_id: WalletId) -> Outcome {
-    let Some(wallet) = state.wallets.get(&wallet_id) else {
-        return Outcome::refused(ErrorCode::UnknownWallet);
-    };
-    let lines = state.tickers.iter().filter_map(|(name, ticker)| {
-        let tail = wallet.get(&ticker.id).filter(|tail| tail.held)?;
-        Some(BalanceLine {
-            ticker: name.to_owned(),
-            actual: Decimal::from_minor(tail.actual, ticker.scale),
-            frozen: Decimal::from_minor(tail.frozen, ticker.scale),
-        })
-    });
-    Outcome::fresh(Answer::Balance(lines.collect()))
 }

@@ -1,12 +1,11 @@
 //! What a request asks for, once it is decoded.
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use crate::{Decimal, WalletId};
+use crate::{Decimal, HistoryQuery, Operation, WalletId};
 
 /// The first half of a SHA-256 over the meaning of a request: equal for two requests that ask for the same.
 pub type RequestHash = [u8; 16];
@@ -18,11 +17,43 @@ pub enum Command {
     Invoice(Movement),
     /// Debits a wallet.
     Withdraw(Movement),
-    /// Reads the balances of a wallet.
-    Balance {
-        /// Whose balances.
-        wallet_id: WalletId,
+    /// Debits one wallet and credits another.
+    Transfer {
+        /// What leaves the payer's wallet.
+        movement: Movement,
+        /// The payee.
+        to_wallet_id: WalletId,
     },
+    /// Ends a transaction that waits.
+    End {
+        /// Which one.
+        transaction_id: Uuid,
+        /// How.
+        how: End,
+    },
+    /// Reads the balances of a wallet.
+    Balance(BalanceQuery),
+    /// Reads a transaction.
+    Transaction {
+        /// Which one.
+        transaction_id: Uuid,
+    },
+    /// Reads the postings of a wallet.
+    History(HistoryQuery),
+}
+
+/// How a transaction that waits is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Done: this much of it, or all. The rest is released.
+    Settle {
+        /// As the client wrote it; all when there is none.
+        amount: Option<Decimal>,
+    },
+    /// Not done: all is released.
+    Cancel,
+    /// Not done, because its time is over.
+    Expire,
 }
 
 /// An amount that is to enter or leave a wallet.
@@ -30,12 +61,43 @@ pub enum Command {
 pub struct Movement {
     /// What makes a retry the same request.
     pub identity: Identity,
-    /// Whose balance changes.
+    /// Whose balance changes: the payer's, of a transfer.
     pub wallet_id: WalletId,
     /// The ticker's name, as the client wrote it.
     pub ticker: String,
     /// As the client wrote it; the ticker decides whether it fits.
     pub amount: Decimal,
+    /// Whether it waits to be ended, and for how long.
+    pub pending: Option<Pending>,
+    /// What the client wants to find again with the transaction: the text of a JSON object.
+    pub metadata: Option<Arc<str>>,
+}
+
+/// A transaction is to wait in status `Created`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// After this time it expires; never when there is none.
+    pub timeout: Option<Duration>,
+}
+
+/// Which balances are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BalanceQuery {
+    /// Whose.
+    pub wallet_id: WalletId,
+    /// Only of this ticker.
+    pub ticker: Option<String>,
+    /// As they were then.
+    pub at: Option<SystemTime>,
+}
+
+/// What succeeds or fails as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unit {
+    /// A command of its own.
+    One(Command),
+    /// Commands that are all done, or none of them.
+    AllOrNone(Vec<Command>),
 }
 
 /// What makes a retry the same request. It is the transaction's id as well.
@@ -65,51 +127,6 @@ pub enum OnExisting {
     },
 }
 
-/// The kinds of requests, by the names that travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operation {
-    /// Credits a wallet.
-    Invoice,
-    /// Debits a wallet.
-    Withdraw,
-    /// Reads the balances of a wallet.
-    Balance,
-}
-
-impl Operation {
-    /// All operations.
-    pub const ALL: [Self; 3] = [Self::Invoice, Self::Withdraw, Self::Balance];
-
-    /// The routing key, and the name in replies, tables and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invoice => "invoice",
-            Self::Withdraw => "withdraw",
-            Self::Balance => "balance",
-        }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// A name that is no [`Operation`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such operation")]
-pub struct UnknownOperation;
-
-impl FromStr for Operation {
-    type Err = UnknownOperation;
-
-    fn from_str(name: &str) -> Result<Self, UnknownOperation> {
-        Self::ALL.into_iter().find(|operation| operation.as_str() == name).ok_or(UnknownOperation)
-    }
-}
-
 impl Command {
     /// The kind of this command.
     #[must_use]
@@ -117,33 +134,74 @@ impl Command {
         match self {
             Self::Invoice(_) => Operation::Invoice,
             Self::Withdraw(_) => Operation::Withdraw,
-            Self::Balance { .. } => Operation::Balance,
+            Self::Transfer { .. } => Operation::Transfer,
+            Self::End { how: End::Settle { .. }, .. } => Operation::Settle,
+            Self::End { how: End::Cancel, .. } => Operation::Cancel,
+            Self::End { how: End::Expire, .. } => Operation::Expire,
+            Self::Balance(_) => Operation::Balance,
+            Self::Transaction { .. } => Operation::Transaction,
+            Self::History(_) => Operation::History,
         }
     }
 
-    /// The wallet that this command touches.
-    #[must_use]
-    pub const fn wallet_id(&self) -> WalletId {
-        match self {
-            Self::Invoice(movement) | Self::Withdraw(movement) => movement.wallet_id,
-            Self::Balance { wallet_id } => *wallet_id,
-        }
-    }
-
-    /// The movement of a command that moves money; none for a look-up.
+    /// The movement of a command that opens a transaction.
     #[must_use]
     pub const fn movement(&self) -> Option<&Movement> {
         match self {
-            Self::Invoice(movement) | Self::Withdraw(movement) => Some(movement),
-            Self::Balance { .. } => None,
+            Self::Invoice(movement) | Self::Withdraw(movement) | Self::Transfer { movement, .. } => {
+                Some(movement)
+            }
+            _ => None,
         }
     }
 
-    /// The identity of a command that moves money, to be changed; none for a look-up.
+    /// The identity of a command that opens a transaction, to be changed.
     pub const fn identity_mut(&mut self) -> Option<&mut Identity> {
         match self {
-            Self::Invoice(movement) | Self::Withdraw(movement) => Some(&mut movement.identity),
-            Self::Balance { .. } => None,
+            Self::Invoice(movement) | Self::Withdraw(movement) | Self::Transfer { movement, .. } => {
+                Some(&mut movement.identity)
+            }
+            _ => None,
+        }
+    }
+
+    /// The wallets that this command names. The end of a transaction names none: the transaction does.
+    pub fn wallet_ids(&self) -> impl Iterator<Item = WalletId> {
+        let (first, second) = match self {
+            Self::Invoice(movement) | Self::Withdraw(movement) => (Some(movement.wallet_id), None),
+            Self::Transfer { movement, to_wallet_id } => (Some(movement.wallet_id), Some(*to_wallet_id)),
+            Self::Balance(query) => (Some(query.wallet_id), None),
+            Self::History(query) => (Some(query.wallet_id), None),
+            Self::End { .. } | Self::Transaction { .. } => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// The transaction that this command ends or reads.
+    #[must_use]
+    pub const fn named_transaction(&self) -> Option<Uuid> {
+        match self {
+            Self::End { transaction_id, .. } | Self::Transaction { transaction_id } => Some(*transaction_id),
+            _ => None,
+        }
+    }
+}
+
+impl Unit {
+    /// Its commands, in their order.
+    #[must_use]
+    pub fn commands(&self) -> &[Command] {
+        match self {
+            Self::One(command) => std::slice::from_ref(command),
+            Self::AllOrNone(commands) => commands,
+        }
+    }
+
+    /// Its commands, to be changed.
+    pub fn commands_mut(&mut self) -> &mut [Command] {
+        match self {
+            Self::One(command) => std::slice::from_mut(command),
+            Self::AllOrNone(commands) => commands,
         }
     }
 }

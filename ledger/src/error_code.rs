@@ -16,6 +16,10 @@ pub enum ErrorCode {
     Malformed,
     /// The amount is zero or below.
     AmountNotPositive,
+    /// The payer and the payee of a transfer are the same wallet.
+    SameWallet,
+    /// No such transaction.
+    UnknownTransaction,
     /// No such wallet.
     UnknownWallet,
     /// No such ticker.
@@ -26,23 +30,44 @@ pub enum ErrorCode {
     AmountOutOfRange,
     /// The identity belongs to a different request.
     IdentityReused,
+    /// The transaction has ended already, in another way.
+    AlreadyFinal,
+    /// The transaction still has time.
+    NotExpired,
+    /// The amount is more than what waits.
+    ExceedsPending,
     /// The actual balance is lower than the amount.
     InsufficientFunds,
+    /// Another operation of the same atomic batch was refused.
+    BatchFailed,
+    /// The transaction was cancelled.
+    Cancelled,
+    /// The transaction was not settled in time.
+    Expired,
 }
 
 impl ErrorCode {
-    /// All codes, in order of precedence.
-    pub const ALL: [Self; 10] = [
+    /// All codes, in order of precedence. The last two are never given as the answer to a request: they say why
+    /// a transaction that waited is in status Error.
+    pub const ALL: [Self; 18] = [
         Self::TooLarge,
         Self::UnknownOperation,
         Self::Malformed,
         Self::AmountNotPositive,
+        Self::SameWallet,
+        Self::UnknownTransaction,
         Self::UnknownWallet,
         Self::UnknownTicker,
         Self::AmountTooPrecise,
         Self::AmountOutOfRange,
         Self::IdentityReused,
+        Self::AlreadyFinal,
+        Self::NotExpired,
+        Self::ExceedsPending,
         Self::InsufficientFunds,
+        Self::BatchFailed,
+        Self::Cancelled,
+        Self::Expired,
     ];
 
     /// The stable name, as clients see it.
@@ -53,12 +78,20 @@ impl ErrorCode {
             Self::UnknownOperation => "unknown_operation",
             Self::Malformed => "malformed",
             Self::AmountNotPositive => "amount_not_positive",
+            Self::SameWallet => "same_wallet",
+            Self::UnknownTransaction => "unknown_transaction",
             Self::UnknownWallet => "unknown_wallet",
             Self::UnknownTicker => "unknown_ticker",
             Self::AmountTooPrecise => "amount_too_precise",
             Self::AmountOutOfRange => "amount_out_of_range",
             Self::IdentityReused => "identity_reused",
+            Self::AlreadyFinal => "already_final",
+            Self::NotExpired => "not_expired",
+            Self::ExceedsPending => "exceeds_pending",
             Self::InsufficientFunds => "insufficient_funds",
+            Self::BatchFailed => "batch_failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
         }
     }
 
@@ -67,7 +100,12 @@ impl ErrorCode {
     pub const fn status(self) -> u16 {
         match self {
             Self::TooLarge => 413,
-            Self::IdentityReused => 409,
+            Self::UnknownTransaction => 404,
+            Self::IdentityReused
+            | Self::AlreadyFinal
+            | Self::NotExpired
+            | Self::Cancelled
+            | Self::Expired => 409,
             _ => 400,
         }
     }
@@ -100,7 +138,7 @@ mod tests {
     #[test]
     fn all_is_complete_and_in_order_of_precedence() {
         assert!(ErrorCode::ALL.is_sorted());
-        assert_eq!(ErrorCode::ALL.len(), ErrorCode::InsufficientFunds as usize + 1);
+        assert_eq!(ErrorCode::ALL.len(), ErrorCode::Expired as usize + 1);
         for code in ErrorCode::ALL {
             assert_eq!(code.as_str().parse(), Ok(code));
         }

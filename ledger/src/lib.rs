@@ -1,22 +1,31 @@
 //! The rules of the ledger: pure, deterministic, exact.
 //!
 //! [`apply`] takes what is known of the touched wallets ([`State`]), the time and a list of commands, and
-//! returns one [`Outcome`] per command and the [`Posting`]s to append. Nothing here reads a clock, a
+//! returns one [`Outcome`] per command and the [`Change`]s to append. Nothing here reads a clock, a
 //! database or a network, so the same input always gives the same answer.
 //!
 //! In reading order: [`Decimal`] (exact text to minor units and back), [`ErrorCode`] (why a request is
-//! refused), [`Command`] (what is asked), [`State`] (what is known), [`apply`] (the rules), [`Outcome`].
+//! refused), [`Command`] (what is asked), [`State`] (what is known), [`apply`] (the rules), [`Transaction`] and
+//! [`Change`] (what is kept), [`Outcome`] (what is answered).
 
 mod amount;
 mod apply;
 mod command;
+mod end;
 mod error_code;
+mod history;
+mod operation;
 mod outcome;
+mod read;
 mod state;
+mod transaction;
 
 pub use amount::{Decimal, LIMIT, ParseDecimalError, Scale, ScaleError};
-pub use apply::{Applied, apply};
-pub use command::{Command, Identity, Movement, OnExisting, Operation, RequestHash};
+pub use apply::{Applied, Contradiction, Repeated, apply};
+pub use command::{BalanceQuery, Command, End, Identity, Movement, OnExisting, Pending, RequestHash, Unit};
 pub use error_code::ErrorCode;
-pub use outcome::{Answer, BalanceLine, Outcome, Posting, Status};
-pub use state::{Recorded, State, Tail, Ticker, TickerId, Tickers, Wallet, WalletId};
+pub use history::{Cursor, Entry, HistoryQuery, Page};
+pub use operation::Operation;
+pub use outcome::{Answer, BalanceLine, Outcome};
+pub use state::{State, Tail, Ticker, TickerId, Tickers, Wallet, WalletId};
+pub use transaction::{Change, Ending, Posting, Status, Transaction};

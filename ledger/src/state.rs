@@ -1,5 +1,5 @@
-//! What the rules know: the tickers, the touched wallets with their tails, and the transactions that were
-//! recorded before under the same identities.
+//! What the rules know: the tickers, the touched wallets with their tails, and the transactions that the
+//! commands name or that were recorded under their identities.
 //!
 //! The caller fills a [`State`] with all that a list of commands needs before it calls `apply`; a wallet
 //! that is missing here is an unknown wallet.
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use crate::{ErrorCode, RequestHash, Scale, Status};
+use crate::{HistoryQuery, Page, Scale, Transaction};
 
 /// A wallet or card number.
 pub type WalletId = i64;
@@ -19,46 +19,54 @@ pub type WalletId = i64;
 pub type TickerId = i32;
 
 /// A currency and its decimal places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticker {
     /// Its key in the tables.
     pub id: TickerId,
+    /// Its name. Names are exact: `usd` is not `USD`.
+    pub name: Arc<str>,
     /// Its decimal places.
     pub scale: Scale,
 }
 
-/// The tickers by name.
+/// The tickers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tickers(BTreeMap<String, Ticker>);
+pub struct Tickers {
+    by_name: BTreeMap<Arc<str>, Ticker>,
+    names: HashMap<TickerId, Arc<str>>,
+}
 
 impl Tickers {
-    /// The ticker of this name. Names are exact: `usd` is not `USD`.
+    /// The ticker of this name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Ticker> {
-        self.0.get(name).copied()
+    pub fn get(&self, name: &str) -> Option<&Ticker> {
+        self.by_name.get(name)
     }
 
     /// The ticker with this key.
     #[must_use]
-    pub fn by_id(&self, id: TickerId) -> Option<Ticker> {
-        self.0.values().copied().find(|ticker| ticker.id == id)
+    pub fn by_id(&self, id: TickerId) -> Option<&Ticker> {
+        self.get(self.names.get(&id)?)
     }
 
-    /// Names and tickers, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Ticker)> {
-        self.0.iter().map(|(name, ticker)| (name.as_str(), *ticker))
+    /// All of them, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Ticker> {
+        self.by_name.values()
     }
 }
 
-impl FromIterator<(String, Ticker)> for Tickers {
-    fn from_iter<T: IntoIterator<Item = (String, Ticker)>>(tickers: T) -> Self {
-        Self(tickers.into_iter().collect())
+impl FromIterator<Ticker> for Tickers {
+    fn from_iter<T: IntoIterator<Item = Ticker>>(tickers: T) -> Self {
+        let by_name: BTreeMap<_, _> =
+            tickers.into_iter().map(|ticker| (Arc::clone(&ticker.name), ticker)).collect();
+        let names = by_name.values().map(|ticker| (ticker.id, Arc::clone(&ticker.name))).collect();
+        Self { by_name, names }
     }
 }
 
 /// The last posting of a balance, as far as the next one depends on it. The default is a balance without
 /// postings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
     /// The number of the last posting; 0 when there is none.
     pub version: i64,
@@ -68,25 +76,18 @@ pub struct Tail {
     pub frozen: i128,
     /// Whether the balance ever held anything: a refused withdrawal leaves a posting but opens no balance.
     pub held: bool,
+    /// When the last posting was decided. Times never go back along a chain, whatever the clocks do.
+    pub created_at: SystemTime,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self { version: 0, actual: 0, frozen: 0, held: false, created_at: SystemTime::UNIX_EPOCH }
+    }
 }
 
 /// The known tails of one wallet, by ticker.
 pub type Wallet = BTreeMap<TickerId, Tail>;
-
-/// What is kept of a transaction to answer a retry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recorded {
-    /// The hash of the request that made it.
-    pub request_hash: RequestHash,
-    /// Its status.
-    pub status: Status,
-    /// Why it ended in Error.
-    pub error: Option<ErrorCode>,
-    /// When the rules decided on it.
-    pub created_at: SystemTime,
-    /// Whether the request that made it may have been delivered before.
-    pub redelivered: bool,
-}
 
 /// All that the rules know.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +96,10 @@ pub struct State {
     pub tickers: Arc<Tickers>,
     /// The existing ones among the touched wallets.
     pub wallets: HashMap<WalletId, Wallet>,
-    /// Transactions recorded before under identities that the commands carry.
-    pub transactions: HashMap<Uuid, Recorded>,
+    /// The transactions that commands name, and those recorded before under identities that commands carry.
+    pub transactions: HashMap<Uuid, Transaction>,
+    /// Wallets as they were at a time that is asked for.
+    pub past: HashMap<(WalletId, SystemTime), Wallet>,
+    /// The pages of history that are asked for.
+    pub pages: HashMap<HistoryQuery, Page>,
 }

@@ -1,0 +1,60 @@
+//! The look-ups: what stands at their place among the other commands.
+
+use uuid::Uuid;
+
+use crate::apply::Rules;
+use crate::{Answer, BalanceLine, BalanceQuery, Decimal, ErrorCode, HistoryQuery, Outcome, Tail};
+
+impl Rules<'_> {
+    pub(crate) fn read_balance(&self, query: &BalanceQuery) -> Outcome {
+        let Some(wallet) = self.state.wallets.get(&query.wallet_id) else {
+            return Outcome::refused(ErrorCode::UnknownWallet);
+        };
+        if self.is_unknown(query.ticker.as_deref()) {
+            return Outcome::refused(ErrorCode::UnknownTicker);
+        }
+        let lines = self.state.tickers.iter().filter_map(|ticker| {
+            query.ticker.as_deref().is_none_or(|name| name == &*ticker.name).then_some(())?;
+            let tail = wallet.get(&ticker.id).and_then(|tail| self.as_it_was(query, ticker.id, tail));
+            let tail = tail.filter(|tail| tail.held)?;
+            Some(BalanceLine {
+                ticker: ticker.name.to_string(),
+                actual: Decimal::from_minor(tail.actual, ticker.scale),
+                frozen: Decimal::from_minor(tail.frozen, ticker.scale),
+            })
+        });
+        Outcome::fresh(Answer::Balance(lines.collect()))
+    }
+
+    /// The last posting at the time that is asked for: the present one, if that is not younger.
+    fn as_it_was<'a>(&'a self, query: &BalanceQuery, ticker_id: i32, present: &'a Tail) -> Option<&'a Tail> {
+        match query.at {
+            Some(at) if present.created_at > at => {
+                self.state.past.get(&(query.wallet_id, at))?.get(&ticker_id)
+            }
+            _ => Some(present),
+        }
+    }
+
+    pub(crate) fn read_transaction(&self, transaction_id: Uuid) -> Outcome {
+        match self.state.transactions.get(&transaction_id) {
+            Some(transaction) => Outcome::fresh(Answer::Transaction(Box::new(transaction.clone()))),
+            None => Outcome::refused(ErrorCode::UnknownTransaction),
+        }
+    }
+
+    pub(crate) fn read_history(&self, query: &HistoryQuery) -> Outcome {
+        if !self.state.wallets.contains_key(&query.wallet_id) {
+            return Outcome::refused(ErrorCode::UnknownWallet);
+        }
+        if self.is_unknown(query.ticker.as_deref()) {
+            return Outcome::refused(ErrorCode::UnknownTicker);
+        }
+        let page = self.state.pages.get(query).cloned().unwrap_or_default();
+        Outcome::fresh(Answer::History(query.extend(page, &self.applied.changes)))
+    }
+
+    fn is_unknown(&self, ticker: Option<&str>) -> bool {
+        ticker.is_some_and(|name| self.state.tickers.get(name).is_none())
+    }
+}
