@@ -4,69 +4,140 @@
 //! is the hash of what was sent, and then only the broker's redelivery flag tells a repetition from a second
 //! request that looks the same.
 
+use std::cell::OnceCell;
+
 use florin_ledger::{Decimal, Identity, OnExisting, Operation, RequestHash, WalletId};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::request::Envelope;
+use crate::decode::Envelope;
 
-/// The identity of a request whose meaning hashes to `request_hash`.
-pub(crate) fn identity(envelope: &Envelope<'_>, body: &[u8], request_hash: RequestHash) -> Identity {
-    let (transaction_id, on_existing) = match (envelope.message_id, envelope.first_received_at) {
-        (Some(message_id), _) => (named_id(message_id), OnExisting::Replay),
-        (None, Some(received_at)) => (derived_id(envelope, body), OnExisting::Renew { received_at }),
-        (None, None) => (derived_id(envelope, body), OnExisting::Replay),
-    };
+/// The identity of a request that came alone.
+pub(crate) fn identity(envelope: &Envelope<'_>, body: &str, request_hash: RequestHash) -> Identity {
+    match envelope.message_id {
+        Some(message_id) => named(envelope, named_id(message_id), request_hash),
+        None => derived(envelope, id_of(sent(envelope, body)), request_hash),
+    }
+}
+
+/// The identities of the operations of one batch.
+pub(crate) struct BatchIdentities<'a> {
+    envelope: &'a Envelope<'a>,
+    body: &'a str,
+    /// The hash of what they have in common, once one of them needs it: a large body is hashed once.
+    common: OnceCell<Sha256>,
+}
+
+impl<'a> BatchIdentities<'a> {
+    pub(crate) const fn new(envelope: &'a Envelope<'a>, body: &'a str) -> Self {
+        Self { envelope, body, common: OnceCell::new() }
+    }
+
+    /// The identity of the operation at this place, which may have an `id` of its own.
+    pub(crate) fn at(&self, index: usize, id: Option<&str>, request_hash: RequestHash) -> Identity {
+        let envelope = self.envelope;
+        if let Some(id) = id {
+            return named(envelope, named_id(id), request_hash);
+        }
+        let common = self.common.get_or_init(|| match envelope.message_id {
+            Some(message_id) => hash(&[b"batch", message_id.as_bytes()]),
+            None => sent(envelope, self.body),
+        });
+        let mut hash = common.clone();
+        add(&mut hash, &(index as u64).to_be_bytes());
+        match envelope.message_id {
+            Some(_) => named(envelope, id_of(hash), request_hash),
+            None => derived(envelope, id_of(hash), request_hash),
+        }
+    }
+}
+
+/// The client said what makes a retry the same request.
+const fn named(envelope: &Envelope<'_>, transaction_id: Uuid, request_hash: RequestHash) -> Identity {
     let redelivered = envelope.first_received_at.is_none();
-    Identity { transaction_id, request_hash, on_existing, redelivered }
+    Identity { transaction_id, request_hash, on_existing: OnExisting::Replay, redelivered }
+}
+
+/// The client said nothing: only the broker's redelivery flag tells a repetition.
+fn derived(envelope: &Envelope<'_>, transaction_id: Uuid, request_hash: RequestHash) -> Identity {
+    let on_existing = match envelope.first_received_at {
+        Some(received_at) => OnExisting::Renew { received_at },
+        None => OnExisting::Replay,
+    };
+    Identity { on_existing, ..named(envelope, transaction_id, request_hash) }
 }
 
 /// The id that a `message_id` stands for.
 fn named_id(message_id: &str) -> Uuid {
-    /// `Uuid::parse_str` takes other notations too; only the usual one is taken as the id itself.
-    const HYPHENATED: usize = 36;
-    if message_id.len() == HYPHENATED
-        && let Ok(id) = Uuid::parse_str(message_id)
-    {
-        return id;
-    }
-    hashed_id(&[b"message_id", message_id.as_bytes()])
+    hyphenated(message_id).unwrap_or_else(|| id_of(hash(&[b"message_id", message_id.as_bytes()])))
 }
 
-/// The id of a request without a `message_id`.
-fn derived_id(envelope: &Envelope<'_>, body: &[u8]) -> Uuid {
+/// A UUID in its usual notation. `Uuid::parse_str` takes others too.
+pub(crate) fn hyphenated(text: &str) -> Option<Uuid> {
+    const LENGTH: usize = 36;
+    (text.len() == LENGTH).then(|| Uuid::parse_str(text).ok()).flatten()
+}
+
+/// The hash of all that was sent.
+fn sent(envelope: &Envelope<'_>, body: &str) -> Sha256 {
     let reply_to = envelope.reply_to.unwrap_or_default().as_bytes();
     let correlation_id = envelope.correlation_id.unwrap_or_default().as_bytes();
-    hashed_id(&[b"request", reply_to, correlation_id, envelope.operation.as_bytes(), body])
+    hash(&[b"request", reply_to, correlation_id, envelope.operation.as_bytes(), body.as_bytes()])
 }
 
-/// The hash of what a money request asks for. Two texts of one amount ask for the same.
-pub(crate) fn request_hash(
-    operation: Operation,
-    wallet_id: WalletId,
-    ticker: &str,
-    amount: Decimal,
-) -> RequestHash {
-    let wallet_id = wallet_id.to_be_bytes();
-    let amount = amount.to_string();
-    first_half(&sha256(&[operation.as_str().as_bytes(), &wallet_id, ticker.as_bytes(), amount.as_bytes()]))
+/// What a request asks for, beside where it comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meaning<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) wallet_id: WalletId,
+    pub(crate) ticker: &'a str,
+    pub(crate) amount: Decimal,
+    pub(crate) to_wallet_id: Option<WalletId>,
+    pub(crate) pending: bool,
+    pub(crate) timeout_seconds: Option<u64>,
+    pub(crate) metadata: Option<&'a str>,
 }
 
-fn hashed_id(parts: &[&[u8]]) -> Uuid {
-    Uuid::new_v8(first_half(&sha256(parts)))
+impl Meaning<'_> {
+    /// Two texts of one amount ask for the same. What most requests have is hashed alone when there is no more, as
+    /// it was before there was more.
+    pub(crate) fn hash(&self) -> RequestHash {
+        let wallet_id = self.wallet_id.to_be_bytes();
+        let amount = self.amount.to_string();
+        let operation = self.operation.as_str().as_bytes();
+        let mut hash = hash(&[operation, &wallet_id, self.ticker.as_bytes(), amount.as_bytes()]);
+        if self.to_wallet_id.is_some() || self.pending || self.metadata.is_some() {
+            let to_wallet_id = self.to_wallet_id.map(WalletId::to_be_bytes);
+            let timeout = self.timeout_seconds.map(u64::to_be_bytes);
+            add(&mut hash, to_wallet_id.as_ref().map_or(&[], <[u8; 8]>::as_slice));
+            add(&mut hash, &[u8::from(self.pending)]);
+            add(&mut hash, timeout.as_ref().map_or(&[], <[u8; 8]>::as_slice));
+            add(&mut hash, self.metadata.unwrap_or_default().as_bytes());
+        }
+        first_half(hash)
+    }
+}
+
+fn id_of(hash: Sha256) -> Uuid {
+    Uuid::new_v8(first_half(hash))
+}
+
+fn hash(parts: &[&[u8]]) -> Sha256 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        add(&mut hash, part);
+    }
+    hash
 }
 
 /// Each part is preceded by its length, so that no two lists of parts give the same bytes.
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
+fn add(hash: &mut Sha256, part: &[u8]) {
+    hash.update((part.len() as u64).to_be_bytes());
+    hash.update(part);
 }
 
-fn first_half(hash: &[u8; 32]) -> [u8; 16] {
+fn first_half(hash: Sha256) -> [u8; 16] {
+    let hash: [u8; 32] = hash.finalize().into();
     *hash.first_chunk().expect("32 bytes have a first half")
 }
 

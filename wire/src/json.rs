@@ -1,6 +1,7 @@
-//! JSON values whose digits are kept: no number passes through a float.
+//! JSON values whose text is kept: no number passes through a float.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use florin_ledger::Decimal;
 use serde::de::Error as _;
@@ -26,16 +27,63 @@ impl<'de> Deserialize<'de> for JsonDecimal {
     }
 }
 
+/// Any JSON value as its text, to the byte.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RawJson(Box<RawValue>);
+
+impl RawJson {
+    /// The JSON of a value.
+    ///
+    /// # Errors
+    ///
+    /// When the value has no JSON.
+    pub fn new(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        serde_json::value::to_raw_value(value).map(Self)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for RawJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RawJson {}
+
+impl FromStr for RawJson {
+    type Err = serde_json::Error;
+
+    fn from_str(text: &str) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(text.to_owned()).map(Self)
+    }
+}
+
+impl From<RawJson> for String {
+    fn from(json: RawJson) -> Self {
+        Box::<str>::from(json.0).into()
+    }
+}
+
 /// The text of a JSON number, or the content of a JSON string; none for any other value.
 pub(crate) fn digits(raw: &RawValue) -> Option<Cow<'_, str>> {
     match raw.get().as_bytes().first()? {
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(raw.get())),
-        b'"' => string(raw).map(Cow::Owned),
-        _ => None,
+        _ => string(raw),
     }
 }
 
 /// The content of a JSON string; none for any other value.
-pub(crate) fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
+pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let content = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if content.contains('\\') {
+        return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(content))
 }

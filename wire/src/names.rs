@@ -12,3 +12,6 @@ pub const WORK_QUEUE: &str = "florin.work";
 /// The fanout exchange, and the queue behind it, for messages that could not be worked on. An exchange of
 /// their own keeps their routing keys.
 pub const DEAD_LETTERS: &str = "florin.dead";
+
+/// The durable topic exchange that tells every change of a transaction.
+pub const EVENTS_EXCHANGE: &str = "florin.events";

@@ -1,13 +1,16 @@
 //! Replies: what a client gets back.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use florin_ledger::{Answer, BalanceLine, Command, ErrorCode, Outcome, Status};
+use florin_ledger::{Answer, Command, ErrorCode, Outcome, Status};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::json::JsonDecimal;
-use crate::request::Refusal;
+use crate::batch_reply::{BatchBody, ResultBody};
+use crate::bodies::{BalanceBody, HistoryBody, Receipt, TransactionBody};
+use crate::reason;
+use crate::refusal::Refusal;
 
 /// The header of a reply that repeats the answer to an earlier request with the same identity.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
@@ -17,9 +20,9 @@ pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 pub struct Reply {
     /// The operation that was asked for.
     pub operation: String,
-    /// 200 when it was done; 400 and above when it was refused.
+    /// 200 when it was done, 202 when it waits; 400 and above when it was refused.
     pub code: u16,
-    /// What was asked for, as JSON: a [`Receipt`] or a [`BalanceBody`].
+    /// What was asked for, as JSON: see [`Reply::receipt`] and its neighbours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// Why the request was refused, for people.
@@ -33,65 +36,113 @@ pub struct Reply {
     pub transaction_id: Option<Uuid>,
 }
 
-/// The body of the answer to a request that moved money.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// The transaction.
-    pub transaction_id: Uuid,
-    /// Its status: `Created`, `Success` or `Error`.
-    pub status: String,
+/// An answer whose body is not written yet: that becomes a string in a [`Reply`], and stands as it is in a batch.
+#[derive(Serialize)]
+pub(crate) struct Verdict<'a> {
+    operation: &'a str,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Body>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
 }
 
-/// The body of the answer to `balance`. A map without entries is left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BalanceBody {
-    /// What can be withdrawn, by ticker.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub actual_balance: BTreeMap<String, JsonDecimal>,
-    /// What waits on transactions in status Created, by ticker.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub frozen_balance: BTreeMap<String, JsonDecimal>,
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Body {
+    Receipt(Receipt),
+    Balance(BalanceBody),
+    Transaction(Box<TransactionBody>),
+    History(HistoryBody),
+}
+
+impl<'a> Verdict<'a> {
+    /// What became of a command.
+    pub(crate) fn on(command: &Command, outcome: &Outcome) -> Self {
+        let operation = command.operation().as_str();
+        let (status, body) = match &outcome.answer {
+            Answer::Opened { transaction_id, status } => {
+                (*status, Body::Receipt(Receipt::opened(*transaction_id, *status)))
+            }
+            Answer::Ended { transaction_id, settled, error } => {
+                (Status::Success, Body::Receipt(Receipt::ended(*transaction_id, *settled, *error)))
+            }
+            Answer::Balance(lines) => (Status::Success, Body::Balance(BalanceBody::new(lines))),
+            Answer::Transaction(transaction) => {
+                (Status::Success, Body::Transaction(Box::new(TransactionBody::new(transaction))))
+            }
+            Answer::History(page) => (Status::Success, Body::History(HistoryBody::new(page))),
+            Answer::Refused { code, transaction_id } => {
+                let reason = reason::of_command(*code, command).into();
+                let refused = Self::refused(operation, *code, reason);
+                return Self { transaction_id: *transaction_id, replayed: outcome.replayed, ..refused };
+            }
+        };
+        let code = if status == Status::Created { 202 } else { 200 };
+        let (reason, error, transaction_id) = (None, None, None);
+        let replayed = outcome.replayed;
+        Self { operation, code, body: Some(body), reason, error, transaction_id, replayed }
+    }
+
+    /// A refusal.
+    pub(crate) const fn refused(operation: &'a str, code: ErrorCode, reason: Cow<'a, str>) -> Self {
+        Self {
+            operation,
+            code: code.status(),
+            body: None,
+            reason: Some(reason),
+            error: Some(code.as_str()),
+            transaction_id: None,
+            replayed: false,
+        }
+    }
+
+    /// Why it was refused.
+    pub(crate) fn into_reason(self) -> Cow<'a, str> {
+        self.reason.unwrap_or_default()
+    }
+
+    /// With another reason.
+    pub(crate) fn because(self, reason: &'a str) -> Self {
+        Self { reason: Some(Cow::Borrowed(reason)), ..self }
+    }
+}
+
+impl From<Verdict<'_>> for Reply {
+    fn from(verdict: Verdict<'_>) -> Self {
+        Self {
+            operation: verdict.operation.to_owned(),
+            code: verdict.code,
+            body: verdict.body.map(|body| to_text(&body)),
+            reason: verdict.reason.map(Cow::into_owned),
+            error: verdict.error.map(ToOwned::to_owned),
+            transaction_id: verdict.transaction_id,
+        }
+    }
+}
+
+/// The JSON of a body.
+pub(crate) fn to_text(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("text and numbers are JSON")
 }
 
 impl Reply {
     /// The answer to a command.
     #[must_use]
     pub fn to_command(command: &Command, outcome: &Outcome) -> Self {
-        let operation = command.operation().as_str();
-        match &outcome.answer {
-            Answer::Transaction { transaction_id, status } => {
-                Self::done(operation, *status, &Receipt::new(*transaction_id, *status))
-            }
-            Answer::Balance(lines) => Self::done(operation, Status::Success, &BalanceBody::new(lines)),
-            Answer::Refused { code, transaction_id } => Self {
-                transaction_id: *transaction_id,
-                ..Self::refused(operation, &Refusal { code: *code, reason: reason(*code, command) })
-            },
-        }
+        Verdict::on(command, outcome).into()
     }
 
     /// The answer to a request that was refused, under the name of the operation that the client wrote.
     #[must_use]
     pub fn refused(operation: &str, refusal: &Refusal) -> Self {
-        Self {
-            operation: operation.to_owned(),
-            code: refusal.code.status(),
-            body: None,
-            reason: Some(refusal.reason.clone()),
-            error: Some(refusal.code.as_str().to_owned()),
-            transaction_id: None,
-        }
-    }
-
-    fn done(operation: &str, status: Status, body: &impl Serialize) -> Self {
-        Self {
-            operation: operation.to_owned(),
-            code: if status == Status::Created { 202 } else { 200 },
-            body: Some(serde_json::to_string(body).expect("text and numbers are JSON")),
-            reason: None,
-            error: None,
-            transaction_id: None,
-        }
+        Verdict::refused(operation, refusal.code, Cow::Borrowed(&refusal.reason)).into()
     }
 
     /// The reply as JSON.
@@ -119,13 +170,13 @@ impl Reply {
         self.code < 300
     }
 
-    /// The receipt of a request that moved money.
+    /// The receipt of a request that opened or ended a transaction.
     ///
     /// # Errors
     ///
     /// When the reply has no such body.
     pub fn receipt(&self) -> Result<Receipt, serde_json::Error> {
-        serde_json::from_str(self.body.as_deref().unwrap_or_default())
+        self.read()
     }
 
     /// The balances that `balance` asked for.
@@ -134,48 +185,37 @@ impl Reply {
     ///
     /// When the reply has no such body.
     pub fn balances(&self) -> Result<BalanceBody, serde_json::Error> {
+        self.read()
+    }
+
+    /// The transaction that `transaction` asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the reply has no such body.
+    pub fn transaction(&self) -> Result<TransactionBody, serde_json::Error> {
+        self.read()
+    }
+
+    /// The page that `history` asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the reply has no such body.
+    pub fn history(&self) -> Result<HistoryBody, serde_json::Error> {
+        self.read()
+    }
+
+    /// What became of each operation of a batch, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the reply has no such body.
+    pub fn results(&self) -> Result<Vec<ResultBody>, serde_json::Error> {
+        self.read().map(|body: BatchBody| body.results)
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.body.as_deref().unwrap_or_default())
-    }
-}
-
-impl Receipt {
-    fn new(transaction_id: Uuid, status: Status) -> Self {
-        Self { transaction_id, status: status.as_str().to_owned() }
-    }
-}
-
-impl BalanceBody {
-    fn new(lines: &[BalanceLine]) -> Self {
-        let actual = lines.iter().map(|line| (line.ticker.clone(), JsonDecimal(line.actual)));
-        let frozen = lines.iter().filter(|line| line.frozen.is_positive());
-        let frozen = frozen.map(|line| (line.ticker.clone(), JsonDecimal(line.frozen)));
-        Self { actual_balance: actual.collect(), frozen_balance: frozen.collect() }
-    }
-}
-
-/// Why a command was refused, for people. It depends on the request alone, so that a replayed answer is the
-/// same to the byte.
-fn reason(code: ErrorCode, command: &Command) -> String {
-    let wallet_id = command.wallet_id();
-    let (ticker, amount) = match command.movement() {
-        Some(movement) => (movement.ticker.as_str(), movement.amount.to_string()),
-        None => ("", String::new()),
-    };
-    match code {
-        ErrorCode::AmountNotPositive => "the amount must be greater than 0".to_owned(),
-        ErrorCode::UnknownWallet => format!("there is no wallet {wallet_id}"),
-        ErrorCode::UnknownTicker => {
-            let shown: String = ticker.chars().take(32).collect();
-            format!("there is no ticker {shown:?}; names are exact, such as \"USD\"")
-        }
-        ErrorCode::AmountTooPrecise => format!("{amount} has more decimal places than {ticker} has"),
-        ErrorCode::AmountOutOfRange => {
-            format!("{amount} {ticker} would exceed what a balance can hold (10^36 minor units)")
-        }
-        ErrorCode::IdentityReused => "this message_id belongs to a different request".to_owned(),
-        ErrorCode::InsufficientFunds => {
-            format!("wallet {wallet_id} has less than {amount} {ticker} to withdraw")
-        }
-        ErrorCode::TooLarge | ErrorCode::UnknownOperation | ErrorCode::Malformed => code.to_string(),
     }
 }

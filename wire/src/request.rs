@@ -1,46 +1,13 @@
-//! Requests: what a client may send, and how a delivery becomes a command.
+//! The client's side of requests: what there is to ask for, and its JSON.
 
-use std::collections::HashSet;
-use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use florin_ledger::{Command, Decimal, ErrorCode, Movement, Operation, WalletId};
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+use florin_ledger::{Decimal, Operation, Status, WalletId};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
-use crate::identity::{identity, request_hash};
-use crate::json::{JsonDecimal, digits, string};
-
-/// What a delivery says beside its body.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Envelope<'a> {
-    /// The operation: the routing key, or the `type` of a message sent to the work queue directly.
-    pub operation: &'a str,
-    /// The client's own identity for the request.
-    pub message_id: Option<&'a str>,
-    /// The queue that waits for the reply.
-    pub reply_to: Option<&'a str>,
-    /// The client's number for the request, echoed in the reply.
-    pub correlation_id: Option<&'a str>,
-    /// When the broker delivered this message for the first time; none when it may have done so before.
-    pub first_received_at: Option<SystemTime>,
-}
-
-/// A request that is refused before the rules see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why, for programs.
-    pub code: ErrorCode,
-    /// Why, for people.
-    pub reason: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
+use crate::json::{JsonDecimal, RawJson};
+use crate::time::JsonTime;
 
 /// A request of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,28 +16,228 @@ pub enum Request {
     Invoice(MovementBody),
     /// Debits a wallet.
     Withdraw(MovementBody),
-    /// Reads the balances of a wallet.
-    Balance {
-        /// Whose balances.
-        wallet_id: WalletId,
+    /// Debits one wallet and credits another.
+    Transfer(TransferBody),
+    /// Ends a transaction that waits: it is done.
+    Settle(SettleBody),
+    /// Ends a transaction that waits: it is not done.
+    Cancel {
+        /// Which one.
+        transaction_id: Uuid,
     },
+    /// Ends a transaction whose time is over.
+    Expire {
+        /// Which one.
+        transaction_id: Uuid,
+    },
+    /// Reads the balances of a wallet.
+    Balance(BalanceQueryBody),
+    /// Reads a transaction.
+    Transaction {
+        /// Which one.
+        transaction_id: Uuid,
+    },
+    /// Reads the postings of a wallet.
+    History(HistoryQueryBody),
 }
 
 /// The body of `invoice` and `withdraw`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MovementBody {
-    /// Whose balance changes.
+    /// Whose balance changes: the payer's, of a transfer.
     pub wallet_id: WalletId,
     /// The ticker's name.
     pub ticker: String,
     /// How much.
     pub amount: JsonDecimal,
+    /// Whether the transaction waits to be settled or cancelled.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
+    /// Seconds after which it expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// What is to be kept with the transaction: a JSON object of at most 4096 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<RawJson>,
+}
+
+/// The body of `transfer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TransferBody {
+    /// What leaves the payer's wallet.
+    #[serde(flatten)]
+    pub movement: MovementBody,
+    /// The payee.
+    pub to_wallet_id: WalletId,
+}
+
+/// The body of `settle`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettleBody {
+    /// Which transaction.
+    pub transaction_id: Uuid,
+    /// How much of it; all when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<JsonDecimal>,
+}
+
+/// The body of `balance`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BalanceQueryBody {
+    /// Whose balances.
+    pub wallet_id: WalletId,
+    /// Only of this ticker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticker: Option<String>,
+    /// As they were then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<JsonTime>,
+}
+
+/// The body of `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HistoryQueryBody {
+    /// Whose postings.
+    pub wallet_id: WalletId,
+    /// Only of this ticker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticker: Option<String>,
+    /// Only those that brought their transaction into this status.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "status_name")]
+    pub status: Option<Status>,
+    /// Only those of this time or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<JsonTime>,
+    /// Only those before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<JsonTime>,
+    /// What the page before gave as `next`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// At most so many: 1 to 1000; 100 when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u16>,
+}
+
+fn status_name<S: Serializer>(status: &Option<Status>, serializer: S) -> Result<S::Ok, S::Error> {
+    status.map(Status::as_str).serialize(serializer)
 }
 
 impl MovementBody {
     /// A body for this much of a ticker.
     pub fn new(wallet_id: WalletId, ticker: impl Into<String>, amount: Decimal) -> Self {
-        Self { wallet_id, ticker: ticker.into(), amount: JsonDecimal(amount) }
+        let (ticker, amount) = (ticker.into(), JsonDecimal(amount));
+        Self { wallet_id, ticker, amount, pending: false, timeout: None, metadata: None }
+    }
+
+    /// The transaction waits to be settled or cancelled, and expires after this time, which is rounded up to
+    /// seconds.
+    #[must_use]
+    pub fn pending(mut self, timeout: Option<Duration>) -> Self {
+        self.pending = true;
+        self.timeout = timeout.map(|timeout| timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0));
+        self
+    }
+
+    /// Keeps a JSON object with the transaction.
+    #[must_use]
+    pub fn metadata(mut self, metadata: RawJson) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// As a transfer to this wallet.
+    #[must_use]
+    pub const fn to_wallet(self, to_wallet_id: WalletId) -> TransferBody {
+        TransferBody { movement: self, to_wallet_id }
+    }
+}
+
+impl SettleBody {
+    /// Settles all of a transaction.
+    #[must_use]
+    pub const fn new(transaction_id: Uuid) -> Self {
+        Self { transaction_id, amount: None }
+    }
+
+    /// Settles this much of it.
+    #[must_use]
+    pub const fn amount(mut self, amount: Decimal) -> Self {
+        self.amount = Some(JsonDecimal(amount));
+        self
+    }
+}
+
+impl BalanceQueryBody {
+    /// All balances of a wallet, as they are.
+    #[must_use]
+    pub const fn new(wallet_id: WalletId) -> Self {
+        Self { wallet_id, ticker: None, at: None }
+    }
+
+    /// Only of this ticker.
+    #[must_use]
+    pub fn ticker(mut self, ticker: impl Into<String>) -> Self {
+        self.ticker = Some(ticker.into());
+        self
+    }
+
+    /// As they were then.
+    #[must_use]
+    pub const fn at(mut self, time: SystemTime) -> Self {
+        self.at = Some(JsonTime(time));
+        self
+    }
+}
+
+impl HistoryQueryBody {
+    /// The newest postings of a wallet.
+    #[must_use]
+    pub const fn new(wallet_id: WalletId) -> Self {
+        let (ticker, status, from, until) = (None, None, None, None);
+        Self { wallet_id, ticker, status, from, until, before: None, limit: None }
+    }
+
+    /// Only of this ticker.
+    #[must_use]
+    pub fn ticker(mut self, ticker: impl Into<String>) -> Self {
+        self.ticker = Some(ticker.into());
+        self
+    }
+
+    /// Only those that brought their transaction into this status.
+    #[must_use]
+    pub const fn status(mut self, status: Status) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Only those of this time or later.
+    #[must_use]
+    pub const fn from(mut self, time: SystemTime) -> Self {
+        self.from = Some(JsonTime(time));
+        self
+    }
+
+    /// Only those before this time.
+    #[must_use]
+    pub const fn until(mut self, time: SystemTime) -> Self {
+        self.until = Some(JsonTime(time));
+        self
+    }
+
+    /// Those that come after what the page before gave as `next`.
+    #[must_use]
+    pub fn before(mut self, next: impl Into<String>) -> Self {
+        self.before = Some(next.into());
+        self
+    }
+
+    /// At most so many: 1 to 1000.
+    #[must_use]
+    pub const fn limit(mut self, limit: u16) -> Self {
+        self.limit = Some(limit);
+        self
     }
 }
 
@@ -81,7 +248,13 @@ impl Request {
         match self {
             Self::Invoice(_) => Operation::Invoice,
             Self::Withdraw(_) => Operation::Withdraw,
-            Self::Balance { .. } => Operation::Balance,
+            Self::Transfer(_) => Operation::Transfer,
+            Self::Settle(_) => Operation::Settle,
+            Self::Cancel { .. } => Operation::Cancel,
+            Self::Expire { .. } => Operation::Expire,
+            Self::Balance(_) => Operation::Balance,
+            Self::Transaction { .. } => Operation::Transaction,
+            Self::History(_) => Operation::History,
         }
     }
 
@@ -92,121 +265,21 @@ impl Request {
     /// Never: a body is made of text and numbers only.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
+        /// The body of requests that name a transaction and nothing else.
         #[derive(Serialize)]
-        struct Balance {
-            wallet_id: WalletId,
+        struct Named<'a> {
+            transaction_id: &'a Uuid,
         }
         let json = match self {
             Self::Invoice(body) | Self::Withdraw(body) => serde_json::to_vec(body),
-            Self::Balance { wallet_id } => serde_json::to_vec(&Balance { wallet_id: *wallet_id }),
+            Self::Transfer(body) => serde_json::to_vec(body),
+            Self::Settle(body) => serde_json::to_vec(body),
+            Self::Cancel { transaction_id }
+            | Self::Expire { transaction_id }
+            | Self::Transaction { transaction_id } => serde_json::to_vec(&Named { transaction_id }),
+            Self::Balance(body) => serde_json::to_vec(body),
+            Self::History(body) => serde_json::to_vec(body),
         };
         json.expect("text and numbers are JSON")
     }
-}
-
-/// The fields as they stand in the body. `null` counts as missing, unknown fields are passed over.
-#[derive(Default)]
-struct Fields<'a> {
-    wallet_id: Option<&'a RawValue>,
-    ticker: Option<&'a RawValue>,
-    amount: Option<&'a RawValue>,
-}
-
-/// Not derived: a derived one reads arrays too, and unknown fields twice.
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
-        let mut seen = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "wallet_id" => fields.wallet_id = map.next_value()?,
-                "ticker" => fields.ticker = map.next_value()?,
-                "amount" => fields.amount = map.next_value()?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-            if let Some(twice) = seen.replace(name) {
-                let shown: String = twice.chars().take(32).collect();
-                return Err(A::Error::custom(format!("duplicate field {shown:?}")));
-            }
-        }
-        Ok(fields)
-    }
-}
-
-/// Turns a delivery into a command.
-///
-/// # Errors
-///
-/// A [`Refusal`] when the body is longer than `max_body_bytes`, the operation is unknown or the body cannot
-/// be read. All other checks are the rules' business.
-pub fn decode(envelope: &Envelope<'_>, body: &[u8], max_body_bytes: usize) -> Result<Command, Refusal> {
-    if body.len() > max_body_bytes {
-        let reason = format!("the body has {} bytes; at most {max_body_bytes} are taken", body.len());
-        return Err(Refusal { code: ErrorCode::TooLarge, reason });
-    }
-    let operation = envelope.operation.parse().map_err(|_| unknown_operation(envelope.operation))?;
-    let fields = read_fields(body)?;
-    let wallet_id = read_wallet_id(fields.wallet_id)?;
-    match operation {
-        Operation::Balance => Ok(Command::Balance { wallet_id }),
-        Operation::Invoice => movement(operation, envelope, body, wallet_id, &fields).map(Command::Invoice),
-        Operation::Withdraw => movement(operation, envelope, body, wallet_id, &fields).map(Command::Withdraw),
-    }
-}
-
-fn movement(
-    operation: Operation,
-    envelope: &Envelope<'_>,
-    body: &[u8],
-    wallet_id: WalletId,
-    fields: &Fields<'_>,
-) -> Result<Movement, Refusal> {
-    let ticker = string(required(fields.ticker, "ticker")?)
-        .ok_or_else(|| malformed("ticker must be a string, such as \"USD\""))?;
-    let amount = digits(required(fields.amount, "amount")?)
-        .and_then(|digits| digits.parse::<Decimal>().ok())
-        .ok_or_else(|| malformed("amount must be a decimal number, or one in a string, such as 10.50"))?;
-    let request_hash = request_hash(operation, wallet_id, &ticker, amount);
-    let identity = identity(envelope, body, request_hash);
-    Ok(Movement { identity, wallet_id, ticker, amount })
-}
-
-fn read_fields(body: &[u8]) -> Result<Fields<'_>, Refusal> {
-    serde_json::from_slice(body).map_err(|error| malformed(format!("the body cannot be read: {error}")))
-}
-
-/// Digits only: no sign but a minus, no leading zeros, no fraction or exponent, so that every number has one
-/// text and a card number in a string is taken as it stands or not at all.
-fn read_wallet_id(field: Option<&RawValue>) -> Result<WalletId, Refusal> {
-    let text = digits(required(field, "wallet_id")?);
-    text.and_then(|text| text.parse::<WalletId>().ok().filter(|number| number.to_string() == text))
-        .ok_or_else(|| malformed("wallet_id must be a whole number of at most 63 bits"))
-}
-
-fn required<'a>(field: Option<&'a RawValue>, name: &str) -> Result<&'a RawValue, Refusal> {
-    field.ok_or_else(|| malformed(format!("{name} is missing")))
-}
-
-fn malformed(reason: impl Into<String>) -> Refusal {
-    Refusal { code: ErrorCode::Malformed, reason: reason.into() }
-}
-
-fn unknown_operation(name: &str) -> Refusal {
-    let known = Operation::ALL.map(Operation::as_str).join(", ");
-    let reason = format!("there is no operation {name:?}; there are {known}");
-    Refusal { code: ErrorCode::UnknownOperation, reason }
 }

@@ -1,0 +1,98 @@
+//! Several operations in one message.
+
+use std::borrow::Cow;
+
+use florin_ledger::{Command, Identity, RequestHash};
+use serde_json::value::RawValue;
+
+use crate::decode::{Envelope, command, operation};
+use crate::fields::{Field, Fields, flag};
+use crate::identity::BatchIdentities;
+use crate::json::string;
+use crate::refusal::Refusal;
+
+/// The operation that holds other operations.
+pub const BATCH: &str = "batch";
+
+/// A batch has at most so many operations.
+pub const MAX_BATCH_OPERATIONS: usize = 1000;
+
+/// What AMQP takes as a routing key or a `message_id`, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The operations of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Whether all of them are to be done, or none.
+    pub atomic: bool,
+    /// At least one.
+    pub items: Vec<Item>,
+}
+
+/// One operation of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its name as the client wrote it; empty when it cannot be read.
+    pub operation: Cow<'static, str>,
+    /// What it asks for, or why it is refused already.
+    pub command: Result<Command, Refusal>,
+}
+
+impl Batch {
+    /// Whether the database need not be asked: all operations were to be done, and one of them cannot be read.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.atomic && self.items.iter().any(|item| item.command.is_err())
+    }
+
+    pub(crate) fn decode(envelope: &Envelope<'_>, body: &str) -> Result<Self, Refusal> {
+        let fields = Fields::read(body)?;
+        let fields = fields.unambiguous()?;
+        let operations = fields.required(Field::Operations, "a list of operations", |raw| {
+            serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok()
+        })?;
+        let atomic = fields.optional(Field::Atomic, "true or false", flag)?.unwrap_or_default();
+        match operations.len() {
+            0 => return Err(Refusal::malformed("a batch needs at least one operation")),
+            1..=MAX_BATCH_OPERATIONS => {}
+            given => {
+                let reason =
+                    format!("the batch has {given} operations; at most {MAX_BATCH_OPERATIONS} are taken");
+                return Err(Refusal::too_large(reason));
+            }
+        }
+        let identities = BatchIdentities::new(envelope, body);
+        let items = operations.into_iter().enumerate();
+        let items = items.map(|(index, raw)| {
+            Item::decode(raw.get(), |id, request_hash| identities.at(index, id, request_hash))
+        });
+        Ok(Self { atomic, items: items.collect() })
+    }
+}
+
+impl Item {
+    fn decode(json: &str, identify: impl FnOnce(Option<&str>, RequestHash) -> Identity) -> Self {
+        let fields = match Fields::read(json) {
+            Ok(fields) => fields,
+            Err(refusal) => return Self { operation: Cow::Borrowed(""), command: Err(refusal) },
+        };
+        let name = match fields.required(Field::Operation, NAME, short_text) {
+            Ok(name) => name,
+            Err(refusal) => return Self { operation: Cow::Borrowed(""), command: Err(refusal) },
+        };
+        let operation = match operation(&name) {
+            Ok(operation) => operation,
+            Err(refusal) => return Self { operation: Cow::Owned(name.into_owned()), command: Err(refusal) },
+        };
+        let id = fields.optional(Field::Id, NAME, short_text);
+        let command = id
+            .and_then(|id| command(operation, &fields, |request_hash| identify(id.as_deref(), request_hash)));
+        Self { operation: Cow::Borrowed(operation.as_str()), command }
+    }
+}
+
+const NAME: &str = "a string of 1 to 255 bytes";
+
+fn short_text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    string(raw).filter(|name| (1..=LONGEST_NAME).contains(&name.len()))
+}

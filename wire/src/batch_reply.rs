@@ -1,0 +1,178 @@
+//! The answer to a batch: one result per operation, in one reply.
+
+use std::borrow::Cow;
+
+use florin_ledger::{Command, ErrorCode, Outcome};
+use serde::{Deserialize, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::batch::BATCH;
+use crate::json::RawJson;
+use crate::refusal::Refusal;
+use crate::reply::{Reply, Verdict, to_text};
+
+/// What became of one operation of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Its name as the client wrote it.
+    pub operation: Cow<'static, str>,
+    /// Its command and the outcome; no outcome when the database was not asked, because the batch was to be done as
+    /// a whole and another operation could not be read.
+    pub result: Result<(Command, Option<Outcome>), Refusal>,
+}
+
+/// The answer to a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchReply {
+    /// What is sent.
+    pub reply: Reply,
+    /// Whether all of it repeats earlier answers.
+    pub replayed: bool,
+}
+
+/// The body of the answer to a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchBody {
+    /// One per operation, in their order.
+    pub results: Vec<ResultBody>,
+}
+
+/// The answer to one operation of a batch: a [`Reply`] whose body is JSON, not a string that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultBody {
+    /// The operation that was asked for.
+    pub operation: String,
+    /// As in a reply.
+    pub code: u16,
+    /// What was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<RawJson>,
+    /// Why the operation was refused, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why the operation was refused: a stable [`ErrorCode`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The transaction in status Error that records the refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<Uuid>,
+    /// Whether this repeats an earlier answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+}
+
+impl ResultBody {
+    /// The reply that a single request would have got, and whether that repeats an earlier one.
+    #[must_use]
+    pub fn into_reply(self) -> (Reply, bool) {
+        let reply = Reply {
+            operation: self.operation,
+            code: self.code,
+            body: self.body.map(String::from),
+            reason: self.reason,
+            error: self.error,
+            transaction_id: self.transaction_id,
+        };
+        (reply, self.replayed)
+    }
+}
+
+impl BatchReply {
+    /// The answer to a batch. With `atomic` it is a refusal as soon as one operation was refused.
+    #[must_use]
+    pub fn new(atomic: bool, answered: &[Answered]) -> Self {
+        let failure = if atomic { Failure::of(answered) } else { None };
+        let body = Some(to_text(&Body { results: Results { answered, failure: failure.as_ref() } }));
+        let replayed = answered.iter().all(Answered::is_replayed);
+        let done = Reply {
+            operation: BATCH.to_owned(),
+            code: 200,
+            body: None,
+            reason: None,
+            error: None,
+            transaction_id: None,
+        };
+        let reply = match failure {
+            Some(Failure { reason, .. }) => {
+                Reply::refused(BATCH, &Refusal { code: ErrorCode::BatchFailed, reason })
+            }
+            None => done,
+        };
+        Self { reply: Reply { body, ..reply }, replayed }
+    }
+}
+
+impl Answered {
+    /// Why the operation was refused.
+    fn refusal(&self) -> Option<ErrorCode> {
+        match &self.result {
+            Ok((_, Some(outcome))) => outcome.refusal(),
+            Ok((_, None)) => Some(ErrorCode::BatchFailed),
+            Err(refusal) => Some(refusal.code),
+        }
+    }
+
+    fn is_replayed(&self) -> bool {
+        matches!(&self.result, Ok((_, Some(Outcome { replayed: true, .. }))))
+    }
+
+    fn verdict(&self) -> Verdict<'_> {
+        match &self.result {
+            Ok((command, Some(outcome))) => Verdict::on(command, outcome),
+            Ok((command, None)) => Verdict::on(command, &Outcome::refused(ErrorCode::BatchFailed)),
+            Err(refusal) => Verdict::refused(&self.operation, refusal.code, Cow::Borrowed(&refusal.reason)),
+        }
+    }
+}
+
+/// Why an atomic batch was refused.
+struct Failure {
+    /// The place of the operation that is named for it.
+    index: usize,
+    /// What is said of the batch, and of the operations that were refused for nothing else.
+    reason: String,
+}
+
+impl Failure {
+    /// Named is the first operation that was refused for a reason of its own. There is none when parts of an older
+    /// batch that failed are repeated.
+    fn of(answered: &[Answered]) -> Option<Self> {
+        let refused = || answered.iter().enumerate().filter(|(_, answered)| answered.refusal().is_some());
+        let mut own = refused().filter(|(_, answered)| answered.refusal() != Some(ErrorCode::BatchFailed));
+        let (index, named) = own.next().or_else(|| refused().next())?;
+        let (operation, why) = (&named.operation, named.verdict().into_reason());
+        let reason =
+            format!("operation {index} ({operation}) was refused: {why}; nothing of this batch was done");
+        Some(Self { index, reason })
+    }
+}
+
+/// The body of the answer, written at once: with a thousand results it pays not to build them first.
+#[derive(Serialize)]
+struct Body<'a> {
+    results: Results<'a>,
+}
+
+struct Results<'a> {
+    answered: &'a [Answered],
+    failure: Option<&'a Failure>,
+}
+
+impl<'a> Results<'a> {
+    fn verdict(&self, index: usize, answered: &'a Answered) -> Verdict<'a> {
+        match self.failure {
+            Some(failure) if index != failure.index && answered.refusal() == Some(ErrorCode::BatchFailed) => {
+                answered.verdict().because(&failure.reason)
+            }
+            _ => answered.verdict(),
+        }
+    }
+}
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let verdicts =
+            self.answered.iter().enumerate().map(|(index, answered)| self.verdict(index, answered));
+        serializer.collect_seq(verdicts)
+    }
+}

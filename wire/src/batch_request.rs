@@ -1,0 +1,150 @@
+//! The client's side of batches: one message out of several requests.
+
+use crate::fields::{Field, Fields};
+use crate::refusal::Refusal;
+use crate::request::Request;
+
+/// Several requests for one message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchRequest {
+    /// At least one, at most [`MAX_BATCH_OPERATIONS`](crate::MAX_BATCH_OPERATIONS).
+    pub operations: Vec<BatchItem>,
+    /// Whether all of them are to be done, or none.
+    pub atomic: bool,
+}
+
+/// One request of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchItem {
+    /// The client's own identity for it: as the `message_id` of a single request.
+    pub id: Option<String>,
+    /// What is asked for.
+    pub request: Request,
+}
+
+impl BatchRequest {
+    /// The body as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut writer = BatchWriter::new();
+        for BatchItem { id, request } in &self.operations {
+            writer.push(request.operation().as_str(), id.as_deref(), &Body::from(request));
+        }
+        writer.finish(self.atomic)
+    }
+}
+
+/// The body of a single request, fit to stand in a batch as well: the text of one JSON object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body(Vec<u8>);
+
+impl Body {
+    /// Takes a body that somebody else wrote.
+    ///
+    /// # Errors
+    ///
+    /// When it is no JSON object, or has a name twice, or one that a batch needs for itself (`operation`, `id`): the
+    /// service would refuse it, or read it differently in a batch.
+    pub fn read(json: &[u8]) -> Result<Self, Refusal> {
+        let text = crate::decode::text(json)?;
+        let fields = Fields::read(text)?;
+        let fields = fields.unambiguous()?;
+        for field in [Field::Operation, Field::Id] {
+            if fields.is_named(field) {
+                let name = field.name();
+                return Err(Refusal::malformed(format!("a body has no field {name:?} of its own")));
+            }
+        }
+        Ok(Self(text.trim().as_bytes().to_vec()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What stands between the braces.
+    fn content(&self) -> &[u8] {
+        let inner = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default();
+        inner.trim_ascii()
+    }
+}
+
+impl From<&Request> for Body {
+    fn from(request: &Request) -> Self {
+        Self(request.to_json())
+    }
+}
+
+impl From<Body> for Vec<u8> {
+    fn from(body: Body) -> Self {
+        body.0
+    }
+}
+
+/// Writes the body of a batch, out of bodies that are written already.
+#[derive(Debug, Clone)]
+pub struct BatchWriter {
+    json: Vec<u8>,
+    operations: usize,
+}
+
+impl Default for BatchWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BatchWriter {
+    /// Without operations yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { json: br#"{"operations":["#.to_vec(), operations: 0 }
+    }
+
+    /// Adds an operation, with the client's own identity for it.
+    ///
+    /// # Panics
+    ///
+    /// Never: text is JSON.
+    pub fn push(&mut self, operation: &str, id: Option<&str>, body: &Body) {
+        let json = &mut self.json;
+        if self.operations > 0 {
+            json.push(b',');
+        }
+        self.operations += 1;
+        json.extend_from_slice(br#"{"operation":"#);
+        serde_json::to_writer(&mut *json, operation).expect("text is JSON");
+        if let Some(id) = id {
+            json.extend_from_slice(br#","id":"#);
+            serde_json::to_writer(&mut *json, id).expect("text is JSON");
+        }
+        let content = body.content();
+        if !content.is_empty() {
+            json.push(b',');
+            json.extend_from_slice(content);
+        }
+        json.push(b'}');
+    }
+
+    /// How many operations there are.
+    #[must_use]
+    pub const fn operations(&self) -> usize {
+        self.operations
+    }
+
+    /// How long the body is by now, in bytes, but for its end.
+    #[must_use]
+    pub const fn size_bytes(&self) -> usize {
+        self.json.len()
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn finish(self, atomic: bool) -> Vec<u8> {
+        let Self { mut json, .. } = self;
+        json.extend_from_slice(if atomic { br#"],"atomic":true}"# } else { b"]}" });
+        json
+    }
+}

@@ -1,0 +1,196 @@
+//! The bodies of replies.
+
+use std::collections::BTreeMap;
+
+use florin_ledger::{BalanceLine, Decimal, Entry, ErrorCode, Page, Status, Transaction, WalletId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::json::{JsonDecimal, RawJson};
+use crate::time::JsonTime;
+use crate::{cursor, reason};
+
+/// The body of the answer to a request that opened a transaction or ended one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The transaction.
+    pub transaction_id: Uuid,
+    /// Its status: `Created`, `Success` or `Error`.
+    pub status: String,
+    /// How much of it was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_amount: Option<JsonDecimal>,
+    /// Why it was not done: `cancelled` or `expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The body of the answer to `balance`. A map without entries is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalanceBody {
+    /// What can be withdrawn, by ticker.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub actual_balance: BTreeMap<String, JsonDecimal>,
+    /// What waits on transactions in status Created, by ticker.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub frozen_balance: BTreeMap<String, JsonDecimal>,
+}
+
+/// The body of the answer to `transaction`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionBody {
+    /// Its id.
+    pub transaction_id: Uuid,
+    /// What opened it: `invoice`, `withdraw` or `transfer`.
+    pub operation: String,
+    /// Its status: `Created`, `Success` or `Error`.
+    pub status: String,
+    /// Whose balance it moves: the payer's, of a transfer.
+    pub wallet_id: WalletId,
+    /// The payee of a transfer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_wallet_id: Option<WalletId>,
+    /// Of which ticker.
+    pub ticker: String,
+    /// The amount asked for.
+    pub amount: JsonDecimal,
+    /// How much was settled, when it had waited for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_amount: Option<JsonDecimal>,
+    /// Why it is in status `Error`: a stable [`ErrorCode`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The same, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was opened.
+    pub created_at: JsonTime,
+    /// When it reached its final status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<JsonTime>,
+    /// When it expires, or would have expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<JsonTime>,
+    /// What the client had kept with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<RawJson>,
+}
+
+/// The body of the answer to `history`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryBody {
+    /// Newest first. There may be fewer than asked for, or none, and more on the next page.
+    pub postings: Vec<PostingBody>,
+    /// Where the next page begins, for `before`; none when there is nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One change of a balance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostingBody {
+    /// Of which ticker.
+    pub ticker: String,
+    /// Its number in the chain of this balance: 1, 2, 3...
+    pub version: i64,
+    /// The transaction that it belongs to.
+    pub transaction_id: Uuid,
+    /// What opened that.
+    pub operation: String,
+    /// The status that this posting brought it into.
+    pub status: String,
+    /// Why that is `Error`: a stable [`ErrorCode`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What was asked for, settled or released.
+    pub amount: JsonDecimal,
+    /// What could be withdrawn after it.
+    pub actual_balance: JsonDecimal,
+    /// What waited on transactions in status Created after it.
+    pub frozen_balance: JsonDecimal,
+    /// The other wallet of a transfer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterparty_wallet_id: Option<WalletId>,
+    /// Its time.
+    pub created_at: JsonTime,
+}
+
+impl Receipt {
+    pub(crate) fn opened(transaction_id: Uuid, status: Status) -> Self {
+        Self { transaction_id, status: status.as_str().to_owned(), settled_amount: None, error: None }
+    }
+
+    pub(crate) fn ended(transaction_id: Uuid, settled: Option<Decimal>, error: Option<ErrorCode>) -> Self {
+        let status = if error.is_none() { Status::Success } else { Status::Error };
+        Self {
+            settled_amount: settled.map(JsonDecimal),
+            error: error.map(name),
+            ..Self::opened(transaction_id, status)
+        }
+    }
+}
+
+impl BalanceBody {
+    pub(crate) fn new(lines: &[BalanceLine]) -> Self {
+        let actual = lines.iter().map(|line| (line.ticker.clone(), JsonDecimal(line.actual)));
+        let frozen = lines.iter().filter(|line| line.frozen.is_positive());
+        let frozen = frozen.map(|line| (line.ticker.clone(), JsonDecimal(line.frozen)));
+        Self { actual_balance: actual.collect(), frozen_balance: frozen.collect() }
+    }
+}
+
+impl TransactionBody {
+    pub(crate) fn new(transaction: &Transaction) -> Self {
+        let amount = |units| JsonDecimal(Decimal::from_minor(units, transaction.ticker.scale));
+        let settled = transaction.ending.filter(|ending| ending.error.is_none());
+        let error = transaction.error();
+        let metadata = transaction.metadata.as_deref();
+        Self {
+            transaction_id: transaction.id,
+            operation: transaction.operation.as_str().to_owned(),
+            status: transaction.status().as_str().to_owned(),
+            wallet_id: transaction.wallet_id,
+            to_wallet_id: transaction.to_wallet_id,
+            ticker: transaction.ticker.name.to_string(),
+            amount: amount(transaction.amount),
+            settled_amount: settled.map(|ending| amount(ending.amount)),
+            error: error.map(name),
+            reason: error.map(|code| reason::of_transaction(code, transaction)),
+            created_at: JsonTime(transaction.created_at),
+            ended_at: transaction.ended_at().map(JsonTime),
+            expires_at: transaction.expires_at.map(JsonTime),
+            metadata: metadata.map(|text| text.parse().expect("only JSON is taken as metadata")),
+        }
+    }
+}
+
+impl HistoryBody {
+    pub(crate) fn new(page: &Page) -> Self {
+        Self {
+            postings: page.entries.iter().map(PostingBody::new).collect(),
+            next: page.next.as_ref().map(cursor::to_text),
+        }
+    }
+}
+
+impl PostingBody {
+    fn new(entry: &Entry) -> Self {
+        Self {
+            ticker: entry.ticker.to_string(),
+            version: entry.cursor.version,
+            transaction_id: entry.transaction_id,
+            operation: entry.operation.as_str().to_owned(),
+            status: entry.status.as_str().to_owned(),
+            error: entry.error.map(name),
+            amount: JsonDecimal(entry.amount),
+            actual_balance: JsonDecimal(entry.actual),
+            frozen_balance: JsonDecimal(entry.frozen),
+            counterparty_wallet_id: entry.counterparty_wallet_id,
+            created_at: JsonTime(entry.cursor.created_at),
+        }
+    }
+}
+
+fn name(code: ErrorCode) -> String {
+    code.as_str().to_owned()
+}

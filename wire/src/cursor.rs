@@ -1,0 +1,26 @@
+//! The text of a place in a history: what a page gives as `next`, and what the next request gives back.
+//!
+//! Clients need not know what is in it: the time in microseconds, the ticker's key and the number of the posting,
+//! in hexadecimal digits.
+
+use florin_ledger::Cursor;
+use jiff::Timestamp;
+
+use crate::time::timestamp;
+
+pub(crate) fn to_text(cursor: &Cursor) -> String {
+    let micros = timestamp(cursor.created_at).as_microsecond();
+    // Two's complement, as the integers stand in memory.
+    format!("{micros:016x}{:08x}{:016x}", cursor.ticker_id, cursor.version)
+}
+
+/// Takes only what [`to_text`] writes.
+pub(crate) fn parse(text: &str) -> Option<Cursor> {
+    let plain = text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let plain = plain.then_some(text)?;
+    let micros = u64::from_str_radix(&plain[..16], 16).ok()?.cast_signed();
+    let ticker_id = u32::from_str_radix(&plain[16..24], 16).ok()?.cast_signed();
+    let version = u64::from_str_radix(&plain[24..], 16).ok()?.cast_signed();
+    let created_at = Timestamp::from_microsecond(micros).ok()?.into();
+    Some(Cursor { created_at, ticker_id, version })
+}

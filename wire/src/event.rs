@@ -1,0 +1,91 @@
+//! Events: what is told to everybody when a transaction was opened or ended.
+
+use florin_ledger::{Change, Decimal, Posting, WalletId};
+use serde::{Deserialize, Serialize};
+
+use crate::bodies::TransactionBody;
+use crate::json::JsonDecimal;
+use crate::time::JsonTime;
+
+/// A step in the life of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// The transaction after the step.
+    pub transaction: TransactionBody,
+    /// The balances that the step wrote.
+    pub balances: Vec<EventBalance>,
+    /// The time of the step.
+    pub created_at: JsonTime,
+}
+
+/// A balance after a step of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventBalance {
+    /// Whose.
+    pub wallet_id: WalletId,
+    /// Of which ticker.
+    pub ticker: String,
+    /// The number of the posting in the chain of this balance. Of two events, the one with the higher number tells
+    /// the later balance.
+    pub version: i64,
+    /// What can be withdrawn.
+    pub actual_balance: JsonDecimal,
+    /// What waits on transactions in status Created.
+    pub frozen_balance: JsonDecimal,
+}
+
+impl Event {
+    /// The event of a change.
+    #[must_use]
+    pub fn new(change: &Change) -> Self {
+        let ticker = &change.transaction.ticker;
+        let amount = |units| JsonDecimal(Decimal::from_minor(units, ticker.scale));
+        let balance = |posting: &Posting| EventBalance {
+            wallet_id: posting.wallet_id,
+            ticker: ticker.name.to_string(),
+            version: posting.after.version,
+            actual_balance: amount(posting.after.actual),
+            frozen_balance: amount(posting.after.frozen),
+        };
+        Self {
+            transaction: TransactionBody::new(&change.transaction),
+            balances: change.postings().map(balance).collect(),
+            created_at: JsonTime(change.first.after.created_at),
+        }
+    }
+
+    /// Where it is published: `transaction.<operation>.<status>`, in lower case.
+    #[must_use]
+    pub fn routing_key(&self) -> String {
+        format!("transaction.{}.{}", self.transaction.operation, self.status())
+    }
+
+    /// The same whenever this step is told again.
+    #[must_use]
+    pub fn message_id(&self) -> String {
+        format!("{}.{}", self.transaction.transaction_id, self.status())
+    }
+
+    fn status(&self) -> String {
+        self.transaction.status.to_ascii_lowercase()
+    }
+
+    /// The event as JSON.
+    ///
+    /// # Panics
+    ///
+    /// Never: an event is made of text and numbers only.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("text and numbers are JSON")
+    }
+
+    /// Reads an event.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not an event.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+}

@@ -1,0 +1,214 @@
+//! Reading one JSON object: the fields of a request as they stand in its text.
+//!
+//! `null` counts as missing, unknown fields are passed over, a name that stands there twice is refused. Values are
+//! looked at by those who know what they should be.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use florin_ledger::Decimal;
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::identity::hyphenated;
+use crate::json::{digits, string};
+use crate::refusal::{Refusal, shown};
+
+macro_rules! fields {
+    ($($variant:ident = $name:literal,)*) => {
+        /// The fields that any request has.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Field { $($variant,)* }
+
+        impl Field {
+            const COUNT: usize = [$($name),*].len();
+
+            fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+fields! {
+    WalletId = "wallet_id",
+    Ticker = "ticker",
+    Amount = "amount",
+    Operation = "operation",
+    Id = "id",
+    ToWalletId = "to_wallet_id",
+    Pending = "pending",
+    Timeout = "timeout",
+    Metadata = "metadata",
+    TransactionId = "transaction_id",
+    At = "at",
+    Status = "status",
+    From = "from",
+    Until = "until",
+    Before = "before",
+    Limit = "limit",
+    Operations = "operations",
+    Atomic = "atomic",
+}
+
+/// The fields of one object.
+#[derive(Default)]
+pub(crate) struct Fields<'a> {
+    values: [Option<&'a RawValue>; Field::COUNT],
+    /// Whether the name stands there, with whatever value.
+    named: [bool; Field::COUNT],
+    /// The first name that stands there a second time.
+    twice: Option<Cow<'a, str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the text of one object. Whether a name stands there twice is to be asked with [`Fields::unambiguous`].
+    pub(crate) fn read(json: &'a str) -> Result<Self, Refusal> {
+        serde_json::from_str(json).map_err(|error| Refusal::unreadable(&error))
+    }
+
+    /// These fields, if no name stands there twice.
+    pub(crate) fn unambiguous(&self) -> Result<&Self, Refusal> {
+        match &self.twice {
+            None => Ok(self),
+            Some(name) => Err(Refusal::malformed(format!("duplicate field {:?}", shown(name)))),
+        }
+    }
+
+    /// Whether the name stands there, with whatever value.
+    pub(crate) const fn is_named(&self, field: Field) -> bool {
+        self.named[field as usize]
+    }
+
+    /// The text of a field, if it is given.
+    pub(crate) const fn raw(&self, field: Field) -> Option<&'a RawValue> {
+        self.values[field as usize]
+    }
+
+    /// The value of a field, if it is given and `parse` takes it.
+    pub(crate) fn optional<T>(
+        &self,
+        field: Field,
+        what: &str,
+        parse: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(raw) = self.raw(field) else { return Ok(None) };
+        let wrong = || Refusal::malformed(format!("{} must be {what}", field.name()));
+        parse(raw).ok_or_else(wrong).map(Some)
+    }
+
+    /// The value of a field that has to be given.
+    pub(crate) fn required<T>(
+        &self,
+        field: Field,
+        what: &str,
+        parse: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Result<T, Refusal> {
+        let missing = || Refusal::malformed(format!("{} is missing", field.name()));
+        self.optional(field, what, parse)?.ok_or_else(missing)
+    }
+}
+
+/// Not derived: a derived one reads arrays too, and unknown fields twice.
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        // Costs nothing until there is an unknown name.
+        let mut unknown = HashSet::new();
+        while let Some(Name(name)) = map.next_key()? {
+            let first = match Field::named(&name) {
+                Some(field) => {
+                    fields.values[field as usize] = map.next_value()?;
+                    !std::mem::replace(&mut fields.named[field as usize], true)
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    unknown.insert(name.clone())
+                }
+            };
+            if !first {
+                fields.twice.get_or_insert(name);
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// A name, borrowed unless it has escapes in it.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Borrowed(name)))
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Owned(name.to_owned())))
+    }
+}
+
+/// A whole number, or one in a string. Digits only: no sign but a minus, no leading zeros, no fraction or exponent,
+/// so that every number has one text and a card number in a string is taken as it stands or not at all.
+pub(crate) fn whole(raw: &RawValue) -> Option<i64> {
+    let text = digits(raw)?;
+    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
+    let plain = match digits.as_bytes() {
+        [b'0'] => sign.is_empty(),
+        [first, ..] => matches!(first, b'1'..=b'9'),
+        [] => false,
+    };
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// A decimal number, or one in a string.
+pub(crate) fn decimal(raw: &RawValue) -> Option<Decimal> {
+    digits(raw)?.parse().ok()
+}
+
+/// `true` or `false`.
+pub(crate) fn flag(raw: &RawValue) -> Option<bool> {
+    raw.get().parse().ok()
+}
+
+/// The id of a transaction.
+pub(crate) fn transaction_id(raw: &RawValue) -> Option<Uuid> {
+    hyphenated(&string(raw)?)
+}

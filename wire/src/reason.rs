@@ -1,0 +1,94 @@
+//! Why a request was refused, for people.
+//!
+//! A reason depends on the request alone, so that a replayed answer is the same to the byte.
+
+use florin_ledger::{Command, Decimal, End, ErrorCode, Operation, Transaction, WalletId};
+use uuid::Uuid;
+
+use crate::refusal::shown;
+
+/// What a reason speaks of, as far as it is known.
+struct Subject<'a> {
+    operation: Operation,
+    wallet_id: WalletId,
+    to_wallet_id: Option<WalletId>,
+    ticker: &'a str,
+    amount: Option<Decimal>,
+    transaction_id: Option<Uuid>,
+}
+
+/// Why a command was refused.
+pub(crate) fn of_command(code: ErrorCode, command: &Command) -> String {
+    let mut wallet_ids = command.wallet_ids();
+    let movement = command.movement();
+    let settled = match command {
+        Command::End { how: End::Settle { amount }, .. } => *amount,
+        _ => None,
+    };
+    let subject = Subject {
+        operation: command.operation(),
+        wallet_id: wallet_ids.next().unwrap_or_default(),
+        to_wallet_id: wallet_ids.next(),
+        ticker: command.ticker().unwrap_or_default(),
+        amount: movement.map(|movement| movement.amount).or(settled),
+        transaction_id: command.named_transaction(),
+    };
+    subject.reason(code)
+}
+
+/// Why a transaction is in status Error.
+pub(crate) fn of_transaction(code: ErrorCode, transaction: &Transaction) -> String {
+    let subject = Subject {
+        operation: transaction.operation,
+        wallet_id: transaction.wallet_id,
+        to_wallet_id: transaction.to_wallet_id,
+        ticker: &transaction.ticker.name,
+        amount: Some(Decimal::from_minor(transaction.amount, transaction.ticker.scale)),
+        transaction_id: Some(transaction.id),
+    };
+    subject.reason(code)
+}
+
+impl Subject<'_> {
+    fn reason(&self, code: ErrorCode) -> String {
+        let Self { operation, wallet_id, ticker, .. } = self;
+        let id = self.transaction_id.unwrap_or_default();
+        match code {
+            ErrorCode::AmountNotPositive => "the amount must be greater than 0".to_owned(),
+            ErrorCode::SameWallet => "a transfer needs two different wallets".to_owned(),
+            ErrorCode::UnknownTransaction => format!("there is no transaction {id}"),
+            ErrorCode::UnknownWallet => match self.to_wallet_id {
+                Some(to_wallet_id) => format!("there is no wallet {wallet_id} or no wallet {to_wallet_id}"),
+                None => format!("there is no wallet {wallet_id}"),
+            },
+            ErrorCode::UnknownTicker => {
+                format!("there is no ticker {:?}; names are exact, such as \"USD\"", shown(ticker))
+            }
+            ErrorCode::AmountTooPrecise => {
+                let ticker = if ticker.is_empty() { "the ticker" } else { ticker };
+                format!("{} has more decimal places than {ticker} has", self.amount())
+            }
+            ErrorCode::AmountOutOfRange => {
+                let sum = format!("{} {ticker}", self.amount());
+                format!("{} would exceed what a balance can hold (10^36 minor units)", sum.trim_end())
+            }
+            ErrorCode::IdentityReused => "this message_id belongs to a different request".to_owned(),
+            ErrorCode::AlreadyFinal => {
+                format!("transaction {id} does not wait, or no longer, for a {operation}")
+            }
+            ErrorCode::NotExpired => format!("the time of transaction {id} is not over"),
+            ErrorCode::ExceedsPending => format!("{} is more than transaction {id} holds", self.amount()),
+            ErrorCode::InsufficientFunds => {
+                format!("wallet {wallet_id} has less than {} {ticker} to {operation}", self.amount())
+            }
+            ErrorCode::BatchFailed => "an atomic batch that it was part of failed".to_owned(),
+            ErrorCode::Cancelled => "it was cancelled".to_owned(),
+            ErrorCode::Expired => "it was not settled in time".to_owned(),
+            ErrorCode::TooLarge | ErrorCode::UnknownOperation | ErrorCode::Malformed => code.to_string(),
+        }
+    }
+
+    fn amount(&self) -> String {
+        self.amount.map_or_else(|| "the amount".to_owned(), |amount| amount.to_string())
+    }
+}

@@ -1,0 +1,74 @@
+//! Times as they travel: RFC 3339 in UTC, such as `2026-01-31T08:15:30.25Z`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A time that is written and read in RFC 3339, in UTC with `Z` and up to nine decimals of a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JsonTime(pub SystemTime);
+
+/// A text that is no such time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time in RFC 3339 and UTC, such as 2026-01-31T08:15:30Z")]
+pub struct ParseTimeError;
+
+impl fmt::Display for JsonTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        timestamp(self.0).fmt(f)
+    }
+}
+
+impl FromStr for JsonTime {
+    type Err = ParseTimeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseTimeError> {
+        parse(text).map(|timestamp| Self(timestamp.into())).ok_or(ParseTimeError)
+    }
+}
+
+impl Serialize for JsonTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Reads a time that is compared with those of postings, which are kept to the microsecond, and rounds it to the
+/// microsecond so that the comparison stays the same.
+pub(crate) fn parse_bound(text: &str, mode: RoundMode) -> Option<SystemTime> {
+    let exact = parse(text)?;
+    let rounded = exact.round(TimestampRound::new().smallest(Unit::Microsecond).mode(mode));
+    // Only the last microsecond of the year 9999 cannot be rounded up.
+    Some(rounded.unwrap_or(exact).into())
+}
+
+/// Takes no other notation than the one that is documented; the parser knows more of them.
+fn parse(text: &str) -> Option<Timestamp> {
+    const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+    let (whole, rest) = text.split_at_checked(SHAPE.len())?;
+    let fits = |(byte, shape): (u8, &u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte == *shape,
+    };
+    let fraction = rest.strip_suffix('Z')?;
+    let has_fraction = fraction.strip_prefix('.').is_some_and(|digits| {
+        matches!(digits.len(), 1..=9) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let plain = whole.bytes().zip(SHAPE).all(fits) && (fraction.is_empty() || has_fraction);
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// Times are those of a clock or come from [`parse`]; another is shown as the last one there is.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+    Timestamp::try_from(time).unwrap_or(Timestamp::MAX)
+}
