@@ -31,6 +31,8 @@ pub struct Config {
     pub database: Database,
     /// How requests become batches.
     pub engine: Engine,
+    /// What is told of changes.
+    pub events: Events,
     /// The HTTP side: metrics and health.
     pub http: Http,
     /// What is logged and how.
@@ -65,6 +67,8 @@ pub struct Broker {
     pub single_active_consumer: bool,
     /// Longest body of a request that is read, in bytes, 1 to 16 MiB. Longer ones are answered with 413.
     pub max_body_bytes: usize,
+    /// The same for a batch of operations.
+    pub max_batch_body_bytes: usize,
 }
 
 /// PostgreSQL: where it is and how it is used.
@@ -101,6 +105,14 @@ pub struct Engine {
     pub max_batch_bytes: usize,
     /// Wallets whose balances are remembered between batches, 1 to 100,000,000.
     pub remembered_wallets: NonZeroUsize,
+}
+
+/// What is told of changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// Whether every change of a transaction is published to the exchange `florin.events`.
+    pub enabled: bool,
 }
 
 /// The HTTP side: metrics and health.
@@ -162,6 +174,7 @@ impl Default for Broker {
             delivery_limit: 20,
             single_active_consumer: true,
             max_body_bytes: 64 * 1024,
+            max_batch_body_bytes: 1024 * 1024,
         }
     }
 }
@@ -189,6 +202,12 @@ impl Default for Engine {
             max_batch_bytes: 8 * 1024 * 1024,
             remembered_wallets: REMEMBERED_WALLETS,
         }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

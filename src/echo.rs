@@ -1,33 +1,33 @@
 //! Answers at once, without a database: what is left is the broker's ceiling, for measurements.
 
-use florin_ledger::{Answer, Command, Outcome, Status};
+use florin_ledger::{Answer, Command, Outcome, Status, Unit};
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use crate::engine::{Done, Job, Verdict};
+use crate::answer::Form;
+use crate::engine::{Answers, Done, Job};
 
 /// Gives every request the answer that is cheapest to make.
-pub(crate) async fn answer<T>(mut jobs: Receiver<Job<T>>, done: Sender<Vec<Done<T>>>, limit: usize) {
+pub(crate) async fn answer<T>(mut jobs: Receiver<Job<T>>, done: Sender<Answers<T>>, limit: usize) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, limit).await > 0 {
         let echoed = batch.drain(..).map(|job| {
-            let verdict = match job.request {
-                Ok(command) => decide(command),
-                Err(refusal) => Verdict::Refused(refusal),
-            };
-            Done { verdict, ticket: job.ticket }
+            let mut units = Vec::new();
+            let form = Form::take_units(job.request, &mut units);
+            let mut decided = units.into_iter().flat_map(Unit::into_commands).map(decide);
+            Done { verdict: form.verdict(&mut decided), ticket: job.ticket }
         });
-        if done.send(echoed.collect()).await.is_err() {
+        if done.send(Answers { done: echoed.collect(), changes: Vec::new() }).await.is_err() {
             return;
         }
     }
 }
 
-fn decide(command: Command) -> Verdict {
+fn decide(command: Command) -> (Command, Outcome) {
     let answer = match command.movement() {
         Some(movement) => {
-            Answer::Transaction { transaction_id: movement.identity.transaction_id, status: Status::Success }
+            Answer::Opened { transaction_id: movement.identity.transaction_id, status: Status::Success }
         }
         None => Answer::Balance(Vec::new()),
     };
-    Verdict::Decided(command, Outcome::fresh(answer))
+    (command, Outcome::fresh(answer))
 }

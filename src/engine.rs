@@ -9,22 +9,43 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use florin_ledger::{Command, Outcome};
-use florin_wire::Refusal;
+use florin_ledger::{Change, Command, Outcome, Unit};
+use florin_wire::{Decoded, Refusal};
 use tokio::sync::mpsc::{Receiver, Sender};
 
+use crate::answer::{Form, Verdict};
 use crate::metrics::Metrics;
-use crate::store::{Error, Writer};
+use crate::store::{Error, Executed, Writer};
 
 /// A request on its way in, with the ticket of the one who waits for the answer.
 #[derive(Debug)]
 pub struct Job<T> {
     /// What is asked; or why it was refused already: then it only waits for its turn to be answered.
-    pub request: Result<Command, Refusal>,
+    pub request: Result<Decoded, Refusal>,
     /// Memory that this job holds, about, in bytes.
     pub size_bytes: usize,
     /// What the answer needs to find its way.
     pub ticket: T,
+}
+
+impl<T> Job<T> {
+    /// How many commands this job carries.
+    fn commands(&self) -> usize {
+        match &self.request {
+            Ok(Decoded::One(_)) => 1,
+            Ok(Decoded::Batch(batch)) => batch.items.len(),
+            Err(_) => 0,
+        }
+    }
+}
+
+/// Requests on their way out.
+#[derive(Debug)]
+pub struct Answers<T> {
+    /// The requests, in their order.
+    pub done: Vec<Done<T>>,
+    /// What became of transactions meanwhile, for those who listen.
+    pub changes: Vec<Change>,
 }
 
 /// A request on its way out.
@@ -36,21 +57,10 @@ pub struct Done<T> {
     pub ticket: T,
 }
 
-/// What became of a request.
-#[derive(Debug)]
-pub enum Verdict {
-    /// The rules decided, and the decision is committed.
-    Decided(Command, Outcome),
-    /// It was refused before the rules saw it.
-    Refused(Refusal),
-    /// The database refuses it for a reason that the rules do not know: it cannot be answered.
-    Unacceptable(String),
-}
-
 /// The caps of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
-    /// At most so many requests.
+    /// No further request once so many commands are reached.
     pub commands: usize,
     /// No further request once so many bytes are reached.
     pub bytes: usize,
@@ -72,7 +82,7 @@ impl Engine {
     }
 
     /// Executes what comes through `jobs` until that is closed and empty, or `done` is closed.
-    pub async fn run<T>(mut self, mut jobs: Receiver<Job<T>>, done: Sender<Vec<Done<T>>>) {
+    pub async fn run<T>(mut self, mut jobs: Receiver<Job<T>>, done: Sender<Answers<T>>) {
         while let Some(batch) = self.next_batch(&mut jobs).await {
             if done.send(self.execute(batch).await).await.is_err() {
                 break;
@@ -82,78 +92,79 @@ impl Engine {
 
     async fn next_batch<T>(&self, jobs: &mut Receiver<Job<T>>) -> Option<Vec<Job<T>>> {
         let first = jobs.recv().await?;
-        let mut bytes = first.size_bytes;
+        let (mut commands, mut bytes) = (first.commands(), first.size_bytes);
         let mut batch = vec![first];
-        while batch.len() < self.limits.commands && bytes < self.limits.bytes {
+        while commands < self.limits.commands && bytes < self.limits.bytes {
             let Ok(job) = jobs.try_recv() else { break };
+            commands += job.commands();
             bytes += job.size_bytes;
             batch.push(job);
         }
         Some(batch)
     }
 
-    async fn execute<T>(&mut self, batch: Vec<Job<T>>) -> Vec<Done<T>> {
-        let mut commands = Vec::with_capacity(batch.len());
-        let mut waiting = Vec::with_capacity(batch.len());
-        for job in batch {
-            let refusal = job.request.map(|command| commands.push(command)).err();
-            waiting.push((refusal, job.ticket));
-        }
-        let verdicts = self.decide(commands).await;
-        let mut verdicts = verdicts.into_iter();
-        let done = waiting.into_iter().map(|(refusal, ticket)| {
-            let verdict = match refusal {
-                Some(refusal) => Verdict::Refused(refusal),
-                None => verdicts.next().expect("there is one verdict per command"),
-            };
-            Done { verdict, ticket }
-        });
-        done.collect()
+    async fn execute<T>(&mut self, batch: Vec<Job<T>>) -> Answers<T> {
+        let mut units = Vec::with_capacity(batch.len());
+        let (forms, tickets): (Vec<Form>, Vec<T>) =
+            batch.into_iter().map(|job| (Form::take_units(job.request, &mut units), job.ticket)).unzip();
+        let (verdicts, changes) = self.decide(forms, units).await;
+        let done = verdicts.into_iter().zip(tickets).map(|(verdict, ticket)| Done { verdict, ticket });
+        Answers { done: done.collect(), changes }
     }
 
-    async fn decide(&mut self, mut commands: Vec<Command>) -> Vec<Verdict> {
-        if commands.is_empty() {
-            return Vec::new();
+    async fn decide(&mut self, forms: Vec<Form>, mut units: Vec<Unit>) -> (Vec<Verdict>, Vec<Change>) {
+        if units.is_empty() {
+            let verdicts = forms.into_iter().map(|form| form.verdict(&mut std::iter::empty()));
+            return (verdicts.collect(), Vec::new());
         }
         let started = Instant::now();
-        let verdicts = match self.until_executed(&mut commands).await {
-            Ok(outcomes) => {
-                let decided = commands.into_iter().zip(outcomes);
-                decided.map(|(command, outcome)| Verdict::Decided(command, outcome)).collect()
+        let commands: usize = units.iter().map(|unit| unit.commands().len()).sum();
+        let decided = match self.until_executed(&mut units).await {
+            Ok(Executed { outcomes, changes }) => {
+                let mut decided = decided(units, outcomes);
+                let verdicts = forms.into_iter().map(|form| form.verdict(&mut decided));
+                (verdicts.collect(), changes)
             }
-            Err(_) => self.decide_one_by_one(commands).await,
+            Err(_) => self.decide_one_by_one(forms, units).await,
         };
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-        self.metrics.batch_commands.observe(verdicts.len() as f64);
+        self.metrics.batch_commands.observe(commands as f64);
         self.metrics
             .remembered_wallets
             .set(i64::try_from(self.writer.remembered_wallets()).unwrap_or(i64::MAX));
-        verdicts
+        decided
     }
 
-    /// One command that the database refuses for its data must not take its neighbours along.
-    async fn decide_one_by_one(&mut self, commands: Vec<Command>) -> Vec<Verdict> {
-        let mut verdicts = Vec::with_capacity(commands.len());
-        for command in commands {
-            let mut alone = [command];
-            let result = self.until_executed(&mut alone).await;
-            let [command] = alone;
-            verdicts.push(match result {
-                Ok(mut outcomes) => {
-                    Verdict::Decided(command, outcomes.pop().expect("there is one outcome per command"))
+    /// One request that the database refuses for its data must not take its neighbours along.
+    async fn decide_one_by_one(
+        &mut self,
+        forms: Vec<Form>,
+        mut units: Vec<Unit>,
+    ) -> (Vec<Verdict>, Vec<Change>) {
+        let mut verdicts = Vec::with_capacity(forms.len());
+        let mut all_changes = Vec::new();
+        for form in forms {
+            let mut own: Vec<Unit> = units.drain(..form.units()).collect();
+            verdicts.push(match self.until_executed(&mut own).await {
+                Ok(Executed { outcomes, changes }) => {
+                    all_changes.extend(changes);
+                    form.verdict(&mut decided(own, outcomes))
                 }
                 Err(error) => Verdict::Unacceptable(error.to_string()),
             });
         }
-        verdicts
+        (verdicts, all_changes)
     }
 
     /// Tries until the database has decided. An error is left only when the data themselves are refused.
-    async fn until_executed(&mut self, commands: &mut [Command]) -> Result<Vec<Outcome>, Error> {
+    async fn until_executed(&mut self, units: &mut [Unit]) -> Result<Executed, Error> {
+        if units.is_empty() {
+            return Ok(Executed::default());
+        }
         let mut delays = backoff();
         loop {
             let taken_before = self.writer.taken_keys();
-            let result = self.writer.execute(commands).await;
+            let result = self.writer.execute(units).await;
             self.count_retries("taken_key", self.writer.taken_keys() - taken_before);
             let error = match result {
                 Err(error) if !matches!(error, Error::Unacceptable(_)) => error,
@@ -169,6 +180,11 @@ impl Engine {
     fn count_retries(&self, cause: &str, count: u64) {
         self.metrics.batch_retries.with_label_values(&[cause]).inc_by(count);
     }
+}
+
+/// Commands, each with what became of it.
+fn decided(units: Vec<Unit>, outcomes: Vec<Outcome>) -> impl Iterator<Item = (Command, Outcome)> {
+    units.into_iter().flat_map(Unit::into_commands).zip(outcomes)
 }
 
 const MAX_DELAY: Duration = Duration::from_secs(2);

@@ -5,9 +5,11 @@
 //! request. [`service`] joins these parts.
 
 pub mod amqp;
+mod answer;
 pub mod config;
 mod echo;
 pub mod engine;
+mod expiry;
 pub mod http;
 pub mod metrics;
 pub mod service;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use florin_ledger::Operation;
+use florin_wire::BATCH;
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub replies_unroutable: IntCounter,
     /// `florin_replays_total`: answers repeated for a request that was applied before.
     pub replays: IntCounter,
+    /// `florin_events_total`: changes of transactions published and confirmed.
+    pub events: IntCounter,
     /// `florin_dead_lettered_total`: requests put aside.
     pub dead_lettered: IntCounter,
     /// `florin_remembered_wallets`: wallets whose balances are in memory.
@@ -91,6 +94,10 @@ impl Metrics {
                 &registry,
                 counter("florin_replays_total", "Answers repeated for requests applied before."),
             ),
+            events: registered(
+                &registry,
+                counter("florin_events_total", "Changes of transactions published and confirmed."),
+            ),
             dead_lettered: registered(
                 &registry,
                 counter("florin_dead_lettered_total", "Requests put into the dead-letter queue."),
@@ -114,11 +121,11 @@ impl Metrics {
     }
 
     fn preset_answers(&self) {
-        for operation in Operation::ALL {
+        for operation in Operation::ALL.map(Operation::as_str).into_iter().chain([BATCH]) {
             for status in ["200", "400"] {
-                let _ = self.answers.with_label_values(&[operation.as_str(), status]);
+                let _ = self.answers.with_label_values(&[operation, status]);
             }
-            let _ = self.request_seconds.with_label_values(&[operation.as_str()]);
+            let _ = self.request_seconds.with_label_values(&[operation]);
         }
         let _ = self.answers.with_label_values(&[UNKNOWN_OPERATION, "400"]);
     }
@@ -207,6 +214,7 @@ mod tests {
                 "florin_commit_duration_seconds histogram",
                 "florin_database_pool_connections gauge",
                 "florin_dead_lettered_total counter",
+                "florin_events_total counter",
                 "florin_in_flight_requests gauge",
                 "florin_remembered_wallets gauge",
                 "florin_replays_total counter",

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use florin_wire::Limits;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::amqp::{Consumer, Link, Publisher, Ticket, Topology};
 use crate::echo;
-use crate::engine::{BatchLimits, Done, Engine, Job};
+use crate::engine::{Answers, BatchLimits, Engine, Job};
+use crate::expiry::Sweeper;
 use crate::metrics::Metrics;
 use crate::store::{Store, Writer};
 
@@ -34,7 +36,9 @@ pub struct Settings {
     /// At most so many requests are in the service at a time.
     pub prefetch: u16,
     /// Longer bodies are refused.
-    pub max_body_bytes: usize,
+    pub body_limits: Limits,
+    /// Whether changes of transactions are published.
+    pub with_events: bool,
     /// The caps of a batch.
     pub batch: BatchLimits,
     /// How many wallets' tails are remembered.
@@ -68,10 +72,17 @@ pub async fn run(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let writer = Writer::new(store, settings.remembered_wallets);
+    let writer = Writer::new(store.clone(), settings.remembered_wallets, settings.with_events);
     let engine = Engine::new(writer, settings.batch, Arc::clone(&metrics));
     let work = |jobs, done| engine.run(jobs, done);
-    connect(settings, work, link, metrics, shutdown).await
+    let sweeper = Sweeper {
+        store,
+        amqp_url: settings.amqp_url.clone(),
+        work_queue: settings.topology.work_queue.clone(),
+    };
+    let mut parts = connect(settings, work, link, metrics, &shutdown);
+    parts.spawn(named("sweeper", sweeper.run(shutdown.clone())));
+    supervise(parts, &shutdown).await
 }
 
 /// Answers requests on the same path, with the same settings, but without a database: the ceiling that the
@@ -82,41 +93,37 @@ pub async fn run(
 /// As [`run`].
 pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
     let limit = settings.batch.commands;
-    connect(
-        settings,
-        move |jobs, done| echo::answer(jobs, done, limit),
-        Link::default(),
-        Metrics::new(),
-        shutdown,
-    )
-    .await
+    let settings = Settings { with_events: false, ..settings };
+    let work = move |jobs, done| echo::answer(jobs, done, limit);
+    let parts = connect(settings, work, Link::default(), Metrics::new(), &shutdown);
+    supervise(parts, &shutdown).await
 }
 
 /// Joins the broker's side and what works on the requests.
-async fn connect<W: Future<Output = ()> + Send + 'static>(
+fn connect<W: Future<Output = ()> + Send + 'static>(
     settings: Settings,
-    work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Vec<Done<Ticket>>>) -> W,
+    work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Answers<Ticket>>) -> W,
     link: Link,
     metrics: Arc<Metrics>,
-    shutdown: CancellationToken,
-) -> Result<(), Error> {
+    shutdown: &CancellationToken,
+) -> JoinSet<&'static str> {
     let (jobs_in, jobs_out) = mpsc::channel(settings.prefetch.into());
     let (done_in, done_out) = mpsc::channel(EXECUTED_BATCHES);
     let consumer = Consumer {
         url: settings.amqp_url.clone(),
         topology: settings.topology,
         prefetch: settings.prefetch,
-        max_body_bytes: settings.max_body_bytes,
+        body_limits: settings.body_limits,
         link: link.clone(),
         metrics: Arc::clone(&metrics),
     };
-    let publisher = Publisher { url: settings.amqp_url, link, metrics };
+    let publisher = Publisher { url: settings.amqp_url, with_events: settings.with_events, link, metrics };
 
     let mut parts = JoinSet::new();
     parts.spawn(named("consumer", consumer.run(jobs_in, shutdown.clone())));
     parts.spawn(named("engine", work(jobs_out, done_in)));
     parts.spawn(named("publisher", publisher.run(done_out)));
-    supervise(parts, &shutdown).await
+    parts
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use florin_ledger::Decimal;
-use florin_wire::{IDEMPOTENT_REPLAYED, MovementBody, Reply, Request};
+use florin_wire::{BalanceQueryBody, IDEMPOTENT_REPLAYED, MovementBody, Reply, Request};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ShortString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -107,7 +107,7 @@ impl Client {
     ///
     /// See [`Error`]. A refusal is a [`Response`].
     pub async fn balance(&self, wallet_id: i64) -> Result<Response, Error> {
-        self.call(&Request::Balance { wallet_id }, CallOptions::default()).await
+        self.call(&Request::Balance(BalanceQueryBody::new(wallet_id)), CallOptions::default()).await
     }
 
     /// Sends a request and waits for its answer. It has a `message_id` in any case, so it can be sent again

@@ -204,19 +204,21 @@ impl Rules<'_> {
     /// Does all commands; or none, and then records that with those that open transactions, so that a retry
     /// fails again.
     fn all_or_none(&mut self, commands: &[Command]) -> Result<(), Contradiction> {
-        let changes_before = self.applied.changes.len();
+        let (changes_before, repeated_before) = (self.applied.changes.len(), self.applied.repeated.len());
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in commands {
             outcomes.push(self.decide(command)?);
         }
         if outcomes.iter().any(|outcome| outcome.refusal().is_some()) {
             self.roll_back_to(changes_before);
+            self.applied.repeated.truncate(repeated_before);
             let own: HashSet<Uuid> = commands
                 .iter()
                 .filter_map(|command| command.movement().map(|movement| movement.identity.transaction_id))
                 .collect();
             for (command, outcome) in commands.iter().zip(&mut outcomes) {
-                self.fail(command, outcome, &own);
+                let code = outcome.refusal().unwrap_or(ErrorCode::BatchFailed);
+                *outcome = self.fail(command, code, &own)?;
             }
         }
         self.applied.outcomes.append(&mut outcomes);
@@ -239,28 +241,29 @@ impl Rules<'_> {
     }
 
     /// What a command of a failed unit comes to. What was done before, by an earlier request, stays as it is.
-    fn fail(&mut self, command: &Command, outcome: &mut Outcome, own: &HashSet<Uuid>) {
-        let code = outcome.refusal().unwrap_or(ErrorCode::BatchFailed);
-        *outcome = match command {
+    fn fail(
+        &mut self,
+        command: &Command,
+        code: ErrorCode,
+        own: &HashSet<Uuid>,
+    ) -> Result<Outcome, Contradiction> {
+        Ok(match command {
             Command::Invoice(movement) | Command::Withdraw(movement) => {
                 self.open(command, movement, None, Some(code))
             }
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(command, movement, Some(*to_wallet_id), Some(code))
             }
-            Command::End { transaction_id, .. } if outcome.replayed => {
-                let transaction = self.state.transactions.get(transaction_id);
-                if transaction.is_some_and(|transaction| transaction.ending.is_some()) {
-                    return;
-                }
-                Outcome::refused(ErrorCode::BatchFailed)
-            }
-            // The refusal of the end of a transaction that this unit would have opened means nothing.
-            Command::End { transaction_id, .. } if own.contains(transaction_id) => {
-                Outcome::refused(ErrorCode::BatchFailed)
-            }
+            Command::End { transaction_id, how } => match self.state.transactions.get(transaction_id) {
+                // Whatever this unit would have done: it had ended before.
+                Some(transaction) if transaction.ending.is_some() => self.end(*transaction_id, *how)?,
+                Some(transaction) if transaction.refusal.is_none() => Outcome::refused(code),
+                // The refusal of the end of a transaction that this unit would have opened means nothing.
+                _ if own.contains(transaction_id) => Outcome::refused(ErrorCode::BatchFailed),
+                _ => Outcome::refused(code),
+            },
             _ => Outcome::refused(code),
-        };
+        })
     }
 }
 

@@ -177,6 +177,43 @@ impl Command {
         first.into_iter().chain(second)
     }
 
+    /// The ticker that this command names.
+    #[must_use]
+    pub fn ticker(&self) -> Option<&str> {
+        match self {
+            Self::Balance(query) => query.ticker.as_deref(),
+            Self::History(query) => query.ticker.as_deref(),
+            _ => self.movement().map(|movement| movement.ticker.as_str()),
+        }
+    }
+
+    /// The wallet whose balances are asked for.
+    #[must_use]
+    pub const fn asked_wallet(&self) -> Option<WalletId> {
+        match self {
+            Self::Balance(query) => Some(query.wallet_id),
+            _ => None,
+        }
+    }
+
+    /// The wallet whose balances of a time in the past are asked for, and the time.
+    #[must_use]
+    pub fn asked_moment(&self) -> Option<(WalletId, SystemTime)> {
+        match self {
+            Self::Balance(query) => query.at.map(|at| (query.wallet_id, at)),
+            _ => None,
+        }
+    }
+
+    /// The page of history that is asked for.
+    #[must_use]
+    pub const fn asked_page(&self) -> Option<&HistoryQuery> {
+        match self {
+            Self::History(query) => Some(query),
+            _ => None,
+        }
+    }
+
     /// The transaction that this command ends or reads.
     #[must_use]
     pub const fn named_transaction(&self) -> Option<Uuid> {
@@ -195,6 +232,15 @@ impl Unit {
             Self::One(command) => std::slice::from_ref(command),
             Self::AllOrNone(commands) => commands,
         }
+    }
+
+    /// Its commands, in their order, to be kept.
+    pub fn into_commands(self) -> impl Iterator<Item = Command> {
+        let (one, many) = match self {
+            Self::One(command) => (Some(command), Vec::new()),
+            Self::AllOrNone(commands) => (None, commands),
+        };
+        one.into_iter().chain(many)
     }
 
     /// Its commands, to be changed.

@@ -26,7 +26,8 @@ pub enum ErrorCode {
     UnknownTicker,
     /// The amount has more decimal places than the ticker.
     AmountTooPrecise,
-    /// The amount, or the balance that it would lead to, is 10^36 minor units or more.
+    /// The amount is 10^36 minor units or more; or, what is looked at last of all, the balance that it would
+    /// lead to.
     AmountOutOfRange,
     /// The identity belongs to a different request.
     IdentityReused,

@@ -77,7 +77,6 @@ impl Entry {
     pub fn new(change: &Change, posting: &Posting) -> Self {
         let transaction = &change.transaction;
         let ticker = &transaction.ticker;
-        let amount = transaction.ending.map_or(transaction.amount, |ending| ending.amount);
         Self {
             cursor: Cursor {
                 created_at: posting.after.created_at,
@@ -89,7 +88,7 @@ impl Entry {
             operation: transaction.operation,
             status: transaction.status(),
             error: transaction.error(),
-            amount: Decimal::from_minor(amount, ticker.scale),
+            amount: Decimal::from_minor(transaction.moved(), ticker.scale),
             actual: Decimal::from_minor(posting.after.actual, ticker.scale),
             frozen: Decimal::from_minor(posting.after.frozen, ticker.scale),
             counterparty_wallet_id: transaction.counterparty_of(posting.wallet_id),
@@ -116,7 +115,11 @@ impl HistoryQuery {
             own.map(|posting| Entry::new(change, posting))
         });
         let known = page.entries.len();
-        page.entries.extend(of_wallet.filter(|entry| self.matches(entry)));
+        // What is older, because a clock went back, is on the next page.
+        let end = page.next;
+        page.entries.extend(
+            of_wallet.filter(|entry| self.matches(entry) && end.is_none_or(|end| entry.cursor > end)),
+        );
         if page.entries.len() > known {
             page.entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.cursor));
         }

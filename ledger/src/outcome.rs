@@ -60,6 +60,16 @@ impl Outcome {
         Self::fresh(Answer::Refused { code, transaction_id: None })
     }
 
+    /// The numeric code of the reply, in the sense of HTTP.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match &self.answer {
+            Answer::Refused { code, .. } => code.status(),
+            Answer::Opened { status: Status::Created, .. } => 202,
+            _ => 200,
+        }
+    }
+
     /// Why it was refused.
     #[must_use]
     pub const fn refusal(&self) -> Option<ErrorCode> {

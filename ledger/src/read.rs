@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use crate::apply::Rules;
-use crate::{Answer, BalanceLine, BalanceQuery, Decimal, ErrorCode, HistoryQuery, Outcome, Tail};
+use crate::{
+    Answer, BalanceLine, BalanceQuery, Change, Decimal, ErrorCode, HistoryQuery, Outcome, Tail, TickerId,
+};
 
 impl Rules<'_> {
     pub(crate) fn read_balance(&self, query: &BalanceQuery) -> Outcome {
@@ -15,7 +17,7 @@ impl Rules<'_> {
         }
         let lines = self.state.tickers.iter().filter_map(|ticker| {
             query.ticker.as_deref().is_none_or(|name| name == &*ticker.name).then_some(())?;
-            let tail = wallet.get(&ticker.id).and_then(|tail| self.as_it_was(query, ticker.id, tail));
+            let tail = wallet.get(&ticker.id).and_then(|tail| self.as_it_was(query, ticker.id, *tail));
             let tail = tail.filter(|tail| tail.held)?;
             Some(BalanceLine {
                 ticker: ticker.name.to_string(),
@@ -27,13 +29,15 @@ impl Rules<'_> {
     }
 
     /// The last posting at the time that is asked for: the present one, if that is not younger.
-    fn as_it_was<'a>(&'a self, query: &BalanceQuery, ticker_id: i32, present: &'a Tail) -> Option<&'a Tail> {
-        match query.at {
-            Some(at) if present.created_at > at => {
-                self.state.past.get(&(query.wallet_id, at))?.get(&ticker_id)
-            }
-            _ => Some(present),
-        }
+    fn as_it_was(&self, query: &BalanceQuery, ticker_id: TickerId, present: Tail) -> Option<Tail> {
+        let Some(at) = query.at.filter(|at| present.created_at > *at) else { return Some(present) };
+        // The changes of one list may be of different times: after a clock went back, a transfer brings the
+        // later time of one wallet to the other.
+        let changes = self.applied.changes.iter().rev();
+        let of_ticker = changes.filter(|change| change.transaction.ticker.id == ticker_id);
+        let mut own = of_ticker.flat_map(Change::postings).filter(|one| one.wallet_id == query.wallet_id);
+        let newest = own.find(|posting| posting.after.created_at <= at).map(|posting| posting.after);
+        newest.or_else(|| self.state.past.get(&(query.wallet_id, at))?.get(&ticker_id).copied())
     }
 
     pub(crate) fn read_transaction(&self, transaction_id: Uuid) -> Outcome {

@@ -129,6 +129,12 @@ impl Transaction {
         }
     }
 
+    /// What the last step moved, in minor units: the amount asked for, settled or released.
+    #[must_use]
+    pub fn moved(&self) -> i128 {
+        self.ending.map_or(self.amount, |ending| ending.amount)
+    }
+
     /// The other wallet of a transfer.
     #[must_use]
     pub fn counterparty_of(&self, wallet_id: WalletId) -> Option<WalletId> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use florin_wire::{Envelope, decode};
+use florin_wire::{Envelope, Limits, decode};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
@@ -30,7 +30,7 @@ pub struct Consumer {
     /// At most so many requests are in the service at a time.
     pub prefetch: u16,
     /// Longer bodies are refused.
-    pub max_body_bytes: usize,
+    pub body_limits: Limits,
     /// Where to tell whether the connection stands.
     pub link: Link,
     /// Where to count.
@@ -139,7 +139,7 @@ impl Consumer {
             first_received_at: (!delivery.redelivered).then(SystemTime::now),
         };
         Job {
-            request: decode(&envelope, &delivery.data, self.max_body_bytes),
+            request: decode(&envelope, &delivery.data, &self.body_limits),
             size_bytes: size_of::<Job<Ticket>>() + delivery.data.len(),
             ticket: Ticket {
                 session: Arc::clone(session),

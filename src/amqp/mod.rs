@@ -1,12 +1,13 @@
 //! The broker's side: takes requests from the work queue and sends the replies.
 //!
 //! Two connections, each made again whenever it is lost: the [`Consumer`] takes deliveries and, later,
-//! their acknowledgements go back on the same channel; the [`Publisher`] sends replies on a connection of
+//! their acknowledgements go back on the same channel; the [`Publisher`] sends replies and events on a connection of
 //! its own, for a broker in need blocks the connections that publish, and acknowledgements must still get
 //! through. In between, a request carries a [`Ticket`].
 
 mod connection;
 mod consumer;
+mod outgoing;
 mod publisher;
 mod topology;
 

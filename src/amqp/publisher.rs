@@ -1,85 +1,53 @@
-//! Sends replies, and acknowledges the requests once the broker has confirmed them.
+//! Sends replies and events, and acknowledges the requests once the broker has confirmed them.
 //!
 //! Batches are sent as they come and settled in their order; the confirms of one overlap with the sending of
 //! the next. What was not confirmed when the connection broke is sent again on the next one: a client may
 //! see a reply twice, but never none.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use florin_ledger::Operation;
-use florin_wire::{IDEMPOTENT_REPLAYED, Reply};
 use futures_util::StreamExt;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, ConnectionStatus};
+use lapin::{Channel, Confirmation, ConnectionStatus};
 use tokio::sync::mpsc::Receiver;
 
-use super::Ticket;
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
-use crate::engine::{Done, Verdict};
-use crate::metrics::{Metrics, UNKNOWN_OPERATION};
+use super::outgoing::{Batch, EncodedEvent, Fate, Message, Outgoing};
+use super::{Ticket, topology};
+use crate::engine::Answers;
+use crate::metrics::Metrics;
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// A reply that the broker objects to so often is given up.
 const MAX_OBJECTIONS: u32 = 3;
+/// How long an event waits that a queue refused.
+const REFUSED_EVENT_DELAY: Duration = Duration::from_secs(1);
 /// Batches that wait for their confirms at a time.
 const MAX_UNSETTLED: usize = 16;
-const PERSISTENT: u8 = 2;
 const REPLY_SUCCESS: u16 = 200;
 
-/// Sends replies.
+/// Sends replies and events.
 #[derive(Debug)]
 pub struct Publisher {
     /// Where the broker is.
     pub url: String,
+    /// Whether changes of transactions are published.
+    pub with_events: bool,
     /// Where to tell whether the connection stands.
     pub link: Link,
     /// Where to count.
     pub metrics: Arc<Metrics>,
 }
 
-/// A request that was worked on.
-#[derive(Debug)]
-struct Outgoing {
-    ticket: Ticket,
-    /// None when the request cannot be answered.
-    reply: Option<EncodedReply>,
-    /// Set when there is nothing more to send.
-    fate: OnceLock<Fate>,
-    /// How often the broker closed the connection while this reply, alone, was on its way.
-    objections: AtomicU32,
-}
-
-#[derive(Debug)]
-struct EncodedReply {
-    operation: &'static str,
-    code: u16,
-    json: Vec<u8>,
-    properties: BasicProperties,
-}
-
-/// What became of a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It was confirmed, or nobody waits for it.
-    Sent,
-    /// No queue took it: the client's is gone, or full. The client may ask again under the same identity.
-    NoQueue,
-    /// There is none, or the broker objects to it. The request goes to the dead-letter queue.
-    Impossible,
-}
-
-type Batch = Arc<Vec<Outgoing>>;
-
 impl Publisher {
     /// Sends what comes through `done` until that is closed and all is settled.
-    pub async fn run(self, mut done: Receiver<Vec<Done<Ticket>>>) {
+    pub async fn run(self, mut done: Receiver<Answers<Ticket>>) {
         let mut unsettled = VecDeque::new();
         let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));
         let mut one_by_one = false;
@@ -96,22 +64,25 @@ impl Publisher {
 
     async fn session(
         &self,
-        done: &mut Receiver<Vec<Done<Ticket>>>,
-        unsettled: &mut VecDeque<Batch>,
+        done: &mut Receiver<Answers<Ticket>>,
+        unsettled: &mut VecDeque<Arc<Batch>>,
         one_by_one: bool,
     ) -> Result<(), Error> {
         let connection = connect(&self.url, Role::Publisher).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
+        if self.with_events {
+            within(RPC_TIMEOUT, "declare the exchange of events", topology::declare_events(&channel)).await?;
+        }
         self.link.register(Role::Publisher, &connection);
         let mut lost = std::pin::pin!(lost(connection.events_listener()));
         if one_by_one {
-            for outgoing in unsettled.iter().flat_map(|batch| batch.iter()) {
+            for outgoing in unsettled.iter().flat_map(|batch| &batch.requests) {
                 send_alone(&channel, connection.status(), outgoing).await?;
             }
         }
-        let send = |batch: &Batch| send(channel.clone(), connection.status().clone(), Arc::clone(batch));
+        let send = |batch: &Arc<Batch>| send(channel.clone(), connection.status().clone(), Arc::clone(batch));
         let mut sending: FuturesOrdered<_> = unsettled.iter().map(send).collect();
         let mut open = true;
         while open || !unsettled.is_empty() {
@@ -123,8 +94,8 @@ impl Publisher {
                     }
                 }
                 batch = done.recv(), if open && unsettled.len() < MAX_UNSETTLED => match batch {
-                    Some(batch) => {
-                        let batch = Arc::new(batch.into_iter().map(Outgoing::new).collect());
+                    Some(answers) => {
+                        let batch = Arc::new(Batch::new(answers, self.with_events));
                         sending.push_back(send(&batch));
                         unsettled.push_back(batch);
                     }
@@ -141,11 +112,14 @@ impl Publisher {
     }
 
     /// The batch is answered: counts its answers and acknowledges its requests.
-    async fn settle(&self, batch: &[Outgoing]) {
-        for outgoing in batch {
+    async fn settle(&self, batch: &Batch) {
+        for outgoing in &batch.requests {
             self.count(outgoing);
         }
-        for of_session in batch.chunk_by(|one, next| Arc::ptr_eq(&one.ticket.session, &next.ticket.session)) {
+        self.metrics.events.inc_by(batch.events.len() as u64);
+        let same_session =
+            |one: &Outgoing, next: &Outgoing| Arc::ptr_eq(&one.ticket.session, &next.ticket.session);
+        for of_session in batch.requests.chunk_by(same_session) {
             // What was rejected must not be acknowledged again: the broker would close the channel.
             for impossible in of_session.iter().filter(|outgoing| outgoing.is_impossible()) {
                 let operation = impossible.ticket.operation.as_str();
@@ -165,70 +139,23 @@ impl Publisher {
             Some(Fate::Sent) | None => {}
         }
         let Some(reply) = &outgoing.reply else { return };
-        let code = reply.code.to_string();
-        self.metrics.answers.with_label_values(&[reply.operation, &code]).inc();
+        for ((operation, code), answers) in &reply.answers {
+            self.metrics.answers.with_label_values(&[operation, code.to_string().as_str()]).inc_by(*answers);
+        }
         let duration = outgoing.ticket.received_at.elapsed();
         self.metrics.request_seconds.with_label_values(&[reply.operation]).observe(duration.as_secs_f64());
-        if reply.properties.headers().is_some() {
+        if reply.replayed {
             self.metrics.replays.inc();
         }
     }
 }
 
-impl Outgoing {
-    fn new(done: Done<Ticket>) -> Self {
-        let Done { verdict, ticket } = done;
-        let (reply, replayed) = match verdict {
-            Verdict::Decided(command, outcome) => (Reply::to_command(&command, &outcome), outcome.replayed),
-            Verdict::Refused(refusal) => (Reply::refused(ticket.operation.as_str(), &refusal), false),
-            Verdict::Unacceptable(reason) => {
-                tracing::error!(reason, "the database refuses a request");
-                return Self {
-                    ticket,
-                    reply: None,
-                    fate: Fate::Impossible.into(),
-                    objections: AtomicU32::new(0),
-                };
-            }
-        };
-        let reply = EncodedReply {
-            operation: known(ticket.operation.as_str()),
-            code: reply.code,
-            json: reply.to_json(),
-            properties: properties(&ticket, replayed),
-        };
-        Self { ticket, reply: Some(reply), fate: OnceLock::new(), objections: AtomicU32::new(0) }
-    }
-
-    fn is_impossible(&self) -> bool {
-        self.fate.get() == Some(&Fate::Impossible)
-    }
-}
-
-/// The operation for a metric: what clients write must not make new series.
-fn known(operation: &str) -> &'static str {
-    operation.parse().map_or(UNKNOWN_OPERATION, Operation::as_str)
-}
-
-fn properties(ticket: &Ticket, replayed: bool) -> BasicProperties {
-    let mut properties = BasicProperties::default()
-        .with_content_type("application/json".into())
-        .with_delivery_mode(PERSISTENT);
-    if let Some(correlation_id) = &ticket.correlation_id {
-        properties = properties.with_correlation_id(correlation_id.clone());
-    }
-    if replayed {
-        let mut headers = FieldTable::default();
-        headers.insert(IDEMPOTENT_REPLAYED.into(), AMQPValue::Boolean(true));
-        properties = properties.with_headers(headers);
-    }
-    properties
-}
-
-/// Publishes a batch and awaits all its confirms. They are awaited together: the broker confirms many at a
+/// Publishes the replies and the events of a batch and awaits all its confirms. They are awaited together: the broker confirms many at a
 /// time. A broker in need takes nothing for as long as it is in need, and that is waited for.
-async fn send(channel: Channel, connection: ConnectionStatus, batch: Batch) -> Result<(), Error> {
-    let all = try_join_all(batch.iter().map(|outgoing| send_one(&channel, outgoing)));
+async fn send(channel: Channel, connection: ConnectionStatus, batch: Arc<Batch>) -> Result<(), Error> {
+    let replies = try_join_all(batch.requests.iter().map(|outgoing| send_one(&channel, outgoing)));
+    let events = try_join_all(batch.events.iter().map(|event| send_event(&channel, event)));
+    let all = try_join(replies, events);
     patiently(CONFIRM_TIMEOUT, "confirm the replies", &connection, all).await.map(drop)
 }
 
@@ -250,23 +177,37 @@ async fn send_alone(
 }
 
 async fn send_one(channel: &Channel, outgoing: &Outgoing) -> lapin::Result<()> {
-    if outgoing.fate.get().is_some() {
-        return Ok(());
-    }
-    let (Some(reply), Some(reply_to)) = (&outgoing.reply, &outgoing.ticket.reply_to) else {
-        let _ = outgoing.fate.set(Fate::Sent);
+    let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.fate.get().is_none()) else {
         return Ok(());
     };
     // Mandatory: a reply whose queue is gone comes back, and is counted.
-    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-    let default_exchange = ShortString::default();
-    let confirm = channel
-        .basic_publish(default_exchange, reply_to.clone(), options, &reply.json, reply.properties.clone())
-        .await?;
-    let fate = match confirm.await? {
+    let fate = match publish(channel, &reply.message, true).await? {
         Confirmation::Ack(None) | Confirmation::NotRequested => Fate::Sent,
         Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Fate::NoQueue,
     };
     let _ = outgoing.fate.set(fate);
     Ok(())
+}
+
+/// An event that nobody listens to is fine. One that a queue refuses is sent again, for it must not be lost.
+async fn send_event(channel: &Channel, event: &EncodedEvent) -> lapin::Result<()> {
+    while event.confirmed.get().is_none() {
+        if publish(channel, &event.message, false).await?.is_ack() {
+            let _ = event.confirmed.set(());
+        } else {
+            let routing_key = event.message.routing_key.as_str();
+            tracing::error!(routing_key, "a queue of events refuses an event: the service waits for it");
+            tokio::time::sleep(REFUSED_EVENT_DELAY).await;
+        }
+    }
+    Ok(())
+}
+
+async fn publish(channel: &Channel, message: &Message, mandatory: bool) -> lapin::Result<Confirmation> {
+    let options = BasicPublishOptions { mandatory, ..Default::default() };
+    let properties = message.properties.clone();
+    let exchange = message.exchange.into();
+    let sent =
+        channel.basic_publish(exchange, message.routing_key.clone(), options, &message.json, properties);
+    sent.await?.await
 }

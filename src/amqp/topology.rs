@@ -1,7 +1,7 @@
 //! Exchanges and queues: declared again at every start and reconnect, for a broker may come back without
 //! them.
 
-use florin_wire::names::{DEAD_LETTERS, REQUESTS_EXCHANGE, SEED_EXCHANGE};
+use florin_wire::names::{DEAD_LETTERS, EVENTS_EXCHANGE, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
@@ -79,6 +79,14 @@ impl Topology {
         set("x-overflow", text("reject-publish"));
         arguments
     }
+}
+
+/// Declares the exchange that events go to. Who listens binds a queue to it.
+pub(super) async fn declare_events(channel: &Channel) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    channel
+        .exchange_declare(EVENTS_EXCHANGE.into(), ExchangeKind::Topic, options, FieldTable::default())
+        .await
 }
 
 async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {

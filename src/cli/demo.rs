@@ -69,7 +69,7 @@ fn scenario() -> Vec<Request> {
         match operation {
             Operation::Invoice => Request::Invoice(one()),
             Operation::Withdraw => Request::Withdraw(one()),
-            Operation::Balance => Request::Balance { wallet_id },
+            _ => Request::Balance(BalanceQueryBody::new(wallet_id)),
         }
     };
     requests.map(request).collect()

@@ -10,6 +10,7 @@ use florin::http;
 use florin::metrics::Metrics;
 use florin::service;
 use florin::store::{self, Store};
+use florin_wire::Limits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -139,7 +140,11 @@ pub(super) fn settings(config: &Config) -> service::Settings {
         amqp_url: broker.url(),
         topology: Topology::service(&broker.queue, broker.delivery_limit, broker.single_active_consumer),
         prefetch: broker.prefetch,
-        max_body_bytes: broker.max_body_bytes,
+        body_limits: Limits {
+            max_body_bytes: broker.max_body_bytes,
+            max_batch_body_bytes: broker.max_batch_body_bytes,
+        },
+        with_events: config.events.enabled,
         batch: BatchLimits {
             commands: config.engine.max_batch_commands,
             bytes: config.engine.max_batch_bytes,

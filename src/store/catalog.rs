@@ -99,7 +99,7 @@ impl Store {
     pub async fn list_tickers(&self) -> Result<Vec<TickerRow>, Error> {
         let tickers = super::load::tickers(&self.connection().await?).await?;
         let rows =
-            tickers.iter().map(|(name, ticker)| TickerRow { name: name.to_owned(), scale: ticker.scale });
+            tickers.iter().map(|ticker| TickerRow { name: ticker.name.to_string(), scale: ticker.scale });
         Ok(rows.collect())
     }
 }

@@ -3,7 +3,7 @@
 use tokio_postgres::error::{Severity, SqlState};
 
 /// The unique keys that decide who came first.
-const CONTROL_KEYS: [&str; 2] = ["postings_chain", "postings_transaction"];
+const CONTROL_KEYS: [&str; 3] = ["postings_chain", "postings_transaction", "holds_pkey"];
 
 /// A failure of the database.
 #[derive(Debug, thiserror::Error)]

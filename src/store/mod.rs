@@ -1,11 +1,13 @@
 //! The tables in PostgreSQL: the only owner of SQL.
 //!
 //! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `load` reads what
-//! the rules need, `save` appends what they decided. `catalog` keeps wallets and tickers, `migrate` the
+//! the rules need, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers, `migrate` the
 //! schema, `error` sorts what can go wrong.
 
 mod catalog;
 mod error;
+mod history;
+mod holds;
 mod load;
 mod migrate;
 mod save;
@@ -18,7 +20,8 @@ use tokio_postgres::NoTls;
 
 pub use catalog::{TickerRow, WalletBalance, WalletRow};
 pub use error::Error;
-pub use writer::Writer;
+pub use holds::SweepLock;
+pub use writer::{Executed, Writer};
 
 /// How long a new connection, or a free one of the pool, is waited for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -20,13 +20,14 @@ use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{GenericClient, Object};
 use florin_ledger::{
-    Applied, Command, Identity, OnExisting, Outcome, Recorded, State, Tickers, Wallet, WalletId, apply,
+    Applied, Change, Command, Contradiction, Identity, OnExisting, Outcome, State, Status, Tickers,
+    Transaction, Unit, Wallet, WalletId, apply,
 };
 use lru::LruCache;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Error, Store, load, save};
+use super::{Error, Store, history, load, save};
 
 /// Rounds without locks before the wallets are locked.
 const FREE_ROUNDS: u32 = 3;
@@ -37,23 +38,27 @@ const LOCKING_BATCHES: u32 = 50;
 /// How long the database may take over one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What an attempt did, to be remembered once it is committed.
-#[derive(Debug)]
-struct Executed {
-    applied: Applied,
-    wallets: HashMap<WalletId, Wallet>,
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub struct Executed {
+    /// One outcome per command, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// The changes that it made, and those made earlier that it asked for again.
+    pub changes: Vec<Change>,
 }
 
 /// Executes batches, one at a time.
 #[derive(Debug)]
 pub struct Writer {
     store: Store,
+    /// Whether the changes are of interest to anybody.
+    tell_changes: bool,
     tickers: Arc<Tickers>,
     /// Wallets with all their tails, as they were after the last batch that touched them.
     remembered: LruCache<WalletId, Wallet>,
-    /// When the attempts of the present batch were decided whose commit is in doubt: by that their rows are
-    /// known.
-    in_doubt: Vec<SystemTime>,
+    /// The times that the attempts of the present batch gave their rows, as far as their commit is in doubt: by
+    /// these the rows are known.
+    in_doubt: HashSet<SystemTime>,
     /// How many of the next batches lock their wallets from the start.
     locking_batches: u32,
     /// How often a key was taken, ever.
@@ -61,14 +66,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer that remembers the tails of at most `remembered_wallets` wallets.
+    /// A writer that remembers the tails of at most `remembered_wallets` wallets. With `tell_changes` also the
+    /// changes made earlier are told when they are asked for again.
     #[must_use]
-    pub fn new(store: Store, remembered_wallets: NonZeroUsize) -> Self {
+    pub fn new(store: Store, remembered_wallets: NonZeroUsize, tell_changes: bool) -> Self {
         Self {
             store,
+            tell_changes,
             tickers: Arc::default(),
             remembered: LruCache::new(remembered_wallets),
-            in_doubt: Vec::new(),
+            in_doubt: HashSet::new(),
             locking_batches: 0,
             taken_keys: 0,
         }
@@ -86,19 +93,19 @@ impl Writer {
         self.taken_keys
     }
 
-    /// Executes commands in their order and returns one outcome for each, after they are committed.
+    /// Executes units in their order, and returns when they are committed.
     ///
-    /// An identity that turns out to be taken by a request that only looks the same is replaced in `commands`.
+    /// An identity that turns out to be taken by a request that only looks the same is replaced in `units`.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says; after any but [`Error::Unacceptable`] the same commands have to be tried again before
+    /// As [`Error`] says; after any but [`Error::Unacceptable`] the same units have to be tried again before
     /// others, for they may have been committed.
-    pub async fn execute(&mut self, commands: &mut [Command]) -> Result<Vec<Outcome>, Error> {
+    pub async fn execute(&mut self, units: &mut [Unit]) -> Result<Executed, Error> {
         for round in 0..MAX_ROUNDS {
             let look_up = round > 0 || !self.in_doubt.is_empty();
             let lock = round >= FREE_ROUNDS || self.locking_batches > 0;
-            match self.attempt(commands, look_up, lock).await {
+            match self.attempt(units, look_up, lock).await {
                 Err(Error::KeyTaken) => self.taken_keys += 1,
                 result => {
                     self.locking_batches = match round {
@@ -112,23 +119,20 @@ impl Writer {
         Err(Error::Contended)
     }
 
-    async fn attempt(
-        &mut self,
-        commands: &mut [Command],
-        look_up: bool,
-        lock: bool,
-    ) -> Result<Vec<Outcome>, Error> {
+    async fn attempt(&mut self, units: &mut [Unit], look_up: bool, lock: bool) -> Result<Executed, Error> {
         let mut connection = self.store.connection().await?;
-        let decided_at = in_micros(SystemTime::now());
+        // The times of the rows that this attempt writes.
+        let mut written_at = HashSet::new();
         let work = async {
             if lock {
                 let transaction = connection.transaction().await?;
-                save::lock_wallets(&transaction, &touched(commands)).await?;
-                let executed = self.run(&transaction, commands, decided_at, look_up).await?;
+                let wallet_ids = self.wallets_to_lock(&transaction, units).await?;
+                save::lock_wallets(&transaction, &wallet_ids).await?;
+                let (executed, wallets) = self.run(&transaction, units, look_up, &mut written_at).await?;
                 transaction.commit().await?;
-                Ok(executed)
+                Ok((executed, wallets))
             } else {
-                self.run(&connection, commands, decided_at, look_up).await
+                self.run(&connection, units, look_up, &mut written_at).await
             }
         };
         let limit = Err(Error::TimedOut { timeout_secs: ATTEMPT_TIMEOUT.as_secs() });
@@ -138,77 +142,102 @@ impl Writer {
             drop(Object::take(connection));
         }
         match result {
-            Ok(executed) => {
+            Ok((executed, wallets)) => {
+                // Only after the commit.
+                for (wallet_id, wallet) in wallets {
+                    self.remembered.put(wallet_id, wallet);
+                }
                 self.in_doubt.clear();
-                Ok(self.remember(executed))
+                Ok(executed)
             }
             Err(error) => {
                 if error.in_doubt() {
-                    self.in_doubt.push(decided_at);
+                    self.in_doubt.extend(written_at);
                 }
-                self.forget(commands);
                 Err(error)
             }
         }
     }
 
+    /// Gathers, decides and appends. The wallets are to be remembered once it is committed.
     async fn run(
         &mut self,
         client: &impl GenericClient,
-        commands: &mut [Command],
-        decided_at: SystemTime,
+        units: &mut [Unit],
         look_up: bool,
-    ) -> Result<Executed, Error> {
-        let mut state = self.gather(client, commands, look_up).await?;
-        self.renew_identities(commands, &state.transactions);
-        let mut applied = apply(&mut state, decided_at, &*commands);
-        if !applied.postings.is_empty() {
-            save::append(client, &mut applied.postings).await?;
+        written_at: &mut HashSet<SystemTime>,
+    ) -> Result<(Executed, HashMap<WalletId, Wallet>), Error> {
+        let mut state = self.gather(client, units, look_up).await?;
+        self.renew_identities(units, &state.transactions);
+        let now = in_micros(SystemTime::now());
+        let Applied { outcomes, mut changes, repeated } =
+            apply(&mut state, now, &*units).map_err(|Contradiction| Error::KeyTaken)?;
+        let made_earlier = if self.tell_changes && !repeated.is_empty() {
+            load::changes(client, &repeated, &state.transactions).await?
+        } else {
+            Vec::new()
+        };
+        if !changes.is_empty() {
+            written_at.extend(changes.iter().map(|change| change.first.after.created_at));
+            save::append(client, &changes).await?;
         }
-        Ok(Executed { applied, wallets: state.wallets })
-    }
-
-    /// Only after the commit.
-    fn remember(&mut self, executed: Executed) -> Vec<Outcome> {
-        for (wallet_id, wallet) in executed.wallets {
-            self.remembered.put(wallet_id, wallet);
-        }
-        executed.applied.outcomes
+        changes.extend(made_earlier);
+        Ok((Executed { outcomes, changes }, state.wallets))
     }
 
     /// All that the rules need for these commands. Remembered wallets are moved into it, and come back when
     /// the batch is committed.
+    ///
+    /// Transactions are read before wallets, and wallets before what lies in the past: what another instance
+    /// writes in between is then noticed, at the latest when the rows are appended.
     async fn gather(
         &mut self,
         client: &impl GenericClient,
-        commands: &[Command],
+        units: &[Unit],
         look_up: bool,
     ) -> Result<State, Error> {
-        let asked = commands.iter().filter(|command| command.movement().is_none());
-        let asked: HashSet<WalletId> = asked.map(Command::wallet_id).collect();
+        let commands = || units.iter().flat_map(Unit::commands);
+        let mut ids: HashSet<Uuid> = commands().filter_map(Command::named_transaction).collect();
+        if look_up {
+            let movements = commands().filter_map(Command::movement);
+            ids.extend(movements.map(|movement| movement.identity.transaction_id));
+        }
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let transactions = load::transactions(client, &ids).await?;
+
+        let asked: HashSet<WalletId> = commands().filter_map(Command::asked_wallet).collect();
         let mut wallets: HashMap<WalletId, Wallet> = HashMap::new();
         let mut to_read = Vec::new();
-        for wallet_id in touched(commands) {
+        for wallet_id in touched(units, &transactions) {
             match self.remembered.pop(&wallet_id) {
                 Some(wallet) if !asked.contains(&wallet_id) => drop(wallets.insert(wallet_id, wallet)),
                 _ => to_read.push(wallet_id),
             }
         }
-        let movements = commands.iter().filter_map(Command::movement);
-        let identities: Vec<Uuid> = match look_up {
-            true => movements.clone().map(|movement| movement.identity.transaction_id).collect(),
-            false => Vec::new(),
-        };
-        let (read, transactions) =
-            tokio::try_join!(load::wallets(client, &to_read), load::transactions(client, &identities))?;
+        let read = load::wallets(client, &to_read).await?;
         // Somebody added a ticker: a request names it, or another instance wrote to it.
-        let named = movements.map(|movement| self.tickers.get(&movement.ticker));
+        let named = commands().filter_map(Command::ticker).map(|name| self.tickers.get(name));
         let held = read.values().flat_map(Wallet::keys).map(|ticker_id| self.tickers.by_id(*ticker_id));
         if named.chain(held).any(|ticker| ticker.is_none()) {
             self.tickers = Arc::new(load::tickers(client).await?);
         }
         wallets.extend(read);
-        Ok(State { tickers: self.tickers.clone(), wallets, transactions })
+
+        let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
+        let past = load::past(client, &moments).await?;
+        let pages = history::pages(client, commands().filter_map(Command::asked_page)).await?;
+        Ok(State { tickers: self.tickers.clone(), wallets, transactions, past, pages })
+    }
+
+    /// Which wallets a transaction touches never changes, so it can be read before they are locked.
+    async fn wallets_to_lock(
+        &self,
+        client: &impl GenericClient,
+        units: &[Unit],
+    ) -> Result<Vec<WalletId>, Error> {
+        let named = units.iter().flat_map(Unit::commands).filter_map(Command::named_transaction);
+        let transactions = load::transactions(client, &named.collect::<Vec<_>>()).await?;
+        Ok(touched(units, &transactions))
     }
 
     /// Gives a fresh identity to every request that only looks like one that has its identity already.
@@ -216,9 +245,10 @@ impl Writer {
     /// The other one is this very request in two cases only: its row was written by an attempt of this batch
     /// whose commit was in doubt, or from a redelivery that came after this delivery, to another instance,
     /// when the broker took this one for dead.
-    fn renew_identities(&self, commands: &mut [Command], recorded: &HashMap<Uuid, Recorded>) {
-        let mut seen = HashSet::with_capacity(commands.len());
-        for identity in commands.iter_mut().filter_map(Command::identity_mut) {
+    fn renew_identities(&self, units: &mut [Unit], recorded: &HashMap<Uuid, Transaction>) {
+        let mut seen = HashSet::new();
+        let commands = units.iter_mut().flat_map(Unit::commands_mut);
+        for identity in commands.filter_map(Command::identity_mut) {
             let taken_in_batch = !seen.insert(identity.transaction_id);
             let OnExisting::Renew { received_at } = identity.on_existing else { continue };
             let taken_by_another = recorded.get(&identity.transaction_id).is_some_and(|row| {
@@ -236,12 +266,6 @@ impl Writer {
             }
         }
     }
-
-    fn forget(&mut self, commands: &[Command]) {
-        for command in commands {
-            self.remembered.pop(&command.wallet_id());
-        }
-    }
 }
 
 /// The precision of times in the database.
@@ -252,7 +276,11 @@ fn in_micros(time: SystemTime) -> SystemTime {
 }
 
 /// The wallets that these commands touch, in the order in which they are locked.
-fn touched(commands: &[Command]) -> Vec<WalletId> {
-    let wallet_ids: BTreeSet<WalletId> = commands.iter().map(Command::wallet_id).collect();
+fn touched(units: &[Unit], transactions: &HashMap<Uuid, Transaction>) -> Vec<WalletId> {
+    let named = units.iter().flat_map(Unit::commands).flat_map(Command::wallet_ids);
+    let waiting = transactions.values().filter(|transaction| transaction.status() == Status::Created);
+    let of_waiting = waiting
+        .flat_map(|transaction| std::iter::once(transaction.wallet_id).chain(transaction.to_wallet_id));
+    let wallet_ids: BTreeSet<WalletId> = named.chain(of_waiting).collect();
     wallet_ids.into_iter().collect()
 }

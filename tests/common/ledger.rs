@@ -40,24 +40,55 @@ impl Ledger {
 
     /// Checks the invariants of the ledger on the whole database.
     pub async fn assert_sound(&self) {
-        let broken_chains = "
-            SELECT count(*) FROM (
-                SELECT version, actual_after, frozen_after, operation, status, amount,
-                       row_number() OVER chain AS expected_version,
-                       coalesce(lag(actual_after) OVER chain, 0) AS actual_before
-                  FROM postings WINDOW chain AS (PARTITION BY wallet_id, ticker_id ORDER BY version)) p
-             WHERE version <> expected_version OR actual_after < 0 OR frozen_after < 0
-                OR actual_after <> actual_before + CASE WHEN status = 'Error' THEN 0
-                                                        WHEN operation = 'invoice' THEN amount
-                                                        ELSE -amount END";
-        assert_eq!(self.number(broken_chains).await, 0, "postings that do not follow from the one before");
-        let unbalanced = "
-            SELECT count(*) FROM (
-                SELECT sum(CASE operation WHEN 'invoice' THEN amount ELSE -amount END) AS moved, ticker
-                  FROM transactions WHERE status = 'Success' GROUP BY ticker) m
-              FULL JOIN (SELECT sum(actual + frozen) AS held, ticker FROM balances WHERE held GROUP BY ticker) b
-                USING (ticker)
-             WHERE moved IS DISTINCT FROM held";
-        assert_eq!(self.number(unbalanced).await, 0, "tickers whose money appeared or disappeared");
+        assert_eq!(self.number(BROKEN_CHAINS).await, 0, "postings that do not follow from the one before");
+        assert_eq!(self.number(UNBALANCED).await, 0, "tickers whose money appeared or disappeared");
+        assert_eq!(
+            self.number(WRONG_HOLDS).await,
+            0,
+            "holds that are not the transactions in status Created"
+        );
     }
 }
+
+/// Each posting is the one before plus its change; the change of an end depends on what waited.
+const BROKEN_CHAINS: &str = "
+    SELECT count(*) FROM (
+        SELECT p.version, p.created_at, p.actual_after, p.frozen_after,
+               row_number() OVER chain AS expected_version,
+               lag(p.created_at) OVER chain AS before_at,
+               coalesce(lag(p.actual_after) OVER chain, 0) + CASE
+                   WHEN p.part IN (1, 3) THEN p.amount
+                   WHEN p.part = 0 AND p.status = 'Error' THEN 0
+                   WHEN p.part = 0 AND p.operation = 'invoice' THEN
+                        CASE p.status WHEN 'Created' THEN 0 ELSE p.amount END
+                   WHEN p.part = 0 THEN -p.amount
+                   WHEN p.operation = 'invoice' THEN CASE p.status WHEN 'Success' THEN p.amount ELSE 0 END
+                   ELSE opened.amount - CASE p.status WHEN 'Success' THEN p.amount ELSE 0 END
+               END AS expected_actual,
+               coalesce(lag(p.frozen_after) OVER chain, 0) + CASE
+                   WHEN p.part = 0 AND p.status = 'Created' THEN p.amount
+                   WHEN p.part = 2 THEN -opened.amount
+                   ELSE 0
+               END AS expected_frozen
+          FROM postings p
+          LEFT JOIN postings opened ON p.part >= 2 AND opened.transaction_id = p.transaction_id
+               AND opened.part = 0
+        WINDOW chain AS (PARTITION BY p.wallet_id, p.ticker_id ORDER BY p.version)) p
+     WHERE version <> expected_version OR actual_after < 0 OR frozen_after < 0 OR created_at < before_at
+        OR actual_after IS DISTINCT FROM expected_actual OR frozen_after IS DISTINCT FROM expected_frozen";
+
+const UNBALANCED: &str = "
+    SELECT count(*) FROM (
+        SELECT ticker, sum(CASE WHEN operation = 'invoice' THEN coalesce(settled_amount, amount)
+                                ELSE -coalesce(settled_amount, amount) END) AS moved
+          FROM transactions
+         WHERE operation = 'invoice' AND status <> 'Error' OR operation = 'withdraw' AND status = 'Success'
+         GROUP BY ticker) m
+      FULL JOIN (SELECT sum(actual + frozen) AS held, ticker FROM balances WHERE held GROUP BY ticker) b
+        USING (ticker)
+     WHERE moved IS DISTINCT FROM held";
+
+const WRONG_HOLDS: &str = "
+    SELECT count(*) FROM holds h
+      FULL JOIN (SELECT * FROM transactions WHERE status = 'Created') t USING (transaction_id)
+     WHERE h.created_at IS DISTINCT FROM t.created_at OR h.expires_at IS DISTINCT FROM t.expires_at";

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use devstack::{Options, Stack};
 use florin::store::Store;
-use florin_client::{Client, ClientOptions};
+use florin_client::{CallOptions, Client, ClientOptions};
 use florin_ledger::Scale;
+use florin_wire::{Reply, Request};
 
 pub use ledger::Ledger;
 pub use raw_amqp::{RawAmqp, RawProperties};
@@ -69,6 +70,11 @@ impl World {
     pub async fn ledger(&self) -> Ledger {
         Ledger::open(&self.database_url).await
     }
+}
+
+/// Sends a request until it is answered.
+pub async fn call(client: &Client, request: Request) -> Reply {
+    client.call(&request, CallOptions::default()).await.expect("an answer").reply
 }
 
 /// Servers of a test's own, to be stopped and killed.

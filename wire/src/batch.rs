@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use florin_ledger::{Command, Identity, RequestHash};
+use florin_ledger::{Command, ErrorCode, Identity, Operation, RequestHash};
 use serde_json::value::RawValue;
 
 use crate::decode::{Envelope, command, operation};
@@ -72,15 +72,15 @@ impl Batch {
 
 impl Item {
     fn decode(json: &str, identify: impl FnOnce(Option<&str>, RequestHash) -> Identity) -> Self {
-        let fields = match Fields::read(json) {
-            Ok(fields) => fields,
+        let named = Fields::read(json).and_then(|fields| {
+            let name = fields.required(Field::Operation, NAME, short_text)?;
+            Ok((fields, name))
+        });
+        let (fields, name) = match named {
+            Ok(named) => named,
             Err(refusal) => return Self { operation: Cow::Borrowed(""), command: Err(refusal) },
         };
-        let name = match fields.required(Field::Operation, NAME, short_text) {
-            Ok(name) => name,
-            Err(refusal) => return Self { operation: Cow::Borrowed(""), command: Err(refusal) },
-        };
-        let operation = match operation(&name) {
+        let operation = match known(&name) {
             Ok(operation) => operation,
             Err(refusal) => return Self { operation: Cow::Owned(name.into_owned()), command: Err(refusal) },
         };
@@ -89,6 +89,14 @@ impl Item {
             .and_then(|id| command(operation, &fields, |request_hash| identify(id.as_deref(), request_hash)));
         Self { operation: Cow::Borrowed(operation.as_str()), command }
     }
+}
+
+fn known(name: &str) -> Result<Operation, Refusal> {
+    if name == BATCH {
+        let reason = "there is no batch within a batch".to_owned();
+        return Err(Refusal { code: ErrorCode::UnknownOperation, reason });
+    }
+    operation(name)
 }
 
 const NAME: &str = "a string of 1 to 255 bytes";

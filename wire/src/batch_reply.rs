@@ -103,6 +103,16 @@ impl BatchReply {
 }
 
 impl Answered {
+    /// The code of the result, as in a reply.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match &self.result {
+            Ok((_, Some(outcome))) => outcome.code(),
+            Ok((_, None)) => ErrorCode::BatchFailed.status(),
+            Err(refusal) => refusal.code.status(),
+        }
+    }
+
     /// Why the operation was refused.
     fn refusal(&self) -> Option<ErrorCode> {
         match &self.result {

@@ -4,13 +4,11 @@
 //! in hexadecimal digits.
 
 use florin_ledger::Cursor;
-use jiff::Timestamp;
 
-use crate::time::timestamp;
+use crate::time::{from_micros, to_micros};
 
 pub(crate) fn to_text(cursor: &Cursor) -> String {
-    let micros = timestamp(cursor.created_at).as_microsecond();
-    // Two's complement, as the integers stand in memory.
+    let micros = to_micros(cursor.created_at);
     format!("{micros:016x}{:08x}{:016x}", cursor.ticker_id, cursor.version)
 }
 
@@ -21,6 +19,6 @@ pub(crate) fn parse(text: &str) -> Option<Cursor> {
     let micros = u64::from_str_radix(&plain[..16], 16).ok()?.cast_signed();
     let ticker_id = u32::from_str_radix(&plain[16..24], 16).ok()?.cast_signed();
     let version = u64::from_str_radix(&plain[24..], 16).ok()?.cast_signed();
-    let created_at = Timestamp::from_microsecond(micros).ok()?.into();
+    let created_at = from_micros(micros)?;
     Some(Cursor { created_at, ticker_id, version })
 }

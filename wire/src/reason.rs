@@ -73,9 +73,8 @@ impl Subject<'_> {
                 format!("{} would exceed what a balance can hold (10^36 minor units)", sum.trim_end())
             }
             ErrorCode::IdentityReused => "this message_id belongs to a different request".to_owned(),
-            ErrorCode::AlreadyFinal => {
-                format!("transaction {id} does not wait, or no longer, for a {operation}")
-            }
+            ErrorCode::AlreadyFinal => format!("transaction {id} is final already"),
+
             ErrorCode::NotExpired => format!("the time of transaction {id} is not over"),
             ErrorCode::ExceedsPending => format!("{} is more than transaction {id} holds", self.amount()),
             ErrorCode::InsufficientFunds => {

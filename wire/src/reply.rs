@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use florin_ledger::{Answer, Command, ErrorCode, Outcome, Status};
+use florin_ledger::{Answer, Command, ErrorCode, Outcome};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -66,28 +66,33 @@ impl<'a> Verdict<'a> {
     /// What became of a command.
     pub(crate) fn on(command: &Command, outcome: &Outcome) -> Self {
         let operation = command.operation().as_str();
-        let (status, body) = match &outcome.answer {
+        let body = match &outcome.answer {
             Answer::Opened { transaction_id, status } => {
-                (*status, Body::Receipt(Receipt::opened(*transaction_id, *status)))
+                Body::Receipt(Receipt::opened(*transaction_id, *status))
             }
             Answer::Ended { transaction_id, settled, error } => {
-                (Status::Success, Body::Receipt(Receipt::ended(*transaction_id, *settled, *error)))
+                Body::Receipt(Receipt::ended(*transaction_id, *settled, *error))
             }
-            Answer::Balance(lines) => (Status::Success, Body::Balance(BalanceBody::new(lines))),
+            Answer::Balance(lines) => Body::Balance(BalanceBody::new(lines)),
             Answer::Transaction(transaction) => {
-                (Status::Success, Body::Transaction(Box::new(TransactionBody::new(transaction))))
+                Body::Transaction(Box::new(TransactionBody::new(transaction)))
             }
-            Answer::History(page) => (Status::Success, Body::History(HistoryBody::new(page))),
+            Answer::History(page) => Body::History(HistoryBody::new(page)),
             Answer::Refused { code, transaction_id } => {
                 let reason = reason::of_command(*code, command).into();
                 let refused = Self::refused(operation, *code, reason);
                 return Self { transaction_id: *transaction_id, replayed: outcome.replayed, ..refused };
             }
         };
-        let code = if status == Status::Created { 202 } else { 200 };
-        let (reason, error, transaction_id) = (None, None, None);
-        let replayed = outcome.replayed;
-        Self { operation, code, body: Some(body), reason, error, transaction_id, replayed }
+        Self {
+            operation,
+            code: outcome.code(),
+            body: Some(body),
+            reason: None,
+            error: None,
+            transaction_id: None,
+            replayed: outcome.replayed,
+        }
     }
 
     /// A refusal.

@@ -52,6 +52,18 @@ pub(crate) fn parse_bound(text: &str, mode: RoundMode) -> Option<SystemTime> {
     Some(rounded.unwrap_or(exact).into())
 }
 
+/// The time of so many microseconds since 1970, if RFC 3339 can write it.
+pub(crate) fn from_micros(micros: i64) -> Option<SystemTime> {
+    /// The first moment of the year 0.
+    const FIRST: Timestamp = Timestamp::constant(-62_167_219_200, 0);
+    let timestamp = Timestamp::from_microsecond(micros).ok()?;
+    (timestamp >= FIRST).then(|| timestamp.into())
+}
+
+pub(crate) fn to_micros(time: SystemTime) -> i64 {
+    timestamp(time).as_microsecond()
+}
+
 /// Takes no other notation than the one that is documented; the parser knows more of them.
 fn parse(text: &str) -> Option<Timestamp> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
@@ -69,6 +81,6 @@ fn parse(text: &str) -> Option<Timestamp> {
 }
 
 /// Times are those of a clock or come from [`parse`]; another is shown as the last one there is.
-pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::try_from(time).unwrap_or(Timestamp::MAX)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use florin_client::{CallOptions, Client, Error, MovementBody, Request};
 use florin_ledger::{Decimal, Operation, Scale, WalletId};
+use florin_wire::BalanceQueryBody;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt};
 use hdrhistogram::Histogram;
@@ -111,7 +112,7 @@ fn request(load: &Load<'_>, random: &mut fastrand::Rng) -> Request {
     match load.mix.pick(random) {
         Operation::Invoice => Request::Invoice(one()),
         Operation::Withdraw => Request::Withdraw(one()),
-        Operation::Balance => Request::Balance { wallet_id },
+        _ => Request::Balance(BalanceQueryBody::new(wallet_id)),
     }
 }
 

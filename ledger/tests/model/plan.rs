@@ -1,0 +1,195 @@
+//! Random lists, in words that can be made shorter without losing their sense.
+
+use std::time::Duration;
+
+use florin_ledger::{Decimal, LIMIT, Operation, Pending, Scale, Status};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// Rounds of requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan(pub(crate) Vec<RoundPlan>);
+
+/// What is asked for at one time.
+#[derive(Debug, Clone)]
+pub(crate) struct RoundPlan {
+    /// How many seconds the clock goes on before it; or back.
+    pub(super) clock: i64,
+    pub(super) units: Vec<UnitPlan>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum UnitPlan {
+    One(Step),
+    AllOrNone(Vec<Step>),
+}
+
+/// A request. Wallets and tickers are numbers in a list that ends before some of them: those do not exist.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Open {
+        operation: Operation,
+        id: Id,
+        wallet: usize,
+        to: usize,
+        ticker: usize,
+        amount: Decimal,
+        pending: Option<Pending>,
+        metadata: bool,
+        redelivered: bool,
+    },
+    /// The request that was made so many requests ago, once more.
+    Again(usize),
+    Settle(Id, Option<Decimal>),
+    Cancel(Id),
+    Expire(Id),
+    /// At so many seconds from now.
+    Balance {
+        wallet: usize,
+        ticker: Option<usize>,
+        at: Option<i64>,
+    },
+    Transaction(Id),
+    History {
+        wallet: usize,
+        ticker: Option<usize>,
+        status: Option<Status>,
+        from: Option<i64>,
+        until: Option<i64>,
+        /// The `next` of so many pages ago.
+        before: Option<usize>,
+        limit: u16,
+    },
+}
+
+/// An identity.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Id {
+    New,
+    /// The one that came up so many before the last.
+    Earlier(usize),
+    Unknown,
+}
+
+/// Rounds of 1 to 500 units.
+pub(crate) fn plan() -> impl Strategy<Value = Plan> {
+    let clock = prop_oneof![6 => 0_i64..20, 2 => -15_i64..0, 1 => 20_i64..200];
+    let units = prop_oneof![
+        6 => vec(unit(), 1..6),
+        3 => vec(unit(), 6..40),
+        1 => vec(unit(), 100..=500),
+    ];
+    let round = (clock, units).prop_map(|(clock, units)| RoundPlan { clock, units });
+    vec(round, 1..16).prop_map(Plan)
+}
+
+fn unit() -> impl Strategy<Value = UnitPlan> {
+    prop_oneof![
+        6 => step().prop_map(UnitPlan::One),
+        1 => vec(step(), 0..6).prop_map(UnitPlan::AllOrNone),
+        // Mostly those that only open and end, so that units often succeed.
+        1 => vec(prop_oneof![3 => opening(), 2 => ending()], 1..5).prop_map(UnitPlan::AllOrNone),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => opening(),
+        7 => ending(),
+        2 => (0_usize..12).prop_map(Step::Again),
+        1 => (wallet(), option::weighted(0.3, ticker()), option::weighted(0.5, moment()))
+            .prop_map(|(wallet, ticker, at)| Step::Balance { wallet, ticker, at }),
+        1 => id().prop_map(Step::Transaction),
+        1 => history(),
+    ]
+}
+
+fn opening() -> impl Strategy<Value = Step> {
+    let operation =
+        prop_oneof![Just(Operation::Invoice), Just(Operation::Withdraw), Just(Operation::Transfer)];
+    let timeout = option::weighted(0.7, (1_u64..40).prop_map(Duration::from_secs));
+    let pending = option::weighted(0.6, timeout.prop_map(|timeout| Pending { timeout }));
+    // Mostly two different ones.
+    let wallets = prop_oneof![
+        12 => (0_usize..3, 1_usize..3).prop_map(|(from, further)| (from, (from + further) % 3)),
+        1 => (wallet(), wallet()),
+    ];
+    let id = prop_oneof![12 => Just(Id::New), 1 => id()];
+    (
+        operation,
+        id,
+        (wallets, ticker()),
+        amount(),
+        pending,
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(|(operation, id, ((wallet, to), ticker), amount, pending, metadata, redelivered)| {
+            Step::Open { operation, id, wallet, to, ticker, amount, pending, metadata, redelivered }
+        })
+}
+
+fn ending() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (id(), option::weighted(0.7, amount())).prop_map(|(id, amount)| Step::Settle(id, amount)),
+        1 => id().prop_map(Step::Cancel),
+        1 => id().prop_map(Step::Expire),
+    ]
+}
+
+fn history() -> impl Strategy<Value = Step> {
+    let times = (option::weighted(0.2, moment()), option::weighted(0.2, moment()));
+    let status = option::weighted(0.3, prop::sample::select(Status::ALL.to_vec()));
+    let limit = prop_oneof![3 => 1_u16..4, 1 => 4_u16..=1000];
+    let before = option::weighted(0.5, 0_usize..4);
+    (wallet(), option::weighted(0.2, ticker()), status, times, before, limit).prop_map(
+        |(wallet, ticker, status, (from, until), before, limit)| Step::History {
+            wallet,
+            ticker,
+            status,
+            from,
+            until,
+            before,
+            limit,
+        },
+    )
+}
+
+/// Three exist.
+fn wallet() -> impl Strategy<Value = usize> {
+    prop_oneof![30 => 0_usize..3, 1 => Just(3)]
+}
+
+/// Two exist.
+fn ticker() -> impl Strategy<Value = usize> {
+    prop_oneof![40 => Just(0_usize), 20 => Just(1), 1 => Just(2)]
+}
+
+/// Mostly a recent one.
+fn id() -> impl Strategy<Value = Id> {
+    prop_oneof![
+        20 => (0_usize..6).prop_map(Id::Earlier),
+        10 => (6_usize..60).prop_map(Id::Earlier),
+        1 => Just(Id::Unknown),
+    ]
+}
+
+/// Seconds from now.
+fn moment() -> impl Strategy<Value = i64> {
+    -60_i64..5
+}
+
+/// Mostly few and round, so that the same ones come up again.
+fn amount() -> impl Strategy<Value = Decimal> {
+    let decimal = |units: i128, places: u8| Decimal::from_minor(units, Scale::new(places).unwrap());
+    prop_oneof![
+        60 => (1_i128..9).prop_map(move |units| decimal(units, 0)),
+        2 => (-2_i128..=0).prop_map(move |units| decimal(units, 2)),
+        10 => (1_i128..2000).prop_map(move |units| decimal(units, 2)),
+        2 => Just(decimal(1, 7)),
+        1 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT - 1, places)),
+        1 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT / 2, places)),
+        1 => Just(decimal(LIMIT, 0)),
+    ]
+}

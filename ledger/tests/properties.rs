@@ -1,0 +1,199 @@
+//! Random lists of everything that can be asked for: the rules against a naive model, and against themselves
+//! when the same list comes in other batches.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod model;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use florin_ledger::{
+    Applied, Change, ErrorCode, LIMIT, Operation, Repeated, Scale, Status, Tail, Ticker, TickerId, Tickers,
+    Unit, WalletId, apply,
+};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use model::{Memory, Plan, Player, Round, World, plan};
+
+fn world() -> World {
+    let ticker =
+        |id, name: &str, places| Ticker { id, name: name.into(), scale: Scale::new(places).unwrap() };
+    // The order of the keys is not that of the names.
+    let tickers: Tickers = [ticker(2, "RUB", 2), ticker(1, "USDT", 6)].into_iter().collect();
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    World { tickers: Arc::new(tickers), wallets: [11, 12, -13, 99], identities: 0, start }
+}
+
+fn played(plan: &Plan) -> Vec<Round> {
+    let mut player = Player::new(world());
+    plan.0.iter().map(|round| player.round(round)).collect()
+}
+
+fn memory() -> Memory {
+    let world = world();
+    let wallets = world.existing();
+    Memory::new(world.tickers, wallets)
+}
+
+/// One batch, from what is known to what is known then.
+fn run(memory: &mut Memory, now: SystemTime, units: &[Unit]) -> Applied {
+    let mut state = memory.load(units);
+    let mut applied = apply(&mut state, now, units).unwrap();
+    memory.changes.append(&mut applied.changes);
+    // A state that is kept says the same as one that is loaded again.
+    for (wallet_id, wallet) in &state.wallets {
+        let written: BTreeMap<TickerId, Tail> =
+            wallet.iter().filter(|(_, tail)| tail.version > 0).map(|(id, tail)| (*id, *tail)).collect();
+        assert_eq!(written, memory.wallet(*wallet_id, None), "what is kept of wallet {wallet_id}");
+    }
+    for (id, transaction) in &state.transactions {
+        assert_eq!(Some(transaction), memory.transaction(*id).as_ref());
+    }
+    applied
+}
+
+/// What a step does to the balance of the payer and of the payee: actual and frozen.
+fn effects(change: &Change) -> [(i128, i128); 2] {
+    let transaction = &change.transaction;
+    let amount = transaction.amount;
+    let invoice = transaction.operation == Operation::Invoice;
+    match (transaction.opened, transaction.ending) {
+        (Status::Error, _) => [(0, 0), (0, 0)],
+        (Status::Success, _) if invoice => [(amount, 0), (0, 0)],
+        (Status::Success, _) => [(-amount, 0), (amount, 0)],
+        (Status::Created, None) if invoice => [(0, amount), (0, 0)],
+        (Status::Created, None) => [(-amount, amount), (0, 0)],
+        (Status::Created, Some(ending)) => {
+            let settled = if ending.error.is_none() { ending.amount } else { 0 };
+            assert!(settled <= amount);
+            let back = if invoice { settled } else { amount - settled };
+            [(back, -amount), (settled, 0)]
+        }
+    }
+}
+
+/// Every chain counts 1, 2, 3..., its times never go back, and each balance is the one before plus its change.
+fn check_chains(memory: &Memory) {
+    let mut tails: HashMap<(WalletId, TickerId), Tail> = HashMap::new();
+    let mut parts: HashMap<_, ()> = HashMap::new();
+    for (change, ticker_id, posting) in memory.postings() {
+        let transaction = &change.transaction;
+        let payee = posting.part % 2 == 1;
+        let expected = if payee { transaction.to_wallet_id.unwrap() } else { transaction.wallet_id };
+        assert_eq!(posting.wallet_id, expected);
+        assert_eq!(posting.part >= 2, transaction.ending.is_some());
+        assert!(parts.insert((transaction.id, posting.part), ()).is_none(), "a part is there twice");
+        let tail = tails.entry((posting.wallet_id, ticker_id)).or_default();
+        let (actual, frozen) = effects(change)[usize::from(payee)];
+        let after = posting.after;
+        assert_eq!(after.version, tail.version + 1);
+        assert!(after.created_at >= tail.created_at);
+        let decided_at = transaction.ending.map_or(transaction.created_at, |ending| ending.at);
+        assert_eq!(after.created_at, decided_at, "a transaction and its postings are of one time");
+        assert_eq!((after.actual, after.frozen), (tail.actual + actual, tail.frozen + frozen));
+        assert!(after.actual >= 0 && after.frozen >= 0 && after.actual + after.frozen < LIMIT);
+        assert_eq!(after.held, tail.held || transaction.opened != Status::Error);
+        *tail = after;
+    }
+}
+
+/// Money appears by invoices and disappears by withdrawals, and nowhere else.
+fn check_sums(memory: &Memory, balances: &BTreeMap<(WalletId, TickerId), (i128, i128)>) {
+    for ticker_id in [1, 2] {
+        let of_ticker = balances.iter().filter(|((_, ticker), _)| *ticker == ticker_id);
+        let held: i128 = of_ticker.map(|(_, (actual, frozen))| actual + frozen).sum();
+        let changes = memory.changes.iter().filter(|change| change.transaction.ticker.id == ticker_id);
+        let moved: i128 = changes
+            .map(|change| {
+                let [payer, payee] = effects(change);
+                let both = if change.second.is_some() { payee } else { (0, 0) };
+                let sum = payer.0 + payer.1 + both.0 + both.1;
+                if change.transaction.operation == Operation::Transfer {
+                    assert_eq!(sum, 0, "{change:?}")
+                }
+                sum
+            })
+            .sum();
+        assert_eq!(moved, held);
+    }
+}
+
+/// Whatever is to be sent again is there.
+fn check_repeated(memory: &Memory, repeated: &[Repeated]) {
+    for Repeated { transaction_id, ended } in repeated {
+        let mut of_it = memory.changes.iter().filter(|change| change.transaction.id == *transaction_id);
+        assert!(
+            of_it.any(|change| change.transaction.ending.is_some() == *ended),
+            "{transaction_id} {ended}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_do_what_the_model_does(plan in plan()) {
+        let mut memory = memory();
+        for round in played(&plan) {
+            let applied = run(&mut memory, round.now, &round.units);
+            prop_assert_eq!(applied.outcomes.len(), round.outcomes.len());
+            let commands = round.units.iter().flat_map(Unit::commands);
+            for ((got, expected), command) in applied.outcomes.iter().zip(&round.outcomes).zip(commands) {
+                prop_assert_eq!(got, expected, "{:?}", command);
+            }
+            prop_assert_eq!(&applied.repeated, &round.repeated);
+            check_repeated(&memory, &applied.repeated);
+            for (&(wallet_id, ticker_id), balance) in &round.balances {
+                let tail = memory.wallet(wallet_id, None).get(&ticker_id).copied().unwrap_or_default();
+                prop_assert_eq!((tail.actual, tail.frozen), *balance);
+            }
+            check_chains(&memory);
+            check_sums(&memory, &round.balances);
+        }
+    }
+
+    /// The same answers and the same postings, however a list is split into batches.
+    #[test]
+    fn batches_make_no_difference(plan in plan(), cuts in prop::collection::vec(any::<bool>(), 1..50)) {
+        let (mut whole, mut split, mut single) = (memory(), memory(), memory());
+        let mut cut = cuts.iter().cycle();
+        for Round { now, units, .. } in played(&plan) {
+            let expected = run(&mut whole, now, &units);
+            let pieces = units.chunk_by(|_, _| !*cut.next().unwrap());
+            let splits = [(&mut split, pieces.collect::<Vec<_>>()), (&mut single, units.chunks(1).collect())];
+            for (memory, pieces) in splits {
+                let parts: Vec<Applied> =
+                    pieces.into_iter().map(|piece| run(memory, now, piece)).collect();
+                let outcomes: Vec<_> = parts.iter().flat_map(|part| part.outcomes.clone()).collect();
+                let repeated: Vec<_> = parts.iter().flat_map(|part| part.repeated.clone()).collect();
+                prop_assert_eq!(&outcomes, &expected.outcomes);
+                prop_assert_eq!(&repeated, &expected.repeated);
+                prop_assert_eq!(&*memory, &whole);
+            }
+        }
+    }
+}
+
+/// The lists are worth something: every operation gets every answer that it can get.
+#[test]
+fn the_lists_reach_every_answer() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..100 {
+        for round in played(&plan().new_tree(&mut runner).unwrap().current()) {
+            let commands = round.units.iter().flat_map(Unit::commands);
+            for (command, outcome) in commands.zip(&round.outcomes) {
+                let answer = outcome.refusal().map_or("done", ErrorCode::as_str);
+                let replayed = if outcome.replayed { " again" } else { "" };
+                let pending = command.movement().and_then(|movement| movement.pending);
+                let waits = if pending.is_some() { " waiting" } else { "" };
+                *seen.entry(format!("{}{waits}: {answer}{replayed}", command.operation())).or_default() += 1;
+            }
+        }
+    }
+    println!("{seen:#?}");
+}

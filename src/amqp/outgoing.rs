@@ -1,0 +1,179 @@
+//! What goes out: replies and events, encoded once, however often they have to be sent.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU32;
+
+use florin_ledger::{Change, Operation};
+use florin_wire::names::EVENTS_EXCHANGE;
+use florin_wire::{Answered, BATCH, BatchReply, Event, IDEMPOTENT_REPLAYED, Reply};
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use super::Ticket;
+use crate::answer::Verdict;
+use crate::engine::{Answers, Done};
+use crate::metrics::UNKNOWN_OPERATION;
+
+const PERSISTENT: u8 = 2;
+
+/// Requests that were executed together, and what is to be sent about them.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) requests: Vec<Outgoing>,
+    pub(super) events: Vec<EncodedEvent>,
+}
+
+/// A request that was worked on.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) ticket: Ticket,
+    /// None when the request cannot be answered.
+    pub(super) reply: Option<EncodedReply>,
+    /// Set when there is nothing more to send.
+    pub(super) fate: OnceLock<Fate>,
+    /// How often the broker closed the connection while this reply, alone, was on its way.
+    pub(super) objections: AtomicU32,
+}
+
+#[derive(Debug)]
+pub(super) struct EncodedReply {
+    pub(super) message: Message,
+    pub(super) replayed: bool,
+    /// The operation of the message.
+    pub(super) operation: &'static str,
+    /// How many answers it gives, by operation and code.
+    pub(super) answers: HashMap<(&'static str, u16), u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct EncodedEvent {
+    pub(super) message: Message,
+    pub(super) confirmed: OnceLock<()>,
+}
+
+/// A message and where it goes.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) exchange: &'static str,
+    pub(super) routing_key: ShortString,
+    pub(super) json: Vec<u8>,
+    pub(super) properties: BasicProperties,
+}
+
+/// What became of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was confirmed, or nobody waits for it.
+    Sent,
+    /// No queue took it: the client's is gone, or full. The client may ask again under the same identity.
+    NoQueue,
+    /// There is none, or the broker objects to it. The request goes to the dead-letter queue.
+    Impossible,
+}
+
+impl Batch {
+    /// Encodes what is to be sent.
+    pub(super) fn new(answers: Answers<Ticket>, with_events: bool) -> Self {
+        let changes = answers.changes.iter().filter(|_| with_events);
+        Self {
+            requests: answers.done.into_iter().map(Outgoing::new).collect(),
+            events: changes.map(EncodedEvent::new).collect(),
+        }
+    }
+}
+
+impl Outgoing {
+    fn new(done: Done<Ticket>) -> Self {
+        let Done { verdict, ticket } = done;
+        let fate = OnceLock::new();
+        let reply = match verdict {
+            Verdict::Decided(command, outcome) => {
+                let reply = Reply::to_command(&command, &outcome);
+                Some(EncodedReply::new(&ticket, &reply, outcome.replayed))
+            }
+            Verdict::Refused(refusal) => {
+                Some(EncodedReply::new(&ticket, &Reply::refused(ticket.operation.as_str(), &refusal), false))
+            }
+            Verdict::Batch { atomic, items } => Some(EncodedReply::of_batch(&ticket, atomic, &items)),
+            Verdict::Unacceptable(reason) => {
+                tracing::error!(reason, "the database refuses a request");
+                let _ = fate.set(Fate::Impossible);
+                None
+            }
+        };
+        if ticket.reply_to.is_none() && reply.is_some() {
+            let _ = fate.set(Fate::Sent);
+        }
+        Self { ticket, reply, fate, objections: AtomicU32::new(0) }
+    }
+
+    pub(super) fn is_impossible(&self) -> bool {
+        self.fate.get() == Some(&Fate::Impossible)
+    }
+}
+
+impl EncodedReply {
+    fn new(ticket: &Ticket, reply: &Reply, replayed: bool) -> Self {
+        let operation = known(ticket.operation.as_str());
+        Self {
+            message: Message::reply(ticket, reply, replayed),
+            replayed,
+            operation,
+            answers: HashMap::from([((operation, reply.code), 1)]),
+        }
+    }
+
+    /// The answer to a batch counts as one, and so does the answer to each of its operations.
+    fn of_batch(ticket: &Ticket, atomic: bool, items: &[Answered]) -> Self {
+        let BatchReply { reply, replayed } = BatchReply::new(atomic, items);
+        let mut encoded = Self::new(ticket, &reply, replayed);
+        for item in items {
+            *encoded.answers.entry((known(&item.operation), item.code())).or_default() += 1;
+        }
+        encoded
+    }
+}
+
+/// The operation for a metric: what clients write must not make new series.
+fn known(operation: &str) -> &'static str {
+    match operation {
+        BATCH => BATCH,
+        other => other.parse().map_or(UNKNOWN_OPERATION, Operation::as_str),
+    }
+}
+
+impl EncodedEvent {
+    fn new(change: &Change) -> Self {
+        let event = Event::new(change);
+        let properties = properties().with_message_id(event.message_id().into());
+        let message = Message {
+            exchange: EVENTS_EXCHANGE,
+            routing_key: event.routing_key().into(),
+            json: event.to_json(),
+            properties,
+        };
+        Self { message, confirmed: OnceLock::new() }
+    }
+}
+
+impl Message {
+    /// To the queue that waits for it, through the default exchange.
+    fn reply(ticket: &Ticket, reply: &Reply, replayed: bool) -> Self {
+        let mut properties = properties();
+        if let Some(correlation_id) = &ticket.correlation_id {
+            properties = properties.with_correlation_id(correlation_id.clone());
+        }
+        if replayed {
+            let mut headers = FieldTable::default();
+            headers.insert(IDEMPOTENT_REPLAYED.into(), AMQPValue::Boolean(true));
+            properties = properties.with_headers(headers);
+        }
+        let routing_key = ticket.reply_to.clone().unwrap_or_default();
+        Self { exchange: "", routing_key, json: reply.to_json(), properties }
+    }
+}
+
+fn properties() -> BasicProperties {
+    BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(PERSISTENT)
+}

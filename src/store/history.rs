@@ -1,0 +1,127 @@
+//! Pages of a wallet's history, by the primary key alone.
+//!
+//! Each chain is read from its newest posting that the query allows downwards. Times never go back along a chain,
+//! so the versions that bound a span of time are found by halving (`version_at`). How many postings are looked at
+//! is bounded: a filter that matches few may give a short page, and the next page goes on from there.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use deadpool_postgres::GenericClient;
+use florin_ledger::{Cursor, Entry, HistoryQuery, Page};
+use tokio_postgres::Row;
+
+use super::load::{decimal, error_code, status, ticker};
+use super::{Error, Store};
+
+/// At most so many postings of a chain are looked at for one page that is filtered.
+const SCANNED_POSTINGS: i64 = 10_000;
+/// The precision of times in the database.
+const MICROSECOND: Duration = Duration::from_micros(1);
+
+/// `$2`: the ticker; `$3`: the status; `$4`: the first and `$5` the last moment of the span; `$6` to `$8`: the
+/// cursor, whose ticker decides whether a posting of the same time comes before or after it; `$9`: how many
+/// postings of each chain are looked at; `$10`: how many are given back.
+const PAGE: &str = "
+    SELECT t.ticker_id, t.name, t.scale, p.version, p.created_at, p.transaction_id, p.operation, p.status, p.error,
+           p.amount::text, p.actual_after::text, p.frozen_after::text, p.counterparty_wallet_id, p.number
+      FROM tickers t
+     CROSS JOIN LATERAL (
+           SELECT CASE WHEN $5::timestamptz IS NULL THEN 9223372036854775807
+                       ELSE version_at($1, t.ticker_id, $5) END AS until_version,
+                  CASE WHEN $6::timestamptz IS NULL THEN 9223372036854775807
+                       WHEN t.ticker_id = $7::int4 THEN $8::int8 - 1
+                       WHEN t.ticker_id < $7 THEN version_at($1, t.ticker_id, $6)
+                       ELSE version_at($1, t.ticker_id, $6 - interval '1 microsecond') END AS before_version,
+                  CASE WHEN $4::timestamptz IS NULL THEN 1
+                       ELSE version_at($1, t.ticker_id, $4 - interval '1 microsecond') + 1 END AS from_version
+           ) span
+     CROSS JOIN LATERAL (
+           SELECT * FROM (
+                  SELECT p.*, row_number() OVER (ORDER BY p.version DESC) AS number
+                    FROM postings p
+                   WHERE p.wallet_id = $1 AND p.ticker_id = t.ticker_id
+                     AND p.version >= span.from_version
+                     AND p.version <= least(span.until_version, span.before_version)
+                   ORDER BY p.version DESC LIMIT $9) scanned
+            WHERE $3::text IS NULL OR scanned.status = $3 OR scanned.number = $9
+            LIMIT $10) p
+     WHERE $2::text IS NULL OR t.name = $2";
+
+impl Store {
+    /// A page of a wallet's history.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn history(&self, query: &HistoryQuery) -> Result<Page, Error> {
+        page(&self.connection().await?, query).await
+    }
+}
+
+/// The pages that are asked for.
+pub(super) async fn pages(
+    client: &impl GenericClient,
+    queries: impl Iterator<Item = &HistoryQuery>,
+) -> Result<HashMap<HistoryQuery, Page>, Error> {
+    let mut pages = HashMap::new();
+    for query in queries {
+        if !pages.contains_key(query) {
+            pages.insert(query.clone(), page(client, query).await?);
+        }
+    }
+    Ok(pages)
+}
+
+async fn page(client: &impl GenericClient, query: &HistoryQuery) -> Result<Page, Error> {
+    let given = i64::from(query.limit) + 1;
+    let scanned = if query.status.is_some() { SCANNED_POSTINGS.max(given) } else { given };
+    let until = query.until.map(|until| until.checked_sub(MICROSECOND).unwrap_or(SystemTime::UNIX_EPOCH));
+    let before = query.before;
+    let statement = client.prepare_cached(PAGE).await?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &query.wallet_id,
+                &query.ticker,
+                &query.status.map(florin_ledger::Status::as_str),
+                &query.from,
+                &until,
+                &before.map(|cursor| cursor.created_at),
+                &before.map(|cursor| cursor.ticker_id),
+                &before.map(|cursor| cursor.version),
+                &scanned,
+                &given,
+            ],
+        )
+        .await?;
+    let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, Error>>()?;
+    // Where the scan of a chain stopped, the page stops.
+    let stops = rows.iter().zip(&entries).filter(|(row, _)| row.get::<_, i64>(13) == scanned);
+    let next = stops.map(|(_, entry)| entry.cursor).max();
+    entries.retain(|entry| {
+        query.status.is_none_or(|status| status == entry.status)
+            && next.is_none_or(|next| entry.cursor >= next)
+    });
+    entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.cursor));
+    // Takes no changes in, but ends the page at its limit.
+    Ok(query.extend(Page { entries, next }, &[]))
+}
+
+fn entry(row: &Row) -> Result<Entry, Error> {
+    let ticker = ticker(row, 0)?;
+    let operation: &str = row.get(6);
+    Ok(Entry {
+        cursor: Cursor { created_at: row.get(4), ticker_id: ticker.id, version: row.get(3) },
+        ticker: ticker.name,
+        transaction_id: row.get(5),
+        operation: operation.parse().map_err(|_| Error::unknown_value("operation", operation))?,
+        status: status(row.get(7))?,
+        error: error_code(row.get(8))?,
+        amount: decimal("amount", row.get(9))?,
+        actual: decimal("actual_after", row.get(10))?,
+        frozen: decimal("frozen_after", row.get(11))?,
+        counterparty_wallet_id: row.get(12),
+    })
+}
