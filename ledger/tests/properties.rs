@@ -2,6 +2,8 @@
 //! when the same list comes in other batches.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "rules/codes.rs"]
+mod codes;
 mod model;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +18,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
+use codes::codes_of;
 use model::{Memory, Plan, Player, Round, World, plan};
 
 fn world() -> World {
@@ -112,7 +115,7 @@ fn check_sums(memory: &Memory, balances: &BTreeMap<(WalletId, TickerId), (i128, 
                 let both = if change.second.is_some() { payee } else { (0, 0) };
                 let sum = payer.0 + payer.1 + both.0 + both.1;
                 if change.transaction.operation == Operation::Transfer {
-                    assert_eq!(sum, 0, "{change:?}")
+                    assert_eq!(sum, 0, "{change:?}");
                 }
                 sum
             })
@@ -133,7 +136,7 @@ fn check_repeated(memory: &Memory, repeated: &[Repeated]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
 
     #[test]
     fn the_rules_do_what_the_model_does(plan in plan()) {
@@ -178,22 +181,51 @@ proptest! {
     }
 }
 
-/// The lists are worth something: every operation gets every answer that it can get.
+const OPENERS: [Operation; 3] = [Operation::Invoice, Operation::Withdraw, Operation::Transfer];
+
+/// The lists are worth something: every operation gets every answer that it can get, also in units.
 #[test]
 fn the_lists_reach_every_answer() {
     let mut runner = TestRunner::deterministic();
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for _ in 0..100 {
+    let mut seen: BTreeMap<(Operation, bool, Option<ErrorCode>, bool), u32> = BTreeMap::new();
+    let (mut units_done, mut units_failed) = (0, 0);
+    for _ in 0..150 {
         for round in played(&plan().new_tree(&mut runner).unwrap().current()) {
-            let commands = round.units.iter().flat_map(Unit::commands);
-            for (command, outcome) in commands.zip(&round.outcomes) {
-                let answer = outcome.refusal().map_or("done", ErrorCode::as_str);
-                let replayed = if outcome.replayed { " again" } else { "" };
-                let pending = command.movement().and_then(|movement| movement.pending);
-                let waits = if pending.is_some() { " waiting" } else { "" };
-                *seen.entry(format!("{}{waits}: {answer}{replayed}", command.operation())).or_default() += 1;
+            let mut outcomes = round.outcomes.iter();
+            for unit in &round.units {
+                let mut failed = false;
+                for (command, outcome) in unit.commands().iter().zip(&mut outcomes) {
+                    let waits = command.movement().is_some_and(|movement| movement.pending.is_some());
+                    let key = (command.operation(), waits, outcome.refusal(), outcome.replayed);
+                    *seen.entry(key).or_default() += 1;
+                    failed |= outcome.refusal().is_some();
+                }
+                match unit {
+                    Unit::AllOrNone(commands) if commands.len() > 1 && failed => units_failed += 1,
+                    Unit::AllOrNone(commands) if commands.len() > 1 => units_done += 1,
+                    _ => {}
+                }
             }
         }
     }
-    println!("{seen:#?}");
+    assert!(units_done > 200 && units_failed > 200, "{units_done} units were done, {units_failed} failed");
+    for operation in Operation::ALL {
+        let opens = OPENERS.contains(&operation);
+        let ends = matches!(operation, Operation::Settle | Operation::Cancel | Operation::Expire);
+        let codes = [codes_of(operation), vec![ErrorCode::BatchFailed]].concat();
+        // What is recorded is given again.
+        let again = codes.iter().filter(|code| match code {
+            ErrorCode::AmountOutOfRange => opens && operation != Operation::Withdraw,
+            ErrorCode::InsufficientFunds | ErrorCode::BatchFailed => opens,
+            _ => false,
+        });
+        let again = again.map(|code| (Some(*code), true)).chain((opens || ends).then_some((None, true)));
+        let fresh = codes.iter().map(|code| (Some(*code), false)).chain([(None, false)]);
+        for (code, replayed) in fresh.chain(again) {
+            for waits in [false, opens] {
+                let times = seen.get(&(operation, waits, code, replayed)).copied().unwrap_or_default();
+                assert!(times >= 2, "{operation} {waits} {code:?} {replayed}: {times}");
+            }
+        }
+    }
 }

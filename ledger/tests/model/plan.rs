@@ -69,6 +69,8 @@ pub(super) enum Id {
     New,
     /// The one that came up so many before the last.
     Earlier(usize),
+    /// The one that waited, or was to wait, so many before the last.
+    Waiting(usize),
     Unknown,
 }
 
@@ -97,7 +99,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => opening(),
         7 => ending(),
-        2 => (0_usize..12).prop_map(Step::Again),
+        4 => (0_usize..20).prop_map(Step::Again),
         1 => (wallet(), option::weighted(0.3, ticker()), option::weighted(0.5, moment()))
             .prop_map(|(wallet, ticker, at)| Step::Balance { wallet, ticker, at }),
         1 => id().prop_map(Step::Transaction),
@@ -113,7 +115,7 @@ fn opening() -> impl Strategy<Value = Step> {
     // Mostly two different ones.
     let wallets = prop_oneof![
         12 => (0_usize..3, 1_usize..3).prop_map(|(from, further)| (from, (from + further) % 3)),
-        1 => (wallet(), wallet()),
+        2 => (wallet(), wallet()),
     ];
     let id = prop_oneof![12 => Just(Id::New), 1 => id()];
     (
@@ -166,11 +168,12 @@ fn ticker() -> impl Strategy<Value = usize> {
     prop_oneof![40 => Just(0_usize), 20 => Just(1), 1 => Just(2)]
 }
 
-/// Mostly a recent one.
+/// Mostly a recent one that waits.
 fn id() -> impl Strategy<Value = Id> {
     prop_oneof![
-        20 => (0_usize..6).prop_map(Id::Earlier),
-        10 => (6_usize..60).prop_map(Id::Earlier),
+        20 => (0_usize..6).prop_map(Id::Waiting),
+        15 => (6_usize..30).prop_map(Id::Waiting),
+        4 => (0_usize..30).prop_map(Id::Earlier),
         1 => Just(Id::Unknown),
     ]
 }
@@ -188,8 +191,8 @@ fn amount() -> impl Strategy<Value = Decimal> {
         2 => (-2_i128..=0).prop_map(move |units| decimal(units, 2)),
         10 => (1_i128..2000).prop_map(move |units| decimal(units, 2)),
         2 => Just(decimal(1, 7)),
-        1 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT - 1, places)),
-        1 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT / 2, places)),
+        2 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT - 1, places)),
+        2 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT / 2, places)),
         1 => Just(decimal(LIMIT, 0)),
     ]
 }

@@ -52,6 +52,8 @@ pub(crate) struct Player {
     now: SystemTime,
     identities: u64,
     made: Vec<Command>,
+    /// Those that were to wait.
+    waiting: Vec<Uuid>,
     /// The `next` of all pages so far.
     nexts: Vec<Cursor>,
 }
@@ -60,7 +62,7 @@ impl Player {
     pub(crate) fn new(world: World) -> Self {
         let model = Model::new(Arc::clone(&world.tickers), world.existing());
         let now = world.start;
-        Self { world, model, now, identities: 0, made: Vec::new(), nexts: Vec::new() }
+        Self { world, model, now, identities: 0, made: Vec::new(), waiting: Vec::new(), nexts: Vec::new() }
     }
 
     pub(crate) fn round(&mut self, plan: &RoundPlan) -> Round {
@@ -139,6 +141,7 @@ impl Player {
         });
         if let Some(identity) = command.identity_mut() {
             identity.redelivered = *redelivered;
+            self.waiting.extend(pending.map(|_| identity.transaction_id));
         }
         command
     }
@@ -153,7 +156,11 @@ impl Player {
                 self.identities += 1;
                 self.identities
             }
-            Id::Earlier(back) => self.identities.saturating_sub(u64::try_from(back).unwrap()),
+            Id::Earlier(back) => self.identities.saturating_sub(u64::try_from(back).unwrap()).max(1),
+            Id::Waiting(back) => {
+                let waiting = &self.waiting[self.waiting.len().saturating_sub(back + 1)..];
+                return waiting.first().copied().unwrap_or(Uuid::nil());
+            }
             Id::Unknown => u64::MAX,
         };
         Uuid::from_u64_pair(self.world.identities, number)

@@ -10,6 +10,7 @@ use florin_ledger::{
 };
 use uuid::Uuid;
 
+pub(crate) use crate::codes::codes_of;
 use crate::request::{identity, sealed};
 
 /// The postings that are there from the start are older than this.
@@ -93,30 +94,6 @@ impl Book {
     pub(crate) fn postings(&self) -> Vec<(WalletId, i16, i128, i128)> {
         let postings = self.changes.iter().flat_map(Change::postings);
         postings.map(|one| (one.wallet_id, one.part, one.after.actual, one.after.frozen)).collect()
-    }
-}
-
-/// The codes that the rules can give for an operation by itself.
-pub(crate) fn codes_of(operation: Operation) -> Vec<ErrorCode> {
-    use ErrorCode::*;
-    let credit =
-        [AmountNotPositive, UnknownWallet, UnknownTicker, AmountTooPrecise, AmountOutOfRange, IdentityReused];
-    match operation {
-        Operation::Invoice => credit.to_vec(),
-        Operation::Withdraw => [&credit[..], &[InsufficientFunds]].concat(),
-        Operation::Transfer => [&credit[..1], &[SameWallet], &credit[1..], &[InsufficientFunds]].concat(),
-        Operation::Settle => vec![
-            AmountNotPositive,
-            UnknownTransaction,
-            AmountTooPrecise,
-            AmountOutOfRange,
-            AlreadyFinal,
-            ExceedsPending,
-        ],
-        Operation::Cancel => vec![UnknownTransaction, AlreadyFinal],
-        Operation::Expire => vec![UnknownTransaction, AlreadyFinal, NotExpired],
-        Operation::Balance | Operation::History => vec![UnknownWallet, UnknownTicker],
-        Operation::Transaction => vec![UnknownTransaction],
     }
 }
 

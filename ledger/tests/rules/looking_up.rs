@@ -109,6 +109,31 @@ fn a_balance_as_it_was() {
     assert_eq!(lines(&outcomes[2]), ["USD 11 0"], "of EUR nothing is known of then");
 }
 
+/// After a clock went back, the changes of one list may be of different times.
+#[test]
+fn a_balance_as_it_was_between_two_changes_of_a_list() {
+    let mut book = Book::new();
+    book.now = at(100);
+    book.one(&invoice(1, 1, "USD", "1"));
+    book.now = at(50);
+    let outcomes = book.each(&[
+        invoice(2, 2, "USD", "1"),
+        waits(invoice(3, 2, "USD", "2")),
+        invoice(4, 2, "EUR", "3"),
+        transfer(5, (1, 2), "USD", "4"),
+        balance_at(2, at(49)),
+        balance_at(2, at(50)),
+        balance_at(2, at(99)),
+        balance_at(2, at(100)),
+    ]);
+    assert_eq!(book.tail(2).created_at, at(100));
+    let nothing: [&str; 0] = [];
+    assert_eq!(lines(&outcomes[4]), nothing);
+    assert_eq!(lines(&outcomes[5]), ["EUR 3 0", "USD 1 2"]);
+    assert_eq!(lines(&outcomes[6]), ["EUR 3 0", "USD 1 2"]);
+    assert_eq!(lines(&outcomes[7]), ["EUR 3 0", "USD 5 2"]);
+}
+
 #[test]
 fn a_transaction_is_as_the_commands_before_it_left_it() {
     let mut book = Book::new();

@@ -2,6 +2,7 @@
 //! what a retry gets, and what a unit comes to that is done whole or not at all.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod codes;
 mod ending;
 mod fixtures;
 mod history;

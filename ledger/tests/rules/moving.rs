@@ -1,6 +1,6 @@
 //! What every step moves: actual and frozen of the payer and of the payee.
 
-use florin_ledger::{Answer, Command, Decimal, Ending, ErrorCode, Operation, Outcome, Status};
+use florin_ledger::{Answer, Change, Command, Decimal, Ending, ErrorCode, Operation, Outcome, Status};
 
 use crate::fixtures::*;
 
@@ -41,7 +41,7 @@ fn at_once() {
         let mut book = Book::new();
         assert_eq!(book.one(&opener(operation)(1, (1, 2), "USD", "4")), opened(1, Status::Success));
         assert_eq!(book.postings(), postings, "{operation}");
-        assert!(book.changes.iter().flat_map(|change| change.postings()).all(|posting| posting.after.held));
+        assert!(book.changes.iter().flat_map(Change::postings).all(|posting| posting.after.held));
     }
 }
 

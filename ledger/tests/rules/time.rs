@@ -5,7 +5,9 @@ use florin_ledger::{Change, Command, ErrorCode, Status, WalletId};
 use crate::fixtures::*;
 
 /// Wallet, number in the chain, seconds since the start.
-fn steps(changes: &[Change]) -> Vec<(WalletId, i64, u64)> {
+type Steps = Vec<(WalletId, i64, u64)>;
+
+fn steps(changes: &[Change]) -> Steps {
     let postings = changes.iter().flat_map(Change::postings);
     postings
         .map(|posting| {
@@ -72,7 +74,7 @@ fn after_the_clock_went_back() -> Book {
 #[test]
 fn times_never_go_back_along_a_chain() {
     // The tail, then the time; of a transfer, the later one of both.
-    let rows: Vec<(Command, Vec<(WalletId, i64, u64)>)> = vec![
+    let rows: Vec<(Command, Steps)> = vec![
         (invoice(9, 1, "USD", "1"), vec![(1, 10, 100)]),
         (invoice(9, 1, "EUR", "1"), vec![(1, 1, 50)]),
         (withdraw(9, 2, "USD", "1"), vec![(2, 3, 80)]),
