@@ -74,7 +74,6 @@ impl Subject<'_> {
             }
             ErrorCode::IdentityReused => "this message_id belongs to a different request".to_owned(),
             ErrorCode::AlreadyFinal => format!("transaction {id} is final already"),
-
             ErrorCode::NotExpired => format!("the time of transaction {id} is not over"),
             ErrorCode::ExceedsPending => format!("{} is more than transaction {id} holds", self.amount()),
             ErrorCode::InsufficientFunds => {
