@@ -5,6 +5,7 @@
 
 -- Metadata are given back as they came, to the byte; no number in them is read.
 DROP VIEW transactions;
+DROP VIEW balances;
 ALTER TABLE postings ALTER COLUMN metadata TYPE json;
 ALTER TABLE postings ALTER COLUMN request_hash DROP NOT NULL;
 ALTER TABLE postings
@@ -72,6 +73,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION version_at IS 'The number of the last posting of a chain at or before a time; 0 when there is none.';
+
+CREATE VIEW balances AS
+SELECT w.wallet_id, t.name AS ticker, last.actual_after AS actual, last.frozen_after AS frozen, last.held,
+       last.version, last.created_at AS changed_at
+  FROM wallets w
+ CROSS JOIN tickers t
+ CROSS JOIN LATERAL (
+       SELECT p.actual_after, p.frozen_after, p.held, p.version, p.created_at
+         FROM postings p
+        WHERE p.wallet_id = w.wallet_id AND p.ticker_id = t.ticker_id
+        ORDER BY p.version DESC LIMIT 1) last;
+COMMENT ON VIEW balances IS 'The last posting of each chain. For people and reports.';
 
 CREATE VIEW transactions AS
 SELECT opened.transaction_id, opened.operation,

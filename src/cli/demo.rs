@@ -7,12 +7,12 @@ use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use florin_client::{BalanceBody, CallOptions, Client, ClientOptions, MovementBody, Request, Response};
 use florin_ledger::{Operation, WalletId};
+use florin_wire::BalanceQueryBody;
 use futures_util::future::join_all;
 
 use super::config::{BrokerArgs, CommonArgs};
 
-const SCENARIO: [(Operation, usize); 3] =
-    [(Operation::Invoice, 30), (Operation::Withdraw, 40), (Operation::Balance, 50)];
+const SCENARIO: [(fn(WalletId) -> Request, usize); 3] = [(invoice, 30), (withdraw, 40), (balance, 50)];
 const WALLETS: std::ops::RangeInclusive<WalletId> = 1..=8;
 /// One more than the scenario touches.
 const WALLETS_SHOWN: std::ops::RangeInclusive<WalletId> = 1..=9;
@@ -62,17 +62,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 /// Each of 1 USD, on random wallets.
 fn scenario() -> Vec<Request> {
-    let requests = SCENARIO.iter().flat_map(|(operation, count)| std::iter::repeat_n(*operation, *count));
-    let request = |operation| {
-        let wallet_id = fastrand::i64(WALLETS);
-        let one = || MovementBody::new(wallet_id, "USD", "1".parse().expect("a decimal"));
-        match operation {
-            Operation::Invoice => Request::Invoice(one()),
-            Operation::Withdraw => Request::Withdraw(one()),
-            _ => Request::Balance(BalanceQueryBody::new(wallet_id)),
-        }
-    };
-    requests.map(request).collect()
+    let requests = SCENARIO.iter().flat_map(|(request, count)| std::iter::repeat_n(*request, *count));
+    requests.map(|request| request(fastrand::i64(WALLETS))).collect()
+}
+
+fn invoice(wallet_id: WalletId) -> Request {
+    Request::Invoice(one(wallet_id))
+}
+
+fn withdraw(wallet_id: WalletId) -> Request {
+    Request::Withdraw(one(wallet_id))
+}
+
+fn balance(wallet_id: WalletId) -> Request {
+    Request::Balance(BalanceQueryBody::new(wallet_id))
+}
+
+fn one(wallet_id: WalletId) -> MovementBody {
+    MovementBody::new(wallet_id, "USD", "1".parse().expect("a decimal"))
 }
 
 /// How many of each kind: by operation, code and why.
@@ -145,19 +152,22 @@ mod tests {
     fn the_scenario_has_120_requests_on_wallets_1_to_8() {
         let requests = scenario();
         assert_eq!(requests.len(), 120);
-        for (operation, count) in SCENARIO {
+        for (operation, count) in
+            [(Operation::Invoice, 30), (Operation::Withdraw, 40), (Operation::Balance, 50)]
+        {
             assert_eq!(requests.iter().filter(|request| request.operation() == operation).count(), count);
         }
         let wallet_id = |request: &Request| match request {
             Request::Invoice(body) | Request::Withdraw(body) => body.wallet_id,
-            Request::Balance { wallet_id } => *wallet_id,
+            Request::Balance(query) => query.wallet_id,
+            other => panic!("{other:?}"),
         };
         assert!(requests.iter().all(|request| WALLETS.contains(&wallet_id(request))));
     }
 
     #[test]
     fn requests_without_an_answer_are_counted() {
-        let requests = [Request::Balance { wallet_id: 1 }];
+        let requests = [balance(1)];
         let counts = count(&requests, &[Err(florin_client::Error::Closed)]);
         let key = (Operation::Balance, "none".to_owned(), "not answered".to_owned());
         assert_eq!(counts, Counts::from([(key, 1)]));

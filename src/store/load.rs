@@ -57,7 +57,8 @@ pub(super) async fn wallets(
     Ok(wallets)
 }
 
-/// Wallets as they were at a time. Tickers that they held nothing of then are left out.
+/// Wallets as they were at a time. Tickers that they held nothing of then are left out. `OFFSET` and `LIMIT` keep
+/// the planner from looking for the version once per posting.
 pub(super) async fn past(
     client: &impl GenericClient,
     asked: &[(WalletId, SystemTime)],
@@ -70,8 +71,12 @@ pub(super) async fn past(
                       p.frozen_after::text, p.held, p.created_at
                  FROM unnest($1::int8[], $2::timestamptz[]) AS asked (wallet_id, moment)
                 CROSS JOIN tickers t
-                 JOIN postings p ON p.wallet_id = asked.wallet_id AND p.ticker_id = t.ticker_id
-                      AND p.version = version_at(asked.wallet_id, t.ticker_id, asked.moment)";
+                CROSS JOIN LATERAL (
+                      SELECT version_at(asked.wallet_id, t.ticker_id, asked.moment) OFFSET 0) last (version)
+                CROSS JOIN LATERAL (
+                      SELECT * FROM postings p
+                       WHERE p.wallet_id = asked.wallet_id AND p.ticker_id = t.ticker_id
+                         AND p.version = last.version LIMIT 1) p";
     let (wallet_ids, moments): (Vec<WalletId>, Vec<SystemTime>) = asked.iter().copied().unzip();
     let statement = client.prepare_cached(sql).await?;
     for row in client.query(&statement, &[&wallet_ids, &moments]).await? {

@@ -8,6 +8,8 @@ mod common;
 mod bad_input;
 mod identity;
 mod load;
+mod lookups;
+mod pending;
 mod poison;
 mod seed;
 mod store;
