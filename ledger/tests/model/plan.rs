@@ -74,31 +74,37 @@ pub(super) enum Id {
     Unknown,
 }
 
-/// Rounds of 1 to 500 units.
+/// Rounds of 1 to 500 units. Some plans are about small amounts, and some about the largest that there are.
 pub(crate) fn plan() -> impl Strategy<Value = Plan> {
-    let clock = prop_oneof![6 => 0_i64..20, 2 => -15_i64..0, 1 => 20_i64..200];
-    let units = prop_oneof![
-        6 => vec(unit(), 1..6),
-        3 => vec(unit(), 6..40),
-        1 => vec(unit(), 100..=500),
-    ];
-    let round = (clock, units).prop_map(|(clock, units)| RoundPlan { clock, units });
-    vec(round, 1..16).prop_map(Plan)
+    prop_oneof![4 => vec(round(small), 1..16), 1 => vec(round(large), 1..16)].prop_map(Plan)
 }
 
-fn unit() -> impl Strategy<Value = UnitPlan> {
+/// Where a plan takes its amounts from.
+type Amounts = fn() -> BoxedStrategy<Decimal>;
+
+fn round(amounts: Amounts) -> impl Strategy<Value = RoundPlan> {
+    let clock = prop_oneof![6 => 0_i64..20, 2 => -15_i64..0, 1 => 20_i64..200];
+    let units = prop_oneof![
+        6 => vec(unit(amounts), 1..6),
+        3 => vec(unit(amounts), 6..40),
+        1 => vec(unit(amounts), 100..=500),
+    ];
+    (clock, units).prop_map(|(clock, units)| RoundPlan { clock, units })
+}
+
+fn unit(amounts: Amounts) -> impl Strategy<Value = UnitPlan> {
     prop_oneof![
-        6 => step().prop_map(UnitPlan::One),
-        1 => vec(step(), 0..6).prop_map(UnitPlan::AllOrNone),
+        6 => step(amounts).prop_map(UnitPlan::One),
+        1 => vec(step(amounts), 0..6).prop_map(UnitPlan::AllOrNone),
         // Mostly those that only open and end, so that units often succeed.
-        1 => vec(prop_oneof![3 => opening(), 2 => ending()], 1..5).prop_map(UnitPlan::AllOrNone),
+        1 => vec(prop_oneof![3 => opening(amounts), 2 => ending(amounts)], 1..5).prop_map(UnitPlan::AllOrNone),
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(amounts: Amounts) -> impl Strategy<Value = Step> {
     prop_oneof![
-        10 => opening(),
-        7 => ending(),
+        10 => opening(amounts),
+        7 => ending(amounts),
         4 => (0_usize..20).prop_map(Step::Again),
         1 => (wallet(), option::weighted(0.3, ticker()), option::weighted(0.5, moment()))
             .prop_map(|(wallet, ticker, at)| Step::Balance { wallet, ticker, at }),
@@ -107,9 +113,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn opening() -> impl Strategy<Value = Step> {
-    let operation =
-        prop_oneof![Just(Operation::Invoice), Just(Operation::Withdraw), Just(Operation::Transfer)];
+fn opening(amounts: Amounts) -> impl Strategy<Value = Step> {
+    let operation = prop_oneof![
+        4 => Just(Operation::Invoice),
+        2 => Just(Operation::Withdraw),
+        3 => Just(Operation::Transfer),
+    ];
     let timeout = option::weighted(0.7, (1_u64..40).prop_map(Duration::from_secs));
     let pending = option::weighted(0.6, timeout.prop_map(|timeout| Pending { timeout }));
     // Mostly two different ones.
@@ -122,7 +131,7 @@ fn opening() -> impl Strategy<Value = Step> {
         operation,
         id,
         (wallets, ticker()),
-        amount(),
+        amounts(),
         pending,
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.1),
@@ -132,9 +141,9 @@ fn opening() -> impl Strategy<Value = Step> {
         })
 }
 
-fn ending() -> impl Strategy<Value = Step> {
+fn ending(amounts: Amounts) -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => (id(), option::weighted(0.7, amount())).prop_map(|(id, amount)| Step::Settle(id, amount)),
+        2 => (id(), option::weighted(0.7, amounts())).prop_map(|(id, amount)| Step::Settle(id, amount)),
         1 => id().prop_map(Step::Cancel),
         1 => id().prop_map(Step::Expire),
     ]
@@ -184,15 +193,23 @@ fn moment() -> impl Strategy<Value = i64> {
 }
 
 /// Mostly few and round, so that the same ones come up again.
-fn amount() -> impl Strategy<Value = Decimal> {
-    let decimal = |units: i128, places: u8| Decimal::from_minor(units, Scale::new(places).unwrap());
+fn small() -> BoxedStrategy<Decimal> {
     prop_oneof![
-        60 => (1_i128..9).prop_map(move |units| decimal(units, 0)),
-        2 => (-2_i128..=0).prop_map(move |units| decimal(units, 2)),
-        10 => (1_i128..2000).prop_map(move |units| decimal(units, 2)),
+        60 => (1_i128..9).prop_map(|units| decimal(units, 0)),
+        2 => (-2_i128..=0).prop_map(|units| decimal(units, 2)),
+        10 => (1_i128..2000).prop_map(|units| decimal(units, 2)),
         2 => Just(decimal(1, 7)),
-        2 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT - 1, places)),
-        2 => prop::sample::select(vec![2_u8, 6]).prop_map(move |places| decimal(LIMIT / 2, places)),
-        1 => Just(decimal(LIMIT, 0)),
+        1 => large(),
     ]
+    .boxed()
+}
+
+/// Parts of the limit that come to just that or to one less, in the units of both tickers.
+fn large() -> BoxedStrategy<Decimal> {
+    let units = prop::sample::select(vec![1, LIMIT / 4, LIMIT / 4 - 1, LIMIT / 2, LIMIT - 1, LIMIT]);
+    (units, prop::sample::select(vec![2, 6])).prop_map(|(units, places)| decimal(units, places)).boxed()
+}
+
+fn decimal(units: i128, places: u8) -> Decimal {
+    Decimal::from_minor(units, Scale::new(places).unwrap())
 }

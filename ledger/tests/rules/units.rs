@@ -212,6 +212,9 @@ fn the_neighbours_of_a_failed_unit_see_nothing_of_it() {
     assert_eq!(outcomes[..8], expected);
     assert_eq!(book.repeated, [beginning(1)]);
     assert_eq!((book.cents(1), book.cents(2)), ((0, 0), (0, 0)));
+    let ids: Vec<u128> = book.changes.iter().map(|change| change.transaction.id.as_u128()).collect();
+    assert_eq!(ids, [10, 1, 2, 3, 11, 12, 13]);
+    assert!(ids.iter().all(|number| book.state.transactions.contains_key(&id(*number))));
     assert_eq!(book.tail(2).version, 5);
     assert_eq!(book.tail(1).version, 9);
     assert_eq!(book.state.transactions[&id(2)].expires_at, None);
@@ -318,6 +321,10 @@ fn ends_of_a_failed_unit_can_be_asked_for_again() {
     let expected = [refused(BatchFailed), refused(BatchFailed), recorded(1, InsufficientFunds)];
     assert_eq!(book.whole(&unit), expected);
     assert_eq!(book.changes.len(), 1);
+    // A refusal that is only repeated fails the unit as well.
+    let [first, second, third] = expected;
+    assert_eq!(book.whole(&unit), [first, second, again(third)]);
+    assert_eq!(book.changes, []);
     assert_eq!(book.one(&settle_part(20, "1")), settled(20, "1"));
     assert_eq!(book.one(&settle(21)), settled(21, "4"));
     // By now one has ended as asked for, and the other has not.
