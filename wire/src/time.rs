@@ -73,9 +73,8 @@ fn parse(text: &str) -> Option<Timestamp> {
         _ => byte == *shape,
     };
     let fraction = rest.strip_suffix('Z')?;
-    let has_fraction = fraction.strip_prefix('.').is_some_and(|digits| {
-        matches!(digits.len(), 1..=9) && digits.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let has_fraction =
+        fraction.strip_prefix('.').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let plain = whole.bytes().zip(SHAPE).all(fits) && (fraction.is_empty() || has_fraction);
     plain.then(|| text.parse().ok()).flatten()
 }
