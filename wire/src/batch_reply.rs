@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use florin_ledger::{Command, ErrorCode, Outcome};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -10,6 +11,7 @@ use crate::batch::BATCH;
 use crate::json::RawJson;
 use crate::refusal::Refusal;
 use crate::reply::{Reply, Verdict, to_text};
+use crate::schema;
 
 /// What became of one operation of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,30 +33,35 @@ pub struct BatchReply {
 }
 
 /// The body of the answer to a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BatchBody {
     /// One per operation, in their order.
     pub results: Vec<ResultBody>,
 }
 
 /// The answer to one operation of a batch: a [`Reply`] whose body is JSON, not a string that holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResultBody {
     /// The operation that was asked for.
     pub operation: String,
     /// As in a reply.
+    #[schemars(with = "schema::Code")]
     pub code: u16,
     /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Object")]
     pub body: Option<RawJson>,
     /// Why the operation was refused, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub reason: Option<String>,
-    /// Why the operation was refused: a stable [`ErrorCode`].
+    /// Why the operation was refused: the name of an `ErrorCode`, which is stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::RefusalError")]
     pub error: Option<String>,
     /// The transaction in status Error that records the refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::TransactionId")]
     pub transaction_id: Option<Uuid>,
     /// Whether this repeats an earlier answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

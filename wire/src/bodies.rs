@@ -3,115 +3,150 @@
 use std::collections::BTreeMap;
 
 use florin_ledger::{BalanceLine, Decimal, Entry, ErrorCode, Page, Status, Transaction, WalletId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::json::{JsonDecimal, RawJson};
 use crate::time::JsonTime;
-use crate::{cursor, reason};
+use crate::{cursor, reason, schema};
 
 /// The body of the answer to a request that opened a transaction or ended one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// The transaction.
+    #[schemars(with = "schema::TransactionId")]
     pub transaction_id: Uuid,
     /// Its status: `Created`, `Success` or `Error`.
+    #[schemars(with = "schema::TransactionStatus")]
     pub status: String,
     /// How much of it was settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Amount")]
     pub settled_amount: Option<JsonDecimal>,
     /// Why it was not done: `cancelled` or `expired`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::TransactionError")]
     pub error: Option<String>,
 }
 
 /// The body of the answer to `balance`. A map without entries is left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BalanceBody {
     /// What can be withdrawn, by ticker.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, schema::Balance>")]
     pub actual_balance: BTreeMap<String, JsonDecimal>,
     /// What waits on transactions in status Created, by ticker.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, schema::Balance>")]
     pub frozen_balance: BTreeMap<String, JsonDecimal>,
 }
 
 /// The body of the answer to `transaction`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "transaction.body", transform = schema::error_when_failed)]
 pub struct TransactionBody {
     /// Its id.
+    #[schemars(with = "schema::TransactionId")]
     pub transaction_id: Uuid,
     /// What opened it: `invoice`, `withdraw` or `transfer`.
+    #[schemars(with = "schema::OpenedBy")]
     pub operation: String,
     /// Its status: `Created`, `Success` or `Error`.
+    #[schemars(with = "schema::TransactionStatus")]
     pub status: String,
     /// Whose balance it moves: the payer's, of a transfer.
+    #[schemars(with = "schema::WalletId")]
     pub wallet_id: WalletId,
     /// The payee of a transfer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::WalletId")]
     pub to_wallet_id: Option<WalletId>,
     /// Of which ticker.
+    #[schemars(with = "schema::Ticker")]
     pub ticker: String,
     /// The amount asked for.
+    #[schemars(with = "schema::Amount")]
     pub amount: JsonDecimal,
     /// How much was settled, when it had waited for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Amount")]
     pub settled_amount: Option<JsonDecimal>,
-    /// Why it is in status `Error`: a stable [`ErrorCode`].
+    /// Why it is in status `Error`: the name of an `ErrorCode`, which is stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::TransactionError")]
     pub error: Option<String>,
     /// The same, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub reason: Option<String>,
     /// When it was opened.
+    #[schemars(with = "schema::Time")]
     pub created_at: JsonTime,
     /// When it reached its final status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Time")]
     pub ended_at: Option<JsonTime>,
     /// When it expires, or would have expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Time")]
     pub expires_at: Option<JsonTime>,
     /// What the client had kept with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Metadata")]
     pub metadata: Option<RawJson>,
 }
 
 /// The body of the answer to `history`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryBody {
     /// Newest first. There may be fewer than asked for, or none, and more on the next page.
     pub postings: Vec<PostingBody>,
     /// Where the next page begins, for `before`; none when there is nothing more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Cursor")]
     pub next: Option<String>,
 }
 
 /// One change of a balance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::error_when_failed)]
 pub struct PostingBody {
     /// Of which ticker.
+    #[schemars(with = "schema::Ticker")]
     pub ticker: String,
     /// Its number in the chain of this balance: 1, 2, 3...
+    #[schemars(with = "schema::Version")]
     pub version: i64,
     /// The transaction that it belongs to.
+    #[schemars(with = "schema::TransactionId")]
     pub transaction_id: Uuid,
     /// What opened that.
+    #[schemars(with = "schema::OpenedBy")]
     pub operation: String,
     /// The status that this posting brought it into.
+    #[schemars(with = "schema::TransactionStatus")]
     pub status: String,
-    /// Why that is `Error`: a stable [`ErrorCode`].
+    /// Why that is `Error`: the name of an `ErrorCode`, which is stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::TransactionError")]
     pub error: Option<String>,
     /// What was asked for, settled or released.
+    #[schemars(with = "schema::Amount")]
     pub amount: JsonDecimal,
     /// What could be withdrawn after it.
+    #[schemars(with = "schema::Balance")]
     pub actual_balance: JsonDecimal,
     /// What waited on transactions in status Created after it.
+    #[schemars(with = "schema::Balance")]
     pub frozen_balance: JsonDecimal,
     /// The other wallet of a transfer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::WalletId")]
     pub counterparty_wallet_id: Option<WalletId>,
     /// Its time.
+    #[schemars(with = "schema::Time")]
     pub created_at: JsonTime,
 }
 

@@ -18,9 +18,9 @@ use crate::refusal::Refusal;
 use crate::{cursor, metadata, time};
 
 /// Ten years.
-const MAX_TIMEOUT_SECONDS: u64 = 315_360_000;
+pub(crate) const MAX_TIMEOUT_SECONDS: u64 = 315_360_000;
 const DEFAULT_PAGE: u16 = 100;
-const MAX_PAGE: u16 = 1000;
+pub(crate) const MAX_PAGE: u16 = 1000;
 
 /// What a delivery says beside its body.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,36 +1,44 @@
 //! Events: what is told to everybody when a transaction was opened or ended.
 
 use florin_ledger::{Change, Decimal, Posting, WalletId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bodies::TransactionBody;
 use crate::json::JsonDecimal;
+use crate::schema;
 use crate::time::JsonTime;
 
 /// A step in the life of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// The transaction after the step.
     pub transaction: TransactionBody,
     /// The balances that the step wrote.
     pub balances: Vec<EventBalance>,
     /// The time of the step.
+    #[schemars(with = "schema::Time")]
     pub created_at: JsonTime,
 }
 
 /// A balance after a step of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventBalance {
     /// Whose.
+    #[schemars(with = "schema::WalletId")]
     pub wallet_id: WalletId,
     /// Of which ticker.
+    #[schemars(with = "schema::Ticker")]
     pub ticker: String,
     /// The number of the posting in the chain of this balance. Of two events, the one with the higher number tells
     /// the later balance.
+    #[schemars(with = "schema::Version")]
     pub version: i64,
     /// What can be withdrawn.
+    #[schemars(with = "schema::Balance")]
     pub actual_balance: JsonDecimal,
     /// What waits on transactions in status Created.
+    #[schemars(with = "schema::Balance")]
     pub frozen_balance: JsonDecimal,
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use florin_ledger::{Answer, Command, ErrorCode, Outcome};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,28 +12,34 @@ use crate::batch_reply::{BatchBody, ResultBody};
 use crate::bodies::{BalanceBody, HistoryBody, Receipt, TransactionBody};
 use crate::reason;
 use crate::refusal::Refusal;
+use crate::schema;
 
 /// The header of a reply that repeats the answer to an earlier request with the same identity.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 
 /// An answer. `body` is a string that holds JSON, as the first clients of this protocol expect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reply {
     /// The operation that was asked for.
     pub operation: String,
     /// 200 when it was done, 202 when it waits; 400 and above when it was refused.
+    #[schemars(with = "schema::Code")]
     pub code: u16,
     /// What was asked for, as JSON: see [`Reply::receipt`] and its neighbours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", description = "What was asked for: a string that holds JSON.")]
     pub body: Option<String>,
     /// Why the request was refused, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub reason: Option<String>,
-    /// Why the request was refused: a stable [`ErrorCode`].
+    /// Why the request was refused: the name of an `ErrorCode`, which is stable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::RefusalError")]
     pub error: Option<String>,
     /// The transaction in status Error that records the refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::TransactionId")]
     pub transaction_id: Option<Uuid>,
 }
 

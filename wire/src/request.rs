@@ -3,10 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{Decimal, Operation, Status, WalletId};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::json::{JsonDecimal, RawJson};
+use crate::schema;
 use crate::time::JsonTime;
 
 /// A request of a client.
@@ -42,80 +44,105 @@ pub enum Request {
 }
 
 /// The body of `invoice` and `withdraw`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(transform = schema::timeout_needs_pending)]
 pub struct MovementBody {
     /// Whose balance changes: the payer's, of a transfer.
+    #[schemars(with = "schema::GivenWalletId")]
     pub wallet_id: WalletId,
     /// The ticker's name.
     pub ticker: String,
     /// How much.
+    #[schemars(with = "schema::GivenAmount")]
     pub amount: JsonDecimal,
     /// Whether the transaction waits to be settled or cancelled.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(with = "Option<bool>")]
     pub pending: bool,
-    /// Seconds after which it expires.
+    /// Seconds after which it expires. Needs `"pending": true`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::GivenSeconds>")]
     pub timeout: Option<u64>,
     /// What is to be kept with the transaction: a JSON object of at most 4096 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Metadata>")]
     pub metadata: Option<RawJson>,
 }
 
 /// The body of `transfer`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TransferBody {
     /// What leaves the payer's wallet.
     #[serde(flatten)]
     pub movement: MovementBody,
     /// The payee.
+    #[schemars(with = "schema::GivenWalletId")]
     pub to_wallet_id: WalletId,
 }
 
 /// The body of `settle`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SettleBody {
     /// Which transaction.
+    #[schemars(with = "schema::GivenTransactionId")]
     pub transaction_id: Uuid,
     /// How much of it; all when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::GivenAmount>")]
     pub amount: Option<JsonDecimal>,
 }
 
+/// The body of `cancel`, `expire` and `transaction`.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct NamedBody {
+    /// Which transaction.
+    #[schemars(with = "schema::GivenTransactionId")]
+    transaction_id: Uuid,
+}
+
 /// The body of `balance`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BalanceQueryBody {
     /// Whose balances.
+    #[schemars(with = "schema::GivenWalletId")]
     pub wallet_id: WalletId,
     /// Only of this ticker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticker: Option<String>,
     /// As they were then.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Time>")]
     pub at: Option<JsonTime>,
 }
 
 /// The body of `history`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HistoryQueryBody {
     /// Whose postings.
+    #[schemars(with = "schema::GivenWalletId")]
     pub wallet_id: WalletId,
     /// Only of this ticker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticker: Option<String>,
     /// Only those that brought their transaction into this status.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "status_name")]
+    #[schemars(with = "Option<schema::TransactionStatus>")]
     pub status: Option<Status>,
     /// Only those of this time or later.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Time>")]
     pub from: Option<JsonTime>,
     /// Only those before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Time>")]
     pub until: Option<JsonTime>,
     /// What the page before gave as `next`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Cursor>")]
     pub before: Option<String>,
     /// At most so many: 1 to 1000; 100 when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::GivenLimit>")]
     pub limit: Option<u16>,
 }
 
@@ -265,18 +292,15 @@ impl Request {
     /// Never: a body is made of text and numbers only.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        /// The body of requests that name a transaction and nothing else.
-        #[derive(Serialize)]
-        struct Named<'a> {
-            transaction_id: &'a Uuid,
-        }
         let json = match self {
             Self::Invoice(body) | Self::Withdraw(body) => serde_json::to_vec(body),
             Self::Transfer(body) => serde_json::to_vec(body),
             Self::Settle(body) => serde_json::to_vec(body),
             Self::Cancel { transaction_id }
             | Self::Expire { transaction_id }
-            | Self::Transaction { transaction_id } => serde_json::to_vec(&Named { transaction_id }),
+            | Self::Transaction { transaction_id } => {
+                serde_json::to_vec(&NamedBody { transaction_id: *transaction_id })
+            }
             Self::Balance(body) => serde_json::to_vec(body),
             Self::History(body) => serde_json::to_vec(body),
         };

@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for JsonTime {
 pub(crate) fn parse_bound(text: &str, mode: RoundMode) -> Option<SystemTime> {
     let exact = parse(text)?;
     let rounded = exact.round(TimestampRound::new().smallest(Unit::Microsecond).mode(mode));
-    // Only the last microsecond of the year 9999 cannot be rounded up.
+    // Only the last microsecond that there is cannot be rounded up.
     Some(rounded.unwrap_or(exact).into())
 }
 
@@ -64,7 +64,8 @@ pub(crate) fn to_micros(time: SystemTime) -> i64 {
     timestamp(time).as_microsecond()
 }
 
-/// Takes no other notation than the one that is documented; the parser knows more of them.
+/// Takes no other notation than the one that is documented; the parser knows more of them. It also takes a leap
+/// second, anywhere, for the second before.
 fn parse(text: &str) -> Option<Timestamp> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
     let (whole, rest) = text.split_at_checked(SHAPE.len())?;
@@ -75,7 +76,9 @@ fn parse(text: &str) -> Option<Timestamp> {
     let fraction = rest.strip_suffix('Z')?;
     let has_fraction =
         fraction.strip_prefix('.').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let plain = whole.bytes().zip(SHAPE).all(fits) && (fraction.is_empty() || has_fraction);
+    let plain = whole.bytes().zip(SHAPE).all(fits)
+        && !whole.ends_with(":60")
+        && (fraction.is_empty() || has_fraction);
     plain.then(|| text.parse().ok()).flatten()
 }
 

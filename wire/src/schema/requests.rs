@@ -1,0 +1,105 @@
+//! What the service takes.
+
+use florin_ledger::Operation;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::{Asked, GivenIdentity, definition_of, reference};
+use crate::batch::{BATCH, MAX_BATCH_OPERATIONS};
+use crate::request::{BalanceQueryBody, HistoryQueryBody, MovementBody, NamedBody, SettleBody, TransferBody};
+
+/// The schema of a request.
+pub(super) fn of(operation: Asked, generator: &mut SchemaGenerator) -> Value {
+    let mut schema = match operation {
+        Some(Operation::Invoice | Operation::Withdraw) => definition_of::<MovementBody>(generator),
+        Some(Operation::Transfer) => definition_of::<TransferBody>(generator),
+        Some(Operation::Settle) => definition_of::<SettleBody>(generator),
+        Some(Operation::Cancel | Operation::Expire | Operation::Transaction) => {
+            definition_of::<NamedBody>(generator)
+        }
+        Some(Operation::Balance) => definition_of::<BalanceQueryBody>(generator),
+        Some(Operation::History) => definition_of::<HistoryQueryBody>(generator),
+        None => batch(generator),
+    };
+    schema["description"] = about(operation).into();
+    schema
+}
+
+/// What an operation does.
+pub(super) const fn about(operation: Asked) -> &'static str {
+    match operation {
+        Some(Operation::Invoice) => {
+            "Credits a wallet. When it waits, the amount is frozen until it is settled."
+        }
+        Some(Operation::Withdraw) => {
+            "Debits a wallet. When it waits, the amount is frozen until it is settled."
+        }
+        Some(Operation::Transfer) => {
+            "Debits one wallet and credits another. When it waits, the amount is frozen at the payer until it is \
+             settled. The two wallets must differ."
+        }
+        Some(Operation::Settle) => {
+            "Ends a transaction that waits: it is done, all of it or the amount given; the rest is released."
+        }
+        Some(Operation::Cancel) => {
+            "Ends a transaction that waits: it is not done, and all of it is released."
+        }
+        Some(Operation::Expire) => {
+            "Ends a transaction that waits and whose time is over. The service asks itself for it; anybody may."
+        }
+        Some(Operation::Balance) => "Reads the balances of a wallet, now or as they were at a time.",
+        Some(Operation::Transaction) => "Reads a transaction.",
+        Some(Operation::History) => "Reads the postings of a wallet, newest first, in pages.",
+        None => {
+            "Up to 1,000 operations in one message. Each is decided by itself, in their order; with `atomic` all of \
+             them are done, or none."
+        }
+    }
+}
+
+/// A timeout is refused without `"pending": true`. One that is `null` is not given.
+pub(crate) fn timeout_needs_pending(schema: &mut Schema) {
+    let given = json!({"properties": {"timeout": {"not": {"type": "null"}}}, "required": ["timeout"]});
+    schema.insert("if".to_owned(), given);
+    schema.insert(
+        "then".to_owned(),
+        json!({"properties": {"pending": {"const": true}}, "required": ["pending"]}),
+    );
+}
+
+fn batch(generator: &mut SchemaGenerator) -> Value {
+    let operations: Vec<Value> =
+        Operation::ALL.into_iter().map(|operation| element(operation, generator)).collect();
+    json!({
+        "type": "object",
+        "properties": {
+            "operations": {
+                "description": "What is asked for, in the order in which it is decided. One that cannot be read is \
+                                refused alone, unless the batch is atomic.",
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_BATCH_OPERATIONS,
+                "items": {"oneOf": operations},
+            },
+            "atomic": {
+                "description": "Whether all of them are to be done, or none.",
+                "type": ["boolean", "null"],
+            },
+        },
+        "required": ["operations"],
+    })
+}
+
+/// A request with its operation, and an identity of its own.
+fn element(operation: Operation, generator: &mut SchemaGenerator) -> Value {
+    let name = operation.as_str();
+    json!({
+        "title": format!("{BATCH}: {name}"),
+        "allOf": [reference(&format!("{name}.request"))],
+        "properties": {
+            "operation": {"description": "The operation.", "const": name},
+            "id": generator.subschema_for::<Option<GivenIdentity>>(),
+        },
+        "required": ["operation"],
+    })
+}

@@ -1,0 +1,281 @@
+//! Requests: the decoder is written by hand, so it is held against the schemas.
+
+use florin_ledger::Operation;
+use florin_wire::{BATCH, Decoded};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::Union;
+use serde_json::Value;
+
+use crate::world::{decode, refusal_by_itself};
+use crate::{SCHEMAS, is_valid};
+
+/// Whether a request is taken as far as it depends on nothing but itself.
+fn is_taken(operation: &str, body: &str) -> bool {
+    let is_sound = |command| refusal_by_itself(&command).is_none();
+    match decode(operation, None, body) {
+        Err(_) => false,
+        Ok(Decoded::One(command)) => is_sound(command),
+        Ok(Decoded::Batch(batch)) => batch.items.into_iter().all(|item| item.command.is_ok_and(is_sound)),
+    }
+}
+
+/// Bodies that the schemas take and the service does not: all kinds that there are.
+#[test]
+fn what_no_schema_can_say() {
+    let long =
+        format!(r#"{{"wallet_id":1,"ticker":"USD","amount":1,"metadata":{{"a":"{}"}}}}"#, "a".repeat(4096));
+    let deep = format!("{}{}", r#"{"a":"#.repeat(32), "{}") + &"}".repeat(32);
+    let deep = format!(r#"{{"wallet_id":1,"ticker":"USD","amount":1,"metadata":{deep}}}"#);
+    let large = format!(r#"{{"wallet_id":1,"more":"{}"}}"#, "a".repeat(64 * 1024));
+    let id =
+        format!(r#"{{"operations":[{{"operation":"balance","id":"{}","wallet_id":1}}]}}"#, "é".repeat(128));
+    let cases = [
+        ("a name that stands there twice", "balance", r#"{"wallet_id":1,"wallet_id":1}"#),
+        ("a whole number with a fraction", "balance", r#"{"wallet_id":1.0}"#),
+        ("a whole number with an exponent", "balance", r#"{"wallet_id":1e0}"#),
+        ("a zero with a sign", "balance", r#"{"wallet_id":-0}"#),
+        ("more than 64 bits in a string", "balance", r#"{"wallet_id":"9223372036854775808"}"#),
+        (
+            "more than ten years in a string",
+            "invoice",
+            r#"{"wallet_id":1,"ticker":"USD","amount":1,"pending":true,"timeout":"315360001"}"#,
+        ),
+        (
+            "a time of the last day of the year 9999",
+            "balance",
+            r#"{"wallet_id":1,"at":"9999-12-31T00:00:00Z"}"#,
+        ),
+        ("a cursor of a time that is none", "history", CURSOR_OF_NO_TIME),
+        ("a transfer to the same wallet", "transfer", SAME_WALLET),
+        (
+            "a NUL character",
+            "invoice",
+            r#"{"wallet_id":1,"ticker":"USD","amount":1,"metadata":{"a":"\u0000"}}"#,
+        ),
+        ("long metadata", "invoice", &long),
+        ("deep metadata", "invoice", &deep),
+        ("a large body", "balance", &large),
+        ("an id of more bytes than characters", BATCH, &id),
+    ];
+    for (what, operation, body) in cases {
+        let json = serde_json::from_str(body).unwrap();
+        assert!(is_valid(&format!("{operation}.request"), &json), "{what} could be said: {body}");
+        assert!(!is_taken(operation, body), "{what} is taken: {body}");
+    }
+}
+
+const CURSOR_OF_NO_TIME: &str = r#"{"wallet_id":1,"before":"7fffffffffffffff000000010000000000000001"}"#;
+const SAME_WALLET: &str = r#"{"wallet_id":1,"to_wallet_id":"1","ticker":"USD","amount":1}"#;
+
+/// Whether a value that fits its schema may be refused nevertheless, for one of the reasons above.
+fn is_beyond_schema(field: &str, json: &str) -> bool {
+    let is_number = |allowed: i64| {
+        let quoted = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+        match quoted {
+            Some(digits) => digits.parse::<i64>().map_or(true, |number| number > allowed),
+            None => json.contains(['.', 'e', 'E']) || json == "-0",
+        }
+    };
+    match field {
+        "wallet_id" | "to_wallet_id" => is_number(i64::MAX),
+        "timeout" => is_number(315_360_000),
+        "limit" => is_number(1000),
+        "at" | "from" | "until" => json.starts_with("\"9999-12-3"),
+        "before" => true,
+        "metadata" => json.len() > 4096 || json.contains(r"\u0000") || json.matches('{').count() > 32,
+        "id" => !json.is_ascii(),
+        _ => false,
+    }
+}
+
+/// Texts that may stand for this field: right ones, wrong ones, and ones that are nearly right.
+fn texts(field: &str) -> Vec<&'static str> {
+    let own: &[&str] = match field {
+        "wallet_id" | "to_wallet_id" => &["2", r#""4111111111111111""#, "-5", "9223372036854775807"],
+        "amount" => {
+            &["10.5", r#""10.50""#, "1e2", r#""1E+2""#, "0.000", r#""0.00""#, "-1", r#""-1""#, r#""1.""#]
+        }
+        "ticker" => &[r#""USD""#, r#""""#],
+        "pending" | "atomic" => &["true", "false"],
+        "timeout" => &["60", r#""60""#, "315360000", "315360001", "0"],
+        "metadata" => &[r#"{"a":[1,{"b":null}]}"#, "{}", "[]", r#"{"a":"\u0000"}"#],
+        "transaction_id" => &[
+            r#""0190a5b0-7c1e-7d3c-8c3e-0123456789ab""#,
+            r#""0190A5B0-7C1E-7D3C-8C3E-0123456789AB""#,
+            r#""0190a5b07c1e7d3c8c3e0123456789ab""#,
+            r#""{0190a5b0-7c1e-7d3c-8c3e-0123456789}""#,
+        ],
+        "at" | "from" | "until" => &[
+            r#""2026-01-31T08:15:30Z""#,
+            r#""2024-02-29T23:59:59.123456789Z""#,
+            r#""2026-02-29T08:15:30Z""#,
+            r#""2026-01-31T08:15:60Z""#,
+            r#""2016-12-31T23:59:60Z""#,
+            r#""2026-01-31T08:15:30+00:00""#,
+            r#""2026-01-31t08:15:30z""#,
+            r#""2026-01-31 08:15:30Z""#,
+            r#""0000-01-01T00:00:00Z""#,
+            r#""9999-12-31T23:59:59.999999999Z""#,
+        ],
+        "status" => &[r#""Created""#, r#""Success""#, r#""Error""#, r#""success""#],
+        "before" => &[
+            r#""000649abf8ff4880000000010000000000000007""#,
+            r#""000649ABF8FF4880000000010000000000000007""#,
+        ],
+        "limit" => &["1", r#""1000""#, "1001", r#""1001""#],
+        "id" => &[r#""order-17""#, r#""""#],
+        _ => &["1"],
+    };
+    let any = [
+        "1",
+        r#""1""#,
+        "null",
+        "[]",
+        "{}",
+        r#""x""#,
+        r#""\u0031""#,
+        "0",
+        "01",
+        "1.0",
+        "-0",
+        r#""01""#,
+        r#"" 1""#,
+    ];
+    own.iter().chain(&any).copied().collect()
+}
+
+/// A value for this field: most often a right one.
+fn value(field: &'static str) -> BoxedStrategy<String> {
+    let texts = texts(field);
+    let first = texts[0].to_owned();
+    let number = prop_oneof![Just(""), Just("\"")].prop_flat_map(|quote| {
+        let digits = r"-?[0-9]{1,20}(\.[0-9]{0,3})?([eE][+-]?[0-9]{0,2})?";
+        digits.prop_map(move |digits| format!("{quote}{digits}{quote}"))
+    });
+    let time = "\"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,10})?Z\"";
+    prop_oneof![
+        8 => Just(first),
+        4 => select(texts).prop_map(ToOwned::to_owned),
+        1 => number,
+        1 => time,
+        1 => any::<String>().prop_map(|text| Value::String(text).to_string()),
+    ]
+    .boxed()
+}
+
+/// The fields that a request for this operation has, and one that it has not.
+fn fields_of(operation: &str) -> Vec<&'static str> {
+    const ALL: [&str; 16] = [
+        "wallet_id",
+        "to_wallet_id",
+        "ticker",
+        "amount",
+        "pending",
+        "timeout",
+        "metadata",
+        "transaction_id",
+        "at",
+        "status",
+        "from",
+        "until",
+        "before",
+        "limit",
+        "operation",
+        "unknown",
+    ];
+    let schema = SCHEMAS.get(&format!("{operation}.request")).unwrap();
+    let known = schema["properties"].as_object().unwrap();
+    let fields: Vec<_> = ALL.into_iter().filter(|field| known.contains_key(*field)).collect();
+    assert_eq!(fields.len(), known.len(), "{operation} has a field that is not tested");
+    [fields, vec!["unknown"]].concat()
+}
+
+/// A body, and whether it may be refused for what no schema can say.
+type Body = (Vec<(&'static str, String)>, bool);
+
+fn body(operation: Operation) -> impl Strategy<Value = Body> {
+    let fields = fields_of(operation.as_str()).into_iter().map(|field| {
+        let given = prop_oneof![7 => Just(true), 1 => Just(false)];
+        (Just(field), value(field), given)
+    });
+    fields.collect::<Vec<_>>().prop_map(|fields| {
+        let given = fields.into_iter().filter(|(.., given)| *given).map(|(field, json, _)| (field, json));
+        let given: Vec<_> = given.collect();
+        let beyond = given.iter().any(|(field, json)| is_beyond_schema(field, json));
+        (given, beyond)
+    })
+}
+
+fn any_body() -> impl Strategy<Value = (Operation, Body)> {
+    Union::new(Operation::ALL.map(|operation| (Just(operation), body(operation)).boxed()))
+}
+
+fn object(fields: &[(&str, String)]) -> String {
+    let fields: Vec<String> = fields.iter().map(|(name, json)| format!("{name:?}:{json}")).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// The schema and the decoder agree.
+fn check(operation: &str, body: &str, beyond: bool) {
+    let taken = is_taken(operation, body);
+    let Ok(json) = serde_json::from_str::<Value>(body) else {
+        assert!(!taken, "no JSON, but taken: {body}");
+        return;
+    };
+    let valid = is_valid(&format!("{operation}.request"), &json);
+    let same_wallet = json["wallet_id"] == json["to_wallet_id"] && operation == "transfer";
+    if valid && !taken {
+        assert!(beyond || same_wallet, "{operation}: valid, but not taken: {body}");
+    } else {
+        assert_eq!(valid, taken, "{operation}: {body}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn the_schema_takes_what_the_decoder_takes((operation, (fields, beyond)) in any_body()) {
+        check(operation.as_str(), &object(&fields), beyond);
+    }
+}
+
+/// An operation of a batch. Two wallets in texts that differ may be the same one: then it may be refused.
+fn element() -> impl Strategy<Value = (String, bool)> {
+    let name = prop_oneof![12 => Just(None), 1 => Just(Some("\"batch\"")), 1 => Just(Some("1"))];
+    (any_body(), name, value("id")).prop_map(|((operation, (fields, beyond)), name, id)| {
+        let name = name.map_or_else(|| format!("{:?}", operation.as_str()), ToOwned::to_owned);
+        let beyond = beyond || is_beyond_schema("id", &id) || operation == Operation::Transfer;
+        (object(&[&[("operation", name), ("id", id)], &fields[..]].concat()), beyond)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn and_so_of_batches(elements in vec(element(), 0..4), atomic in value("atomic")) {
+        let beyond = elements.iter().any(|(_, beyond)| *beyond);
+        let operations: Vec<String> = elements.into_iter().map(|(json, _)| json).collect();
+        let body = format!(r#"{{"operations":[{}],"atomic":{atomic}}}"#, operations.join(","));
+        check(BATCH, &body, beyond);
+    }
+}
+
+#[test]
+fn a_batch_has_1_to_1000_operations() {
+    let batch = |count: usize| {
+        let operations = vec![r#"{"operation":"balance","wallet_id":1}"#; count];
+        format!(r#"{{"operations":[{}]}}"#, operations.join(","))
+    };
+    for (count, expected) in [(0, false), (1, true), (1000, true), (1001, false)] {
+        assert_eq!(is_taken(BATCH, &batch(count)), expected, "{count}");
+        check(BATCH, &batch(count), false);
+    }
+    for other in [r"{}", "[]", "1", "null", r#"{"operations":null}"#, r#"{"operations":[1]}"#] {
+        assert!(!is_taken(BATCH, other), "{other}");
+        check(BATCH, other, false);
+    }
+}
