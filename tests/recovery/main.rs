@@ -7,6 +7,8 @@ mod common;
 
 mod broker;
 mod database;
+mod events;
 mod instances;
 mod load;
+mod races;
 mod service;
