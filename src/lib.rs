@@ -6,6 +6,7 @@
 
 pub mod amqp;
 mod answer;
+pub mod asyncapi;
 pub mod config;
 mod echo;
 pub mod engine;

@@ -65,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Migrate(args) => cli::migrate::run(args).await,
             Command::Wallet(args) => cli::wallet::run(args).await,
             Command::Ticker(args) => cli::ticker::run(args).await,
+            Command::Schema(args) => cli::schema::run(&args),
             Command::Config(args) => cli::config::run(args),
             Command::Completions(args) => cli::completions::run(&args),
         }

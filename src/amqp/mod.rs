@@ -20,7 +20,7 @@ use prometheus::IntGauge;
 pub use connection::{Error, Link};
 pub use consumer::Consumer;
 pub use publisher::Publisher;
-pub use topology::{Exchange, Topology};
+pub use topology::{Exchange, Queue, Topology};
 
 use consumer::Session;
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
 use super::outgoing::{Batch, EncodedEvent, Fate, Message, Outgoing};
-use super::{Ticket, topology};
+use super::{Exchange, Ticket};
 use crate::engine::Answers;
 use crate::metrics::Metrics;
 
@@ -73,7 +73,8 @@ impl Publisher {
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
         if self.with_events {
-            within(RPC_TIMEOUT, "declare the exchange of events", topology::declare_events(&channel)).await?;
+            within(RPC_TIMEOUT, "declare the exchange of events", Exchange::events().declare(&channel))
+                .await?;
         }
         self.link.register(Role::Publisher, &connection);
         let mut lost = std::pin::pin!(lost(connection.events_listener()));

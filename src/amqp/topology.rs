@@ -3,16 +3,27 @@
 
 use florin_wire::names::{DEAD_LETTERS, EVENTS_EXCHANGE, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
 
-/// A topic exchange for requests.
+/// An exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     /// Its name.
     pub name: String,
+    /// How it routes.
+    pub kind: ExchangeKind,
     /// Whether it survives a restart of the broker.
     pub durable: bool,
+}
+
+/// A queue, which survives a restart of the broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// What it is declared with.
+    pub arguments: FieldTable,
 }
 
 /// What the service declares.
@@ -34,9 +45,9 @@ impl Topology {
     #[must_use]
     pub fn service(work_queue: &str, delivery_limit: u32, single_active_consumer: bool) -> Self {
         // The seed's clients declare their exchange themselves, as not durable.
-        let exchanges = [(SEED_EXCHANGE, false), (REQUESTS_EXCHANGE, true)];
+        let seed = Exchange { durable: false, ..Exchange::topic(SEED_EXCHANGE) };
         Self {
-            exchanges: exchanges.map(|(name, durable)| Exchange { name: name.to_owned(), durable }).into(),
+            exchanges: vec![Exchange::topic(REQUESTS_EXCHANGE), seed],
             work_queue: work_queue.to_owned(),
             delivery_limit,
             single_active_consumer,
@@ -47,7 +58,7 @@ impl Topology {
     #[must_use]
     pub fn echo(name: &str, delivery_limit: u32, single_active_consumer: bool) -> Self {
         Self {
-            exchanges: vec![Exchange { name: name.to_owned(), durable: true }],
+            exchanges: vec![Exchange::topic(name)],
             work_queue: name.to_owned(),
             delivery_limit,
             single_active_consumer,
@@ -55,17 +66,21 @@ impl Topology {
     }
 
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        declare_queue(channel, DEAD_LETTERS, quorum()).await?;
-        let dead_letters = Exchange { name: DEAD_LETTERS.to_owned(), durable: true };
-        declare_exchange(channel, &dead_letters, ExchangeKind::Fanout, DEAD_LETTERS).await?;
-        declare_queue(channel, &self.work_queue, self.work_queue_arguments()).await?;
+        Queue::dead_letters().declare(channel).await?;
+        let dead_letters = Exchange::dead_letters();
+        dead_letters.declare(channel).await?;
+        dead_letters.bind(channel, DEAD_LETTERS).await?;
+        self.work_queue().declare(channel).await?;
         for exchange in &self.exchanges {
-            declare_exchange(channel, exchange, ExchangeKind::Topic, &self.work_queue).await?;
+            exchange.declare(channel).await?;
+            exchange.bind(channel, &self.work_queue).await?;
         }
         Ok(())
     }
 
-    fn work_queue_arguments(&self) -> FieldTable {
+    /// The queue that requests wait in.
+    #[must_use]
+    pub fn work_queue(&self) -> Queue {
         let mut arguments = quorum();
         let mut set = |name: &str, value| {
             arguments.insert(name.into(), value);
@@ -77,36 +92,53 @@ impl Topology {
         // demands reject-publish for that.
         set("x-dead-letter-strategy", text("at-least-once"));
         set("x-overflow", text("reject-publish"));
-        arguments
+        Queue { name: self.work_queue.clone(), arguments }
     }
 }
 
-/// Declares the exchange that events go to. Who listens binds a queue to it.
-pub(super) async fn declare_events(channel: &Channel) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-    channel
-        .exchange_declare(EVENTS_EXCHANGE.into(), ExchangeKind::Topic, options, FieldTable::default())
-        .await
+impl Exchange {
+    fn topic(name: &str) -> Self {
+        Self { name: name.to_owned(), kind: ExchangeKind::Topic, durable: true }
+    }
+
+    /// Where events go to. Who listens binds a queue to it.
+    #[must_use]
+    pub fn events() -> Self {
+        Self::topic(EVENTS_EXCHANGE)
+    }
+
+    /// Where the broker moves requests that could not be worked on.
+    #[must_use]
+    pub fn dead_letters() -> Self {
+        Self { kind: ExchangeKind::Fanout, ..Self::topic(DEAD_LETTERS) }
+    }
+
+    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+        let name = self.name.as_str().into();
+        let options = ExchangeDeclareOptions { durable: self.durable, ..Default::default() };
+        channel.exchange_declare(name, self.kind.clone(), options, FieldTable::default()).await
+    }
+
+    /// All its messages go to this queue.
+    async fn bind(&self, channel: &Channel, queue: &str) -> lapin::Result<()> {
+        let name = self.name.as_str().into();
+        let options = QueueBindOptions::default();
+        channel.queue_bind(queue.into(), name, "#".into(), options, FieldTable::default()).await
+    }
 }
 
-async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
-    let options = QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(name.into(), options, arguments).await?;
-    Ok(())
-}
+impl Queue {
+    /// Where requests wait that could not be worked on.
+    #[must_use]
+    pub fn dead_letters() -> Self {
+        Self { name: DEAD_LETTERS.to_owned(), arguments: quorum() }
+    }
 
-/// Declares an exchange, all of whose messages go to this queue.
-async fn declare_exchange(
-    channel: &Channel,
-    exchange: &Exchange,
-    kind: ExchangeKind,
-    queue: &str,
-) -> lapin::Result<()> {
-    let name = ShortString::from(exchange.name.as_str());
-    let options = ExchangeDeclareOptions { durable: exchange.durable, ..Default::default() };
-    channel.exchange_declare(name.clone(), kind, options, FieldTable::default()).await?;
-    let options = QueueBindOptions::default();
-    channel.queue_bind(queue.into(), name, "#".into(), options, FieldTable::default()).await
+    async fn declare(self, channel: &Channel) -> lapin::Result<()> {
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        channel.queue_declare(self.name.into(), options, self.arguments).await?;
+        Ok(())
+    }
 }
 
 /// Replicated, and on disk before it is confirmed.

@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod migrate;
+pub(crate) mod schema;
 pub(crate) mod serve;
 mod signals;
 pub(crate) mod ticker;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Wallet(wallet::Args),
     /// Adds and lists tickers (currencies).
     Ticker(ticker::Args),
+    /// Prints what travels: the AsyncAPI document, JSON Schemas, the table of errors.
+    Schema(schema::Args),
     /// Shows the settings in effect, with secrets hidden.
     Config(config::Args),
     /// Prints the completions of a shell.

@@ -1,5 +1,7 @@
 //! What each error means to a client: the texts of `docs/errors.md`, kept beside the codes so that none is forgotten.
 
+use std::fmt;
+
 use florin_ledger::{ErrorCode, Operation};
 
 /// What a client should know of an error.
@@ -205,7 +207,7 @@ impl Retry {
             Self::SameIdentity => "yes, when that has changed; under the same identity",
             Self::NewIdentity => "under a new identity; the same one repeats the refusal",
             Self::ByTransactionId => {
-                "with a `transaction_id` in the answer: under a new identity, when the balance is lower; without: no"
+                "when it is the balance, and that is lower; under a new identity if the refusal names a `transaction_id`"
             }
             Self::Never => "no",
         }
@@ -222,6 +224,21 @@ impl Givers {
             // One that was part of such a batch, and is sent again under its identity.
             Self::AtomicBatches => OPENING.contains(&operation),
             Self::UnknownOperations | Self::None => false,
+        }
+    }
+}
+
+impl fmt::Display for Givers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::UnknownOperations => f.write_str("any other routing key"),
+            Self::These(operations) => {
+                let names: Vec<&str> = operations.iter().map(|operation| operation.as_str()).collect();
+                f.write_str(&names.join(", "))
+            }
+            Self::AtomicBatches => f.write_str("batch, and each operation of an atomic one"),
+            Self::None => f.write_str("none: it is the reason of a transaction"),
         }
     }
 }

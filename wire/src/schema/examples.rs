@@ -17,12 +17,12 @@ pub(super) fn of(name: &str) -> Vec<Value> {
         json!({"operation": operation, "code": code, "body": body.to_string()})
     });
     let refused = listed(REFUSAL).into_iter().filter(|reply| reply["operation"] == operation);
-    let failed = listed("batch.failed").iter().filter(|_| operation == BATCH).map(failed).collect::<Vec<_>>();
-    done.chain(refused).chain(failed).collect()
+    let failed = if operation == BATCH { listed("batch.failed") } else { Vec::new() };
+    done.chain(refused).chain(failed.iter().map(failed_reply)).collect()
 }
 
 /// The reply to a batch of which nothing was done.
-fn failed(body: &Value) -> Value {
+fn failed_reply(body: &Value) -> Value {
     let code = ErrorCode::BatchFailed;
     json!({
         "operation": BATCH,

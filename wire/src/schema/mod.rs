@@ -12,8 +12,9 @@ mod types;
 use std::collections::BTreeSet;
 
 use florin_ledger::Operation;
-use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
+use schemars::transform::{RemoveRefSiblings, Transform};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::BATCH;
@@ -93,15 +94,16 @@ impl Schemas {
     }
 
     /// All of them with what they refer to, by name, for a document that keeps them at this place, such as
-    /// `#/components/schemas/`.
+    /// `#/components/schemas/`. They can be read as draft 7 too: a reference there stands alone.
     #[must_use]
     pub fn definitions_at(&self, place: &str) -> Map<String, Value> {
-        let all = Value::Array(
-            self.names.iter().map(|name| json!({"$ref": format!("{DEFINITIONS}{name}")})).collect(),
-        );
+        let all: Value = self.names.iter().map(|name| reference(name)).collect();
         let mut needed = self.needed_by(&all);
-        for (_, schema) in &mut needed {
-            move_references(schema, place);
+        for (_, definition) in &mut needed {
+            if let Ok(schema) = <&mut Schema>::try_from(&mut *definition) {
+                RemoveRefSiblings::default().transform(schema);
+            }
+            move_references(definition, place);
         }
         needed.into_iter().collect()
     }

@@ -104,7 +104,8 @@ values! {
     TransactionStatus = json_schema!({"type": "string", "enum": Status::ALL.map(Status::as_str)});
     /// Why a transaction is in status `Error`.
     TransactionError = json_schema!({"type": "string", "enum": RECORDED.map(ErrorCode::as_str)});
-    /// Why a request was refused, for programs: a stable name, of which new versions may have more.
+    /// Why a request was refused, for programs: a stable name, of which new versions may have more. `docs/errors.md` says
+    /// what each means.
     RefusalError = json_schema!({"type": "string", "enum": answered().map(ErrorCode::as_str).collect::<Vec<_>>()});
 }
 

@@ -1,0 +1,172 @@
+//! Messages: bodies, properties, examples.
+
+use florin_wire::schema::{EVENT, REFUSAL, Schemas};
+use florin_wire::{Event, IDEMPOTENT_REPLAYED};
+use serde_json::{Map, Value, json};
+
+use super::{BINDING_VERSION, SCHEMAS, operation_names, reference};
+use crate::config::Broker;
+
+pub(super) const DEAD_LETTER: &str = "deadLetter";
+
+const REQUEST_PROPERTIES: &str = "RequestProperties";
+const REPLY_PROPERTIES: &str = "ReplyProperties";
+const EVENT_PROPERTIES: &str = "EventProperties";
+
+/// The names of the schema of a request and of its message, and the same of a reply.
+pub(super) fn request(operation: &str) -> String {
+    format!("{operation}.request")
+}
+
+pub(super) fn reply(operation: &str) -> String {
+    format!("{operation}.reply")
+}
+
+/// All messages, by name.
+pub(super) fn all(schemas: &Schemas, broker: &Broker) -> Map<String, Value> {
+    let mut messages = Map::new();
+    for operation in operation_names() {
+        messages.insert(request(operation), request_message(operation, schemas, broker));
+    }
+    for name in operation_names().map(reply).chain([REFUSAL.to_owned()]) {
+        let about = schema_text(schemas, &name);
+        let headers = |_: &Value| json!({"correlation_id": "7"});
+        messages.insert(
+            name.clone(),
+            message(&name, &about, REPLY_PROPERTIES, &examples(schemas, &name, headers)),
+        );
+    }
+    let about = schema_text(schemas, EVENT);
+    let headers = |example: &Value| match Event::from_json(example.to_string().as_bytes()) {
+        Ok(event) => json!({"message_id": event.message_id()}),
+        Err(error) => panic!("the example of an event cannot be read: {error}"),
+    };
+    let mut event = message(EVENT, &about, EVENT_PROPERTIES, &examples(schemas, EVENT, headers));
+    without_reply(&mut event);
+    messages.insert(EVENT.to_owned(), event);
+    messages.insert(DEAD_LETTER.to_owned(), dead_letter());
+    messages
+}
+
+fn request_message(operation: &str, schemas: &Schemas, broker: &Broker) -> Value {
+    let name = request(operation);
+    let limit =
+        if operation == florin_wire::BATCH { broker.max_batch_body_bytes } else { broker.max_body_bytes };
+    let about = format!("{} The body has at most {limit} bytes.", schema_text(schemas, &name));
+    let headers =
+        |_: &Value| json!({"message_id": "order-17", "correlation_id": "7", "reply_to": "my-replies"});
+    let mut message = message(&name, &about, REQUEST_PROPERTIES, &examples(schemas, &name, headers));
+    message["bindings"] = json!({"amqp": {"messageType": operation, "bindingVersion": BINDING_VERSION}});
+    message
+}
+
+fn message(name: &str, about: &str, properties: &str, examples: &[Value]) -> Value {
+    json!({
+        "name": name,
+        "title": name,
+        "description": about,
+        "contentType": "application/json",
+        "correlationId": {"$ref": "#/components/correlationIds/correlationId"},
+        "headers": reference(SCHEMAS, properties),
+        "payload": reference(SCHEMAS, name),
+        "examples": examples,
+    })
+}
+
+fn without_reply(message: &mut Value) {
+    if let Some(fields) = message.as_object_mut() {
+        fields.shift_remove("correlationId");
+    }
+}
+
+fn dead_letter() -> Value {
+    json!({
+        "name": DEAD_LETTER,
+        "title": "a request that could not be worked on",
+        "description": "The request as it came, with the broker's headers on why it is here.",
+        "headers": reference(SCHEMAS, "DeadLetterProperties"),
+        "payload": {"description": "Whatever the client sent."},
+    })
+}
+
+/// What the schema says of itself.
+pub(super) fn schema_text(schemas: &Schemas, name: &str) -> String {
+    let schema = schemas.get(name).unwrap_or_default();
+    schema["description"].as_str().unwrap_or_default().to_owned()
+}
+
+fn examples(schemas: &Schemas, name: &str, headers: impl Fn(&Value) -> Value) -> Vec<Value> {
+    let schema = schemas.get(name).unwrap_or_default();
+    let examples = schema["examples"].as_array().into_iter().flatten();
+    examples.map(|example| json!({"headers": headers(example), "payload": example})).collect()
+}
+
+/// All schemas, by name. What a message shows as its examples is not repeated.
+pub(super) fn schemas(schemas: &Schemas) -> Map<String, Value> {
+    let mut definitions = schemas.definitions_at(SCHEMAS);
+    for (name, schema) in &mut definitions {
+        let of_message = [".request", ".reply"].iter().any(|end| name.ends_with(end));
+        if of_message || [REFUSAL, EVENT].contains(&name.as_str()) {
+            schema.as_object_mut().and_then(|fields| fields.shift_remove("examples"));
+        }
+    }
+    definitions.extend(properties());
+    definitions
+}
+
+/// What travels beside the bodies. AsyncAPI has one place for AMQP's properties and its headers.
+fn properties() -> Map<String, Value> {
+    let property =
+        |about: &str| json!({"type": "string", "maxLength": 255, "description": about, "x-amqp": "property"});
+    let correlation_id = property("The client's number for the request; comes back with the answer.");
+    let mode = json!({"const": 2, "description": "Persistent.", "x-amqp": "property"});
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    let mut message_id = property(
+        "The request's identity: send it again as often as you like, it is applied once. A UUID is the transaction's id \
+         itself. An empty one is none. Without it, only the broker's redelivery flag tells a retry from a second request.",
+    );
+    message_id["x-idempotency-key"] = true.into();
+    let request = json!({
+        "message_id": message_id,
+        "correlation_id": correlation_id,
+        "reply_to": property("The queue for the answer, or RabbitMQ's direct reply-to. Without it nothing is answered."),
+        "type": property("The operation, of a message that is sent to the work queue by its name."),
+        "expiration": {
+            "type": "string",
+            "pattern": "^[0-9]+$",
+            "description": "Milliseconds after which a request that still waits goes to the dead-letter queue.",
+            "x-amqp": "property",
+        },
+    });
+    let reply = json!({
+        "correlation_id": correlation_id,
+        "delivery_mode": mode,
+        IDEMPOTENT_REPLAYED: {
+            "const": true,
+            "description": "The answer repeats that to an earlier request with the same identity.",
+            "x-amqp": "header",
+        },
+    });
+    let event = json!({
+        "message_id": property("`<transaction_id>.<status>`, in lower case: the same whenever this step is told again."),
+        "delivery_mode": mode,
+    });
+    let death = json!({
+        "x-death": {"type": "array", "description": "Which queue it left, when, how often and why.", "x-amqp": "header"},
+        "x-first-death-reason": {
+            "enum": ["rejected", "delivery_limit", "expired"],
+            "description": "`rejected`: the service cannot answer it. `delivery_limit`: it was delivered too often. \
+                            `expired`: its `expiration` was over.",
+            "x-amqp": "header",
+        },
+    });
+    [
+        (REQUEST_PROPERTIES, request),
+        (REPLY_PROPERTIES, reply),
+        (EVENT_PROPERTIES, event),
+        ("DeadLetterProperties", death),
+    ]
+    .map(|(name, properties)| (name.to_owned(), object(properties)))
+    .into_iter()
+    .collect()
+}
