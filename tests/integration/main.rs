@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod asyncapi;
 mod bad_input;
 mod identity;
 mod load;
