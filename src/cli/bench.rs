@@ -34,7 +34,11 @@ Examples:
   florin bench --mix invoice=1 --in-flight 1,100,1000
   florin bench --echo                                without a database: the ceiling of the broker
   florin bench --compare --in-flight 1,100,1000      both in turn, and the ratio
+  florin bench --batch 1000 --in-flight 8            8 messages in flight, of 1000 requests each
+  florin bench --coalesce --in-flight 1024           1024 callers, whose calls the client puts into batches
   florin bench --json > result.json
+
+IN FLIGHT and the latencies are of messages (or calls), REQUESTS/S is of requests.
 
 It needs a running service, and the database to create the wallets that are missing.
 The load is a closed loop: a call is made when one is answered, so latencies are those of so many
@@ -51,6 +55,13 @@ pub(crate) struct Args {
     /// The requests are spread evenly over wallets 1 to so many.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..))]
     wallets: WalletId,
+    /// Requests per message: with more than one, batches are sent.
+    #[arg(long, value_name = "REQUESTS", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    batch: u32,
+    /// Lets the client put calls that are made at the same time into batches by itself.
+    #[arg(long, conflicts_with = "batch")]
+    coalesce: bool,
     /// How long to measure: `500ms`, `10s`, `2m`.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     duration: Duration,
@@ -109,13 +120,16 @@ struct Bench {
     warm_up: Duration,
     route: RouteKind,
     seed: u64,
+    batch: u32,
+    coalesce: bool,
 }
 
 /// Measures and reports.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let flags = args.broker.flags().into_iter().chain(args.database.flags());
-    let Args { mix, wallets, duration, warm_up, route, seed, .. } = args;
-    let bench = Bench { config: args.common.start(flags)?, mix, wallets, duration, warm_up, route, seed };
+    let Args { mix, wallets, duration, warm_up, route, seed, batch, coalesce, .. } = args;
+    let config = args.common.start(flags)?;
+    let bench = Bench { config, mix, wallets, duration, warm_up, route, seed, batch, coalesce };
     let echo = (args.echo || args.compare).then(|| Echo::start(&bench.config)).transpose()?;
     if !args.echo {
         bench.furnish().await?;
@@ -189,6 +203,7 @@ impl Bench {
             duration: self.duration,
             warm_up: self.warm_up,
             seed: self.seed,
+            batch: self.batch,
         };
         let measurement = generator::measure(&client, &load, target.name()).await?;
         client.close().await;
@@ -207,6 +222,7 @@ impl Bench {
             route,
             max_in_flight: defaults.max_in_flight.max(in_flight as usize),
             connection_name: "florin bench".to_owned(),
+            coalescing: defaults.coalescing.clone().filter(|_| self.coalesce),
             ..defaults
         };
         Ok(Client::connect(&self.config.broker.url(), options).await?)

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use florin_client::{CallOptions, Client, Error, MovementBody, Request};
 use florin_ledger::{Decimal, Operation, Scale, WalletId};
-use florin_wire::BalanceQueryBody;
+use florin_wire::{BalanceQueryBody, BatchItem, BatchRequest, HistoryQueryBody};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
+use uuid::Uuid;
 
 use super::TICKER;
-use super::mix::Mix;
+use super::mix::{Kind, Mix};
 
 /// The longest latency that is told apart, in microseconds.
 const MAX_LATENCY_MICROS: u64 = 600_000_000;
@@ -32,6 +33,8 @@ pub(super) struct Load<'a> {
     pub(super) duration: Duration,
     pub(super) warm_up: Duration,
     pub(super) seed: u64,
+    /// Requests per message; with one, each is a message of its own kind.
+    pub(super) batch: u32,
 }
 
 /// What was measured.
@@ -39,26 +42,32 @@ pub(super) struct Load<'a> {
 pub(super) struct Measurement {
     pub(super) in_flight: u32,
     pub(super) duration: Duration,
-    /// In microseconds.
+    /// Of messages, in microseconds.
     pub(super) latencies: Histogram<u64>,
     pub(super) answers: BTreeMap<(Operation, u16), u64>,
 }
 
 impl Measurement {
     pub(super) fn requests_per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.duration.as_secs_f64()
+        self.requests() as f64 / self.duration.as_secs_f64()
+    }
+
+    /// How many requests were answered.
+    pub(super) fn requests(&self) -> u64 {
+        self.answers.values().sum()
     }
 
     fn record(&mut self, answer: &Answer) {
         let micros = u64::try_from(answer.latency.as_micros()).unwrap_or(MAX_LATENCY_MICROS);
         self.latencies.saturating_record(micros);
-        *self.answers.entry((answer.operation, answer.code)).or_default() += 1;
+        for (operation, code) in &answer.codes {
+            *self.answers.entry((*operation, *code)).or_default() += 1;
+        }
     }
 }
 
 struct Answer {
-    operation: Operation,
-    code: u16,
+    codes: Vec<(Operation, u16)>,
     latency: Duration,
 }
 
@@ -84,35 +93,53 @@ pub(super) async fn measure(client: &Client, load: &Load<'_>, name: &str) -> any
     let end = begin + load.duration;
     let mut progress = Progress::new(name, load);
     let mut calls: FuturesUnordered<_> =
-        (0..load.in_flight).map(|_| call(client, request(load, &mut random))).collect();
+        (0..load.in_flight).map(|_| call(client, requests(load, &mut random))).collect();
     while let Some(answer) = calls.next().await {
         let answer = answer?;
         let now = Instant::now();
         if now < end {
-            calls.push(call(client, request(load, &mut random)));
+            calls.push(call(client, requests(load, &mut random)));
             if now >= begin {
                 measurement.record(&answer);
             }
         }
-        progress.tick(now);
+        progress.tick(now, answer.codes.len() as u64);
     }
     progress.bar.finish_and_clear();
     Ok(measurement)
 }
 
-async fn call(client: &Client, request: Request) -> Result<Answer, Error> {
+/// One request, or a batch of them.
+async fn call(client: &Client, requests: Vec<Request>) -> Result<Answer, Error> {
     let started = Instant::now();
-    let response = client.call(&request, CallOptions::default()).await?;
-    Ok(Answer { operation: request.operation(), code: response.reply.code, latency: started.elapsed() })
+    let operations = requests.iter().map(Request::operation).collect::<Vec<_>>().into_iter();
+    let codes = if let [request] = requests.as_slice() {
+        let response = client.call(request, CallOptions::default()).await?;
+        operations.zip([response.reply.code]).collect()
+    } else {
+        let items =
+            requests.into_iter().map(|request| BatchItem { id: Some(Uuid::now_v7().to_string()), request });
+        let batch = BatchRequest { operations: items.collect(), atomic: false };
+        let response = client.batch(&batch, CallOptions::default()).await?;
+        operations.zip(response.results.iter().map(|result| result.reply.code)).collect()
+    };
+    Ok(Answer { codes, latency: started.elapsed() })
+}
+
+fn requests(load: &Load<'_>, random: &mut fastrand::Rng) -> Vec<Request> {
+    (0..load.batch).map(|_| request(load, random)).collect()
 }
 
 fn request(load: &Load<'_>, random: &mut fastrand::Rng) -> Request {
     let wallet_id = random.i64(1..=load.wallets);
     let one = || MovementBody::new(wallet_id, TICKER.0, whole(1));
     match load.mix.pick(random) {
-        Operation::Invoice => Request::Invoice(one()),
-        Operation::Withdraw => Request::Withdraw(one()),
-        _ => Request::Balance(BalanceQueryBody::new(wallet_id)),
+        Kind::Invoice => Request::Invoice(one()),
+        Kind::Withdraw => Request::Withdraw(one()),
+        // With a single wallet this is a transfer to itself, and refused.
+        Kind::Transfer => Request::Transfer(one().to_wallet(1 + wallet_id % load.wallets)),
+        Kind::Balance => Request::Balance(BalanceQueryBody::new(wallet_id)),
+        Kind::History => Request::History(HistoryQueryBody::new(wallet_id).limit(10)),
     }
 }
 
@@ -139,9 +166,9 @@ impl Progress {
         Self { bar, started: now, shown: now, answers: 0 }
     }
 
-    /// One more answer.
-    fn tick(&mut self, now: Instant) {
-        self.answers += 1;
+    /// So many more answers.
+    fn tick(&mut self, now: Instant, answers: u64) {
+        self.answers += answers;
         let since_shown = now - self.shown;
         if since_shown >= PROGRESS_INTERVAL {
             let rate = self.answers as f64 / since_shown.as_secs_f64();

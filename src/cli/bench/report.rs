@@ -66,7 +66,7 @@ impl Serialize for Measurement {
         let summary = Summary {
             in_flight: self.in_flight,
             duration_seconds: self.duration.as_secs_f64(),
-            requests: self.latencies.len(),
+            requests: self.requests(),
             requests_per_second: self.requests_per_second(),
             latency_micros: percentiles(self).into_iter().collect(),
             answers,
