@@ -63,9 +63,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Bench(args) => cli::bench::run(args).await,
             Command::Echo(args) => cli::bench::echo::run(args).await,
             Command::Migrate(args) => cli::migrate::run(args).await,
+            Command::Verify(args) => cli::verify::run(args).await,
             Command::Wallet(args) => cli::wallet::run(args).await,
             Command::Ticker(args) => cli::ticker::run(args).await,
             Command::Schema(args) => cli::schema::run(&args),
+            Command::Dead(args) => cli::dead::run(args).await,
             Command::Config(args) => cli::config::run(args),
             Command::Completions(args) => cli::completions::run(&args),
         }

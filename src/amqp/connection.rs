@@ -129,12 +129,21 @@ impl Role {
 
 /// Connects, within a time limit.
 pub(super) async fn connect(url: &str, role: Role) -> Result<Connection, Error> {
+    connect_as(url, role.as_str()).await
+}
+
+/// Connects under this name, within a time limit.
+pub(super) async fn connect_as(url: &str, name: &str) -> Result<Connection, Error> {
     let mut uri: AMQPUri = url.parse().map_err(Error::Url)?;
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
     uri.query.frame_max.get_or_insert(FRAME_BYTES);
-    let name = format!("florin {} {}", role.as_str(), std::process::id());
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let properties = ConnectionProperties::default().with_connection_name(connection_name(name).into());
     within(RPC_TIMEOUT, "accept the connection", Connection::connect_uri(uri, properties)).await
+}
+
+/// What the broker's lists call a connection.
+pub(super) fn connection_name(name: &str) -> String {
+    format!("florin {name} {}", std::process::id())
 }
 
 /// Awaits the broker for so long.

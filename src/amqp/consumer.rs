@@ -3,7 +3,8 @@
 //! The prefetch bounds how many are in the service at a time: the broker sends no more until some are
 //! acknowledged. Bodies are decoded at once and dropped, so that what waits is small.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use florin_wire::{Envelope, Limits, decode};
@@ -16,9 +17,13 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, within};
-use super::{InFlight, Ticket, Topology};
+use super::given_up::{Original, is_requeued};
+use super::{InFlight, Ticket, Topology, operation};
 use crate::engine::Job;
 use crate::metrics::Metrics;
+
+/// So many objections of the broker are remembered at a time.
+const MAX_OBJECTIONS: usize = 1000;
 
 /// Takes requests from the work queue.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub struct Consumer {
 #[derive(Debug)]
 pub(super) struct Session {
     channel: Channel,
+    /// Reply addresses that the broker objects to, with its words, of requests that were given back.
+    objections: Mutex<HashMap<ShortString, String>>,
     _connection: Connection,
 }
 
@@ -54,6 +61,30 @@ impl Session {
         if let Err(error) = answer.await {
             tracing::warn!(%error, "requests that were answered will be delivered again, and answered the same");
         }
+    }
+
+    /// Gives a delivery back, to get it once more. This counts toward the delivery limit, so it ends.
+    pub(super) async fn give_back(&self, delivery_tag: u64) {
+        let options = BasicRejectOptions { requeue: true };
+        let answer = within(RPC_TIMEOUT, "take the reject", self.channel.basic_reject(delivery_tag, options));
+        if let Err(error) = answer.await {
+            tracing::warn!(%error, "a request that cannot be answered will be delivered again");
+        }
+    }
+
+    /// Remembers what the broker says against a reply address: it need not be found out again when the request
+    /// comes back.
+    pub(super) fn remember_objection(&self, reply_to: &ShortString, words: &str) {
+        let mut objections = self.objections.lock().unwrap_or_else(PoisonError::into_inner);
+        if objections.len() >= MAX_OBJECTIONS {
+            objections.clear();
+        }
+        objections.insert(reply_to.clone(), words.to_owned());
+    }
+
+    /// What the broker said against this reply address.
+    pub(super) fn objection(&self, reply_to: &ShortString) -> Option<String> {
+        self.objections.lock().unwrap_or_else(PoisonError::into_inner).get(reply_to).cloned()
     }
 
     /// Moves a delivery to the dead-letter queue.
@@ -110,7 +141,7 @@ impl Consumer {
         let mut deliveries = within(RPC_TIMEOUT, "start the consumer", consume).await?;
         self.link.register(Role::Consumer, &connection);
         tracing::info!(queue, prefetch, "taking requests");
-        let session = Arc::new(Session { channel, _connection: connection });
+        let session = Arc::new(Session { channel, objections: Mutex::default(), _connection: connection });
         let mut taken: u16 = 0;
         loop {
             let delivery = deliveries.next().await.ok_or(Error::Cancelled)?.map_err(Error::taking)?;
@@ -126,8 +157,9 @@ impl Consumer {
     }
 
     fn job(&self, session: &Arc<Session>, delivery: &Delivery) -> Job<Ticket> {
-        let operation = operation(delivery).clone();
         let properties = &delivery.properties;
+        let kind = properties.kind().as_ref();
+        let operation = operation(delivery.exchange.as_str(), &delivery.routing_key, kind).clone();
         let reply_to = properties.reply_to().clone().filter(|queue| !queue.as_str().is_empty());
         let correlation_id = properties.correlation_id().clone();
         let envelope = Envelope {
@@ -136,10 +168,10 @@ impl Consumer {
             message_id: properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.is_empty()),
             reply_to: reply_to.as_ref().map(ShortString::as_str),
             correlation_id: correlation_id.as_ref().map(ShortString::as_str),
-            first_received_at: (!delivery.redelivered).then(SystemTime::now),
+            first_received_at: is_first_delivery(delivery).then(SystemTime::now),
         };
+        let request = decode(&envelope, &delivery.data, &self.body_limits);
         Job {
-            request: decode(&envelope, &delivery.data, &self.body_limits),
             size_bytes: size_of::<Job<Ticket>>() + delivery.data.len(),
             ticket: Ticket {
                 session: Arc::clone(session),
@@ -147,15 +179,16 @@ impl Consumer {
                 operation,
                 reply_to,
                 correlation_id,
+                original: Original::of(delivery, &request),
                 received_at: Instant::now(),
                 _in_flight: InFlight::new(&self.metrics.in_flight_requests),
             },
+            request,
         }
     }
 }
 
-/// The routing key; or the `type` of a message that was sent to the queue by its name.
-fn operation(delivery: &Delivery) -> &ShortString {
-    let kind = delivery.properties.kind().as_ref();
-    kind.filter(|_| delivery.exchange.as_str().is_empty()).unwrap_or(&delivery.routing_key)
+/// Whether the request cannot have been applied yet. One that comes out of the dead-letter queue can.
+fn is_first_delivery(delivery: &Delivery) -> bool {
+    !delivery.redelivered && !is_requeued(&delivery.properties)
 }

@@ -7,6 +7,8 @@
 
 mod connection;
 mod consumer;
+pub mod dead;
+mod given_up;
 mod outgoing;
 mod publisher;
 mod topology;
@@ -23,6 +25,7 @@ pub use publisher::Publisher;
 pub use topology::{Exchange, Queue, Topology};
 
 use consumer::Session;
+use given_up::Original;
 
 /// What the reply to a request needs to find its way, and the acknowledgement after it.
 #[derive(Debug)]
@@ -33,8 +36,19 @@ pub struct Ticket {
     operation: ShortString,
     reply_to: Option<ShortString>,
     correlation_id: Option<ShortString>,
+    /// The request as it was delivered, for the case that it cannot be answered.
+    original: Original,
     received_at: Instant,
     _in_flight: InFlight,
+}
+
+/// What a message asks for: its routing key; or its `type`, when it was sent to the queue by the queue's name.
+fn operation<'a>(
+    exchange: &str,
+    routing_key: &'a ShortString,
+    kind: Option<&'a ShortString>,
+) -> &'a ShortString {
+    kind.filter(|_| exchange.is_empty()).unwrap_or(routing_key)
 }
 
 /// Counts a request as in flight for as long as it lives.

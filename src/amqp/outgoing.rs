@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use florin_ledger::{Change, Operation};
 use florin_wire::names::EVENTS_EXCHANGE;
@@ -11,11 +11,12 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::Ticket;
+use super::given_up::{GivenUp, Original};
 use crate::answer::Verdict;
 use crate::engine::{Answers, Done};
 use crate::metrics::UNKNOWN_OPERATION;
 
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 
 /// Requests that were executed together, and what is to be sent about them.
 #[derive(Debug)]
@@ -32,7 +33,10 @@ pub(super) struct Outgoing {
     pub(super) reply: Option<EncodedReply>,
     /// Set when there is nothing more to send.
     pub(super) fate: OnceLock<Fate>,
-    /// How often the broker closed the connection while this reply, alone, was on its way.
+    /// Set when there will be no reply: the request itself, for the dead-letter queue.
+    pub(super) dead_letter: OnceLock<Message>,
+    /// How often the broker closed the connection while this reply, alone, was on its way; from then on, how often
+    /// the dead letter was sent.
     pub(super) objections: AtomicU32,
 }
 
@@ -57,7 +61,7 @@ pub(super) struct EncodedEvent {
 pub(super) struct Message {
     pub(super) exchange: &'static str,
     pub(super) routing_key: ShortString,
-    pub(super) json: Vec<u8>,
+    pub(super) body: Vec<u8>,
     pub(super) properties: BasicProperties,
 }
 
@@ -68,7 +72,11 @@ pub(super) enum Fate {
     Sent,
     /// No queue took it: the client's is gone, or full. The client may ask again under the same identity.
     NoQueue,
-    /// There is none, or the broker objects to it. The request goes to the dead-letter queue.
+    /// There is none, or the broker objects to it. The request is in the dead-letter queue, with the reason.
+    PutAside,
+    /// The same, but the request has to be delivered again first.
+    GivenBack,
+    /// The same, but all that can be done is to let the broker move it there.
     Impossible,
 }
 
@@ -86,7 +94,7 @@ impl Batch {
 impl Outgoing {
     fn new(done: Done<Ticket>) -> Self {
         let Done { verdict, ticket } = done;
-        let fate = OnceLock::new();
+        let mut refused = None;
         let reply = match verdict {
             Verdict::Decided(command, outcome) => {
                 let reply = Reply::to_command(&command, &outcome);
@@ -97,19 +105,65 @@ impl Outgoing {
             }
             Verdict::Batch { atomic, items } => Some(EncodedReply::of_batch(&ticket, atomic, &items)),
             Verdict::Unacceptable(reason) => {
-                tracing::error!(reason, "the database refuses a request");
-                let _ = fate.set(Fate::Impossible);
+                refused = Some(GivenUp::data_refused(reason));
                 None
             }
         };
-        if ticket.reply_to.is_none() && reply.is_some() {
-            let _ = fate.set(Fate::Sent);
+        let fate = OnceLock::new();
+        let outgoing =
+            Self { ticket, reply, fate, dead_letter: OnceLock::new(), objections: AtomicU32::new(0) };
+        match (refused, &outgoing.ticket.reply_to) {
+            (Some(given_up), _) => outgoing.give_up(&given_up),
+            (None, Some(reply_to)) => outgoing.remember(reply_to),
+            (None, None) => {
+                let _ = outgoing.fate.set(Fate::Sent);
+            }
         }
-        Self { ticket, reply, fate, objections: AtomicU32::new(0) }
+        outgoing
     }
 
-    pub(super) fn is_impossible(&self) -> bool {
-        self.fate.get() == Some(&Fate::Impossible)
+    /// What came back because of its reply address need not be found out again.
+    fn remember(&self, reply_to: &ShortString) {
+        if matches!(self.ticket.original, Original::Kept(_))
+            && let Some(words) = self.ticket.session.objection(reply_to)
+        {
+            self.give_up(&GivenUp::reply_to_refused(reply_to, &words));
+        }
+    }
+
+    /// There will be no reply, for the broker closes the connection over it.
+    pub(super) fn refuse_address(&self, words: &str) {
+        if let Some(reply_to) = &self.ticket.reply_to {
+            self.ticket.session.remember_objection(reply_to, words);
+            self.give_up(&GivenUp::reply_to_refused(reply_to, words));
+        }
+    }
+
+    fn give_up(&self, given_up: &GivenUp) {
+        let operation = self.ticket.operation.as_str();
+        let GivenUp { error, reason } = given_up;
+        let fate = match &self.ticket.original {
+            Original::NotKept => {
+                tracing::warn!(operation, error, reason, "a request that cannot be answered is given back");
+                Fate::GivenBack
+            }
+            Original::Kept(original) => {
+                tracing::error!(operation, error, reason, "a request that cannot be answered is put aside");
+                self.objections.store(0, Ordering::Relaxed);
+                let _ = self.dead_letter.set(original.dead_letter(given_up));
+                return;
+            }
+            Original::TooLong => {
+                tracing::error!(operation, error, reason, "a request that cannot be answered is put aside");
+                Fate::Impossible
+            }
+        };
+        let _ = self.fate.set(fate);
+    }
+
+    /// Whether the request must not be acknowledged.
+    pub(super) fn is_rejected(&self) -> bool {
+        matches!(self.fate.get(), Some(Fate::GivenBack | Fate::Impossible))
     }
 }
 
@@ -150,7 +204,7 @@ impl EncodedEvent {
         let message = Message {
             exchange: EVENTS_EXCHANGE,
             routing_key: event.routing_key().into(),
-            json: event.to_json(),
+            body: event.to_json(),
             properties,
         };
         Self { message, confirmed: OnceLock::new() }
@@ -170,7 +224,7 @@ impl Message {
             properties = properties.with_headers(headers);
         }
         let routing_key = ticket.reply_to.clone().unwrap_or_default();
-        Self { exchange: "", routing_key, json: reply.to_json(), properties }
+        Self { exchange: "", routing_key, body: reply.to_json(), properties }
     }
 }
 

@@ -13,7 +13,8 @@ use futures_util::StreamExt;
 use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation, ConnectionStatus};
+use lapin::{Channel, Confirmation, Connection, ConnectionStatus};
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
@@ -24,7 +25,7 @@ use crate::metrics::Metrics;
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// A reply that the broker objects to so often is given up.
+/// A reply that the broker objects to so often is given up, and so is a dead letter that was sent so often.
 const MAX_OBJECTIONS: u32 = 3;
 /// How long an event waits that a queue refused.
 const REFUSED_EVENT_DELAY: Duration = Duration::from_secs(1);
@@ -43,6 +44,30 @@ pub struct Publisher {
     pub link: Link,
     /// Where to count.
     pub metrics: Arc<Metrics>,
+}
+
+/// Where things are sent.
+#[derive(Debug, Clone)]
+struct Channels {
+    replies: Channel,
+    /// One at a time: lapin may hand a returned message to the confirm of another one of the channel, and a dead
+    /// letter that was returned must not be taken for one that was taken.
+    dead_letters: Arc<Mutex<Channel>>,
+}
+
+impl Channels {
+    async fn open(connection: &Connection) -> Result<Self, Error> {
+        let replies = open_channel(connection).await?;
+        let dead_letters = Arc::new(Mutex::new(open_channel(connection).await?));
+        Ok(Self { replies, dead_letters })
+    }
+}
+
+async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
+    let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
+    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+    within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
+    Ok(channel)
 }
 
 impl Publisher {
@@ -69,21 +94,24 @@ impl Publisher {
         one_by_one: bool,
     ) -> Result<(), Error> {
         let connection = connect(&self.url, Role::Publisher).await?;
-        let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
+        let channels = Channels::open(&connection).await?;
         if self.with_events {
-            within(RPC_TIMEOUT, "declare the exchange of events", Exchange::events().declare(&channel))
-                .await?;
+            within(
+                RPC_TIMEOUT,
+                "declare the exchange of events",
+                Exchange::events().declare(&channels.replies),
+            )
+            .await?;
         }
         self.link.register(Role::Publisher, &connection);
         let mut lost = std::pin::pin!(lost(connection.events_listener()));
         if one_by_one {
             for outgoing in unsettled.iter().flat_map(|batch| &batch.requests) {
-                send_alone(&channel, connection.status(), outgoing).await?;
+                send_alone(&channels, connection.status(), outgoing).await?;
             }
         }
-        let send = |batch: &Arc<Batch>| send(channel.clone(), connection.status().clone(), Arc::clone(batch));
+        let send =
+            |batch: &Arc<Batch>| send(channels.clone(), connection.status().clone(), Arc::clone(batch));
         let mut sending: FuturesOrdered<_> = unsettled.iter().map(send).collect();
         let mut open = true;
         while open || !unsettled.is_empty() {
@@ -122,12 +150,14 @@ impl Publisher {
             |one: &Outgoing, next: &Outgoing| Arc::ptr_eq(&one.ticket.session, &next.ticket.session);
         for of_session in batch.requests.chunk_by(same_session) {
             // What was rejected must not be acknowledged again: the broker would close the channel.
-            for impossible in of_session.iter().filter(|outgoing| outgoing.is_impossible()) {
-                let operation = impossible.ticket.operation.as_str();
-                tracing::error!(operation, "a request cannot be answered and goes to the dead-letter queue");
-                impossible.ticket.session.dead_letter(impossible.ticket.delivery_tag).await;
+            for rejected in of_session.iter().filter(|outgoing| outgoing.is_rejected()) {
+                let Ticket { session, delivery_tag, .. } = &rejected.ticket;
+                match rejected.fate.get() {
+                    Some(Fate::GivenBack) => session.give_back(*delivery_tag).await,
+                    _ => session.dead_letter(*delivery_tag).await,
+                }
             }
-            if let Some(last) = of_session.iter().rfind(|outgoing| !outgoing.is_impossible()) {
+            if let Some(last) = of_session.iter().rfind(|outgoing| !outgoing.is_rejected()) {
                 last.ticket.session.acknowledge_up_to(last.ticket.delivery_tag).await;
             }
         }
@@ -135,7 +165,8 @@ impl Publisher {
 
     fn count(&self, outgoing: &Outgoing) {
         match outgoing.fate.get() {
-            Some(Fate::Impossible) => return self.metrics.dead_lettered.inc(),
+            Some(Fate::PutAside | Fate::Impossible) => return self.metrics.dead_lettered.inc(),
+            Some(Fate::GivenBack) => return,
             Some(Fate::NoQueue) => self.metrics.replies_unroutable.inc(),
             Some(Fate::Sent) | None => {}
         }
@@ -153,39 +184,57 @@ impl Publisher {
 
 /// Publishes the replies and the events of a batch and awaits all its confirms. They are awaited together: the broker confirms many at a
 /// time. A broker in need takes nothing for as long as it is in need, and that is waited for.
-async fn send(channel: Channel, connection: ConnectionStatus, batch: Arc<Batch>) -> Result<(), Error> {
-    let replies = try_join_all(batch.requests.iter().map(|outgoing| send_one(&channel, outgoing)));
-    let events = try_join_all(batch.events.iter().map(|event| send_event(&channel, event)));
+async fn send(channels: Channels, connection: ConnectionStatus, batch: Arc<Batch>) -> Result<(), Error> {
+    let replies = try_join_all(batch.requests.iter().map(|outgoing| send_one(&channels, outgoing)));
+    let events = try_join_all(batch.events.iter().map(|event| send_event(&channels.replies, event)));
     let all = try_join(replies, events);
     patiently(CONFIRM_TIMEOUT, "confirm the replies", &connection, all).await.map(drop)
 }
 
 /// Sends a reply while no other is under way, to find out whether it is the one that the broker objects to.
 async fn send_alone(
-    channel: &Channel,
+    channels: &Channels,
     connection: &ConnectionStatus,
     outgoing: &Outgoing,
 ) -> Result<(), Error> {
-    let sent = send_one(channel, outgoing);
+    let sent = send_one(channels, outgoing);
     let sent = patiently(CONFIRM_TIMEOUT, "confirm the reply", connection, sent).await;
     if let Err(Error::Objection(error)) = &sent
         && outgoing.objections.fetch_add(1, Ordering::Relaxed) + 1 == MAX_OBJECTIONS
     {
-        tracing::error!(%error, "the broker objects to a reply: probably its reply_to is malformed");
-        let _ = outgoing.fate.set(Fate::Impossible);
+        outgoing.refuse_address(&error.to_string());
     }
     sent
 }
 
-async fn send_one(channel: &Channel, outgoing: &Outgoing) -> lapin::Result<()> {
-    let Some(reply) = outgoing.reply.as_ref().filter(|_| outgoing.fate.get().is_none()) else {
+async fn send_one(channels: &Channels, outgoing: &Outgoing) -> lapin::Result<()> {
+    if outgoing.fate.get().is_some() {
         return Ok(());
-    };
+    }
+    if let Some(dead_letter) = outgoing.dead_letter.get() {
+        return put_aside(channels, outgoing, dead_letter).await;
+    }
+    let Some(reply) = &outgoing.reply else { return Ok(()) };
     // Mandatory: a reply whose queue is gone comes back, and is counted.
-    let fate = match publish(channel, &reply.message, true).await? {
+    let fate = match publish(&channels.replies, &reply.message, true).await? {
         Confirmation::Ack(None) | Confirmation::NotRequested => Fate::Sent,
         Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Fate::NoQueue,
     };
+    let _ = outgoing.fate.set(fate);
+    Ok(())
+}
+
+/// Copies a request to the dead-letter queue. Where that fails, for whatever reason, the broker has to move it.
+async fn put_aside(channels: &Channels, outgoing: &Outgoing, dead_letter: &Message) -> lapin::Result<()> {
+    let mut fate = Fate::Impossible;
+    if outgoing.objections.fetch_add(1, Ordering::Relaxed) < MAX_OBJECTIONS {
+        // Mandatory: the request must not be acknowledged when there is no such queue.
+        let channel = channels.dead_letters.lock().await;
+        let confirmation = publish(&channel, dead_letter, true).await?;
+        if matches!(confirmation, Confirmation::Ack(None) | Confirmation::NotRequested) {
+            fate = Fate::PutAside;
+        }
+    }
     let _ = outgoing.fate.set(fate);
     Ok(())
 }
@@ -209,6 +258,6 @@ async fn publish(channel: &Channel, message: &Message, mandatory: bool) -> lapin
     let properties = message.properties.clone();
     let exchange = message.exchange.into();
     let sent =
-        channel.basic_publish(exchange, message.routing_key.clone(), options, &message.json, properties);
+        channel.basic_publish(exchange, message.routing_key.clone(), options, &message.body, properties);
     sent.await?.await
 }

@@ -131,7 +131,7 @@ impl Queue {
     /// Where requests wait that could not be worked on.
     #[must_use]
     pub fn dead_letters() -> Self {
-        Self { name: DEAD_LETTERS.to_owned(), arguments: quorum() }
+        Self { name: DEAD_LETTERS.to_owned(), arguments: dead_letters_arguments() }
     }
 
     async fn declare(self, channel: &Channel) -> lapin::Result<()> {
@@ -139,6 +139,14 @@ impl Queue {
         channel.queue_declare(self.name.into(), options, self.arguments).await?;
         Ok(())
     }
+}
+
+/// A message that is read and put back counts as delivered in vain, and RabbitMQ 4 throws it away after 20 times,
+/// unless the queue has another limit. (-1 is none there, but 3.10 throws the message away at once.)
+fn dead_letters_arguments() -> FieldTable {
+    let mut arguments = quorum();
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(u32::MAX));
+    arguments
 }
 
 /// Replicated, and on disk before it is confirmed.

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod dead;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod migrate;
@@ -10,6 +11,7 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 mod signals;
 pub(crate) mod ticker;
+pub(crate) mod verify;
 pub(crate) mod wallet;
 
 use std::io::{self, Write};
@@ -52,12 +54,16 @@ pub(crate) enum Command {
     Echo(bench::echo::Args),
     /// Brings the schema of the database up to date.
     Migrate(migrate::Args),
+    /// Audits the whole database, also while the service runs.
+    Verify(verify::Args),
     /// Creates and lists wallets.
     Wallet(wallet::Args),
     /// Adds and lists tickers (currencies).
     Ticker(ticker::Args),
     /// Prints what travels: the AsyncAPI document, JSON Schemas, the table of errors.
     Schema(schema::Args),
+    /// Looks after requests that could not be worked on: the dead letters.
+    Dead(dead::Args),
     /// Shows the settings in effect, with secrets hidden.
     Config(config::Args),
     /// Prints the completions of a shell.

@@ -5,7 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// What a shell reports for a process that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: i32 = 130;
 
 /// A token that the first signal cancels.
 pub(crate) fn shutdown_token() -> anyhow::Result<CancellationToken> {
@@ -22,6 +22,14 @@ pub(crate) fn shutdown_token() -> anyhow::Result<CancellationToken> {
         std::process::exit(INTERRUPTED);
     });
     Ok(token)
+}
+
+/// Returns at the first signal.
+pub(crate) async fn interruption() -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    next(&mut interrupt, &mut terminate).await;
+    Ok(())
 }
 
 async fn next(interrupt: &mut Signal, terminate: &mut Signal) {

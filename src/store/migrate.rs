@@ -1,6 +1,7 @@
 //! The schema: migrations are embedded in the binary and run in order, once each.
 
 use deadpool_postgres::Object;
+use refinery::Migration;
 
 use super::{Error, Store};
 
@@ -10,6 +11,11 @@ mod embedded {
 
 /// Any number does, as long as every version of the service takes the same ("florin" in ASCII).
 const MIGRATION_LOCK: i64 = 0x66_6c_6f_72_69_6e;
+
+/// The migrations of this version.
+pub(super) fn migrations() -> Vec<Migration> {
+    embedded::migrations::runner().get_migrations().clone()
+}
 
 impl Store {
     /// Brings the schema up to this version and returns the names of the migrations that were missing.

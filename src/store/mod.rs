@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `load` reads what
 //! the rules need, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers, `migrate` the
-//! schema, `error` sorts what can go wrong.
+//! schema, `verify` audits them, `error` sorts what can go wrong.
 
 mod catalog;
 mod error;
@@ -11,6 +11,7 @@ mod holds;
 mod load;
 mod migrate;
 mod save;
+mod verify;
 mod writer;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio_postgres::NoTls;
 pub use catalog::{TickerRow, WalletBalance, WalletRow};
 pub use error::Error;
 pub use holds::SweepLock;
+pub use verify::{Audit, AuditOptions, AuditReport, AuditStop, Check, CheckReport, Finding, Progress};
 pub use writer::{Executed, Writer};
 
 /// How long a new connection, or a free one of the pool, is waited for.

@@ -6,6 +6,7 @@ mod ledger;
 mod raw_amqp;
 mod seed_client;
 mod service;
+mod tool;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +21,7 @@ pub use ledger::Ledger;
 pub use raw_amqp::{RawAmqp, RawProperties};
 pub use seed_client::SeedClient;
 pub use service::Service;
+pub use tool::{Run, spawn_florin};
 
 /// The tickers that exist everywhere, with their decimal places.
 const TICKERS: [(&str, u8); 4] = [("USD", 2), ("RUB", 2), ("EUR", 2), ("USDT", 6)];
@@ -32,10 +34,10 @@ pub struct World {
     pub store: Store,
 }
 
+pub static SERVERS: OnceLock<Stack> = OnceLock::new();
 impl World {
     /// A fresh database and a fresh virtual host on the servers that all tests of this binary share.
     pub async fn new() -> Self {
-        static SERVERS: OnceLock<Stack> = OnceLock::new();
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         let (database_url, amqp_url) = tokio::task::spawn_blocking(|| {
             let servers = SERVERS.get_or_init(start_servers);

@@ -1,0 +1,43 @@
+//! What the unique key of transactions answers for, where it does not stand.
+
+use super::Check;
+use super::scope::{Condition, broken};
+
+/// The parts `x` of transactions.
+const IDENTITIES: &str = "
+    (SELECT transaction_id, part, count(*) AS copies FROM postings GROUP BY transaction_id, part) x";
+
+/// The only condition.
+pub(super) fn conditions() -> Vec<Condition> {
+    vec![Condition::new(
+        Check::Identities,
+        "x.copies = 1",
+        "format('part %s once', x.part)",
+        "format('part %s %s times', x.part, x.copies)",
+    )]
+}
+
+/// Counts the parts of transactions.
+pub(super) fn count() -> String {
+    format!(
+        "SELECT NULL::int4, broken, count(*), sum(copies)::int8, NULL::text
+           FROM (SELECT x.copies, {} AS broken FROM {IDENTITIES} OFFSET 0) x
+          GROUP BY broken",
+        broken(&conditions(), 0)
+    )
+}
+
+/// Lists parts that are there more than once, each with its first posting.
+pub(super) fn list(condition: &Condition, limit: usize) -> String {
+    let Condition { sound, expected, found, .. } = condition;
+    format!(
+        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id), p.version, x.transaction_id, {expected}, {found}
+           FROM (SELECT * FROM {IDENTITIES} WHERE ({sound}) IS NOT TRUE
+                  ORDER BY transaction_id, part LIMIT {limit}) x
+          CROSS JOIN LATERAL (SELECT * FROM postings p
+                               WHERE p.transaction_id = x.transaction_id AND p.part = x.part
+                               ORDER BY p.wallet_id, p.ticker_id, p.version LIMIT 1) p
+           LEFT JOIN tickers t USING (ticker_id)
+          ORDER BY x.transaction_id, x.part"
+    )
+}

@@ -1,0 +1,197 @@
+//! What protects the tables: keys, constraints, triggers. Without it, nothing says that what holds now goes on to
+//! hold.
+//!
+//! The lists below follow `migrations/`: a migration that changes what protects a table changes them too.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::ClientWrapper;
+use refinery::Migration;
+
+use super::super::{Error, migrate};
+use super::{Check, CheckReport, Finding};
+
+/// What there must be, as PostgreSQL prints it.
+const PROTECTIONS: [(&str, &str); 37] = [
+    ("table postings", "logged"),
+    ("table holds", "logged"),
+    ("table wallets", "logged"),
+    ("table tickers", "logged"),
+    (
+        "columns of postings that are never null",
+        "wallet_id, ticker_id, version, transaction_id, part, operation, status, amount, actual_after, \
+         frozen_after, held, redelivered, created_at",
+    ),
+    ("columns of holds that are never null", "transaction_id, created_at"),
+    ("columns of wallets that are never null", "wallet_id, created_at"),
+    ("columns of tickers that are never null", "ticker_id, name, scale, created_at"),
+    ("constraint postings_chain", "PRIMARY KEY (wallet_id, ticker_id, version)"),
+    (TRANSACTION_KEY, "UNIQUE (transaction_id, part)"),
+    ("constraint holds_pkey", "PRIMARY KEY (transaction_id)"),
+    ("constraint wallets_pkey", "PRIMARY KEY (wallet_id)"),
+    ("constraint tickers_pkey", "PRIMARY KEY (ticker_id)"),
+    ("constraint tickers_name", "UNIQUE (name)"),
+    ("constraint tickers_name_is_plain", "CHECK (name ~ '^[A-Za-z0-9._-]{1,32}$'::text)"),
+    ("constraint tickers_scale", "CHECK (scale >= 0 AND scale <= 18)"),
+    ("constraint postings_version_check", "CHECK (version > 0)"),
+    ("constraint postings_part_check", "CHECK (part >= 0 AND part <= 3)"),
+    (
+        "constraint postings_status_check",
+        "CHECK (status = ANY (ARRAY['Created'::text, 'Success'::text, 'Error'::text]))",
+    ),
+    ("constraint postings_check", "CHECK ((error IS NOT NULL) = (status = 'Error'::text))"),
+    (
+        "constraint postings_amount_check",
+        "CHECK (amount > 0::numeric AND amount < '1000000000000000000000000000000000000'::numeric)",
+    ),
+    (
+        "constraint postings_actual_after_check",
+        "CHECK (actual_after >= 0::numeric AND actual_after < '1000000000000000000000000000000000000'::numeric)",
+    ),
+    (
+        "constraint postings_frozen_after_check",
+        "CHECK (frozen_after >= 0::numeric AND frozen_after < '1000000000000000000000000000000000000'::numeric)",
+    ),
+    ("constraint postings_check1", "CHECK (held OR actual_after = 0::numeric AND frozen_after = 0::numeric)"),
+    ("constraint postings_request_hash_check", "CHECK (octet_length(request_hash) = 16)"),
+    ("constraint postings_opening", "CHECK ((part = 0) = (request_hash IS NOT NULL))"),
+    ("constraint postings_details", "CHECK (part = 0 OR metadata IS NULL AND expires_at IS NULL)"),
+    ("constraint postings_expiry", "CHECK (expires_at IS NULL OR status = 'Created'::text)"),
+    ("constraint postings_ending", "CHECK (part = 0 OR status <> 'Created'::text)"),
+    (
+        "trigger postings_are_final",
+        "always BEFORE DELETE OR UPDATE OR TRUNCATE ON postings FOR EACH STATEMENT \
+         EXECUTE FUNCTION refuse_change()",
+    ),
+    (
+        "trigger wallets_are_kept",
+        "always BEFORE DELETE OR UPDATE OR TRUNCATE ON wallets FOR EACH STATEMENT \
+         EXECUTE FUNCTION refuse_change()",
+    ),
+    (
+        "trigger tickers_are_kept",
+        "always BEFORE DELETE OR UPDATE OR TRUNCATE ON tickers FOR EACH STATEMENT \
+         EXECUTE FUNCTION refuse_change()",
+    ),
+    (
+        "trigger postings_end_what_waits",
+        "always AFTER INSERT ON postings FOR EACH ROW WHEN (new.part >= 2) EXECUTE FUNCTION refuse_second_end()",
+    ),
+    ("function of postings_are_final", MIGRATED),
+    ("function of wallets_are_kept", MIGRATED),
+    ("function of tickers_are_kept", MIGRATED),
+    ("function of postings_end_what_waits", MIGRATED),
+];
+
+const TRANSACTION_KEY: &str = "constraint postings_transaction";
+const MIGRATED: &str = "as in the migrations";
+const APPLIED: &str = "applied";
+const MISSING: &str = "missing";
+
+/// What there is.
+const EXISTING: &str = r"
+    WITH tables AS (
+         SELECT name, to_regclass(name)::oid AS oid
+           FROM unnest('{postings,holds,wallets,tickers}'::text[]) name),
+         found (subject, found) AS (
+         SELECT 'table ' || tables.name,
+                CASE c.relpersistence WHEN 'p' THEN 'logged' ELSE 'lost in a crash: it is not logged' END
+           FROM tables JOIN pg_class c USING (oid)
+         UNION ALL
+         SELECT 'columns of ' || tables.name || ' that are never null', string_agg(a.attname, ', ' ORDER BY a.attnum)
+           FROM tables JOIN pg_attribute a ON a.attrelid = tables.oid AND a.attnum > 0 AND a.attnotnull
+          GROUP BY tables.name
+         UNION ALL
+         SELECT 'constraint ' || c.conname,
+                pg_get_constraintdef(c.oid, true)
+                || CASE WHEN i.indisvalid AND i.indisready AND i.indislive OR i.indisvalid IS NULL THEN ''
+                        ELSE ', with an index that is not valid' END
+           FROM tables JOIN pg_constraint c ON c.conrelid = tables.oid
+           LEFT JOIN pg_index i ON i.indexrelid = c.conindid
+         UNION ALL
+         SELECT 'trigger ' || t.tgname,
+                CASE t.tgenabled WHEN 'A' THEN 'always' WHEN 'D' THEN 'disabled:' ELSE 'not always:' END
+                || regexp_replace(pg_get_triggerdef(t.oid, true), '^CREATE TRIGGER \S+', '')
+           FROM tables JOIN pg_trigger t ON t.tgrelid = tables.oid AND NOT t.tgisinternal
+         UNION ALL
+         SELECT 'function of ' || t.tgname, f.prosrc
+           FROM tables JOIN pg_trigger t ON t.tgrelid = tables.oid AND NOT t.tgisinternal
+           JOIN pg_proc f ON f.oid = t.tgfoid)
+    SELECT subject, string_agg(found, '; ') FROM found GROUP BY subject";
+
+/// What was found of the schema.
+#[derive(Debug)]
+pub(super) struct Schema {
+    pub(super) report: CheckReport,
+    /// Whether the migrations are those of this version.
+    pub(super) is_of_this_version: bool,
+    /// Whether the database itself sees to it that no part of a transaction is there twice.
+    pub(super) transaction_key_stands: bool,
+}
+
+/// Compares what there is with what there must be.
+pub(super) async fn examine(session: &ClientWrapper, limit: usize) -> Result<Schema, Error> {
+    let known = migrate::migrations();
+    let (mut examined, mut findings) = compare_migrations(session, &known).await?;
+    let is_of_this_version = findings.is_empty();
+    let rows = session.query(EXISTING, &[]).await?;
+    let existing: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    examined += PROTECTIONS.len();
+    for (subject, expected) in PROTECTIONS {
+        let found = match existing.get(subject) {
+            Some(body) if expected == MIGRATED => origin(body, &known),
+            Some(found) => found,
+            None => MISSING,
+        };
+        if found != expected {
+            findings.push(finding(subject, expected, found));
+        }
+    }
+    let key = |finding: &Finding| finding.subject.as_deref() == Some(TRANSACTION_KEY);
+    let transaction_key_stands = !findings.iter().any(key);
+    let mut report = CheckReport::new(Check::Schema);
+    report.examined = i64::try_from(examined).ok();
+    report.findings = i64::try_from(findings.len()).unwrap_or(i64::MAX);
+    findings.truncate(limit);
+    report.first = findings;
+    Ok(Schema { report, is_of_this_version, transaction_key_stands })
+}
+
+/// How many there are, and those that are not the same here and there.
+async fn compare_migrations(
+    session: &ClientWrapper,
+    known: &[Migration],
+) -> Result<(usize, Vec<Finding>), Error> {
+    let sql = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
+    let rows = if session.query_one(sql, &[]).await?.get(0) {
+        let sql = "SELECT format('V%s__%s', version, name) FROM refinery_schema_history ORDER BY version";
+        session.query(sql, &[]).await?
+    } else {
+        Vec::new()
+    };
+    let applied: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+    let mut findings = Vec::new();
+    for name in known.iter().filter(|name| !applied.contains(name)) {
+        findings.push(finding(&format!("migration {name}"), APPLIED, MISSING));
+    }
+    for name in applied.iter().filter(|name| !known.contains(name)) {
+        findings.push(finding(&format!("migration {name}"), "one that this version knows", APPLIED));
+    }
+    Ok((known.len(), findings))
+}
+
+/// Whether the body of a function is one that a migration gave it.
+fn origin(body: &str, known: &[Migration]) -> &'static str {
+    let migrated = known.iter().filter_map(Migration::sql).any(|sql| sql.contains(body));
+    if migrated { MIGRATED } else { "changed" }
+}
+
+fn finding(subject: &str, expected: &str, found: &str) -> Finding {
+    Finding {
+        subject: Some(subject.to_owned()),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+        ..Finding::default()
+    }
+}

@@ -1,0 +1,141 @@
+//! What belongs to one transaction, wherever its postings stand, and the list of those that wait.
+
+use super::Check;
+use super::scope::{Condition, broken};
+
+/// The facts of each transaction that has more than one part, or should have: how often each part is there, and
+/// the least and the greatest of what must be the same in all. The payer is the wallet of parts 0 and 2 and the
+/// counterparty of the others.
+///
+/// An opening that is neither of a transfer nor waits is left out here; where it is ended all the same, it is
+/// looked up.
+const FACTS: &str = "
+    SELECT transaction_id,
+           count(*) FILTER (WHERE part = 0) AS openings,
+           count(*) FILTER (WHERE part = 1) AS payees,
+           count(*) FILTER (WHERE part = 2) AS ends,
+           count(*) FILTER (WHERE part = 3) AS end_payees,
+           bool_or(part = 0 AND status = 'Created') AS waits,
+           bool_or(part = 0 AND status = 'Success') AS done,
+           bool_or(part = 2 AND status = 'Success') AS settled,
+           bool_or(operation = 'transfer') AS transfer,
+           min(operation) = max(operation) AND min(ticker_id) = max(ticker_id) AS alike,
+           min(CASE WHEN part IN (0, 2) THEN wallet_id ELSE counterparty_wallet_id END) AS payer,
+           max(CASE WHEN part IN (0, 2) THEN wallet_id ELSE counterparty_wallet_id END) AS other_payer,
+           min(CASE WHEN part IN (0, 2) THEN counterparty_wallet_id ELSE wallet_id END) AS payee,
+           max(CASE WHEN part IN (0, 2) THEN counterparty_wallet_id ELSE wallet_id END) AS other_payee,
+           min(amount) FILTER (WHERE part < 2) AS opened, max(amount) FILTER (WHERE part < 2) AS other_opened,
+           min(amount) FILTER (WHERE part >= 2) AS ended, max(amount) FILTER (WHERE part >= 2) AS other_ended,
+           min(created_at) FILTER (WHERE part < 2) AS opened_at,
+           max(created_at) FILTER (WHERE part < 2) AS other_opened_at,
+           min(created_at) FILTER (WHERE part >= 2) AS ended_at,
+           max(created_at) FILTER (WHERE part >= 2) AS other_ended_at,
+           max(expires_at) AS expires_at
+      FROM postings
+     WHERE part >= 1 OR status = 'Created' OR operation = 'transfer'
+     GROUP BY transaction_id";
+
+/// All parts are there, and say the same of what they share.
+const PARTS: &str = "
+    f.transaction_id IS NULL
+    OR (f.openings = 1 OR f.openings = 0 AND EXISTS (SELECT FROM postings o
+                                                      WHERE o.transaction_id = f.transaction_id AND o.part = 0))
+       AND f.alike
+       AND f.payer = f.other_payer AND f.payee IS NOT DISTINCT FROM f.other_payee
+       AND f.opened IS NOT DISTINCT FROM f.other_opened AND f.ended IS NOT DISTINCT FROM f.other_ended
+       AND f.opened_at IS NOT DISTINCT FROM f.other_opened_at
+       AND f.ended_at IS NOT DISTINCT FROM f.other_ended_at
+       AND f.payees = CASE WHEN f.transfer AND f.done THEN 1 ELSE 0 END
+       AND f.end_payees = CASE WHEN f.transfer AND f.settled THEN 1 ELSE 0 END";
+
+const ENDINGS: &str = "
+    f.transaction_id IS NULL
+    OR f.ends = 0 AND f.end_payees = 0
+    OR f.ends = 1 AND f.waits AND f.ended_at >= f.opened_at
+       AND CASE WHEN f.settled THEN f.ended <= f.opened ELSE f.ended = f.opened END";
+
+const HOLDS: &str = "
+    CASE WHEN f.waits AND f.ends = 0
+         THEN h.created_at = f.opened_at AND h.expires_at IS NOT DISTINCT FROM f.expires_at
+         ELSE h.transaction_id IS NULL END";
+
+/// Measured by the clock of the database, at the time of the snapshot.
+const EXPIRY: &str = "
+    NOT coalesce(f.waits AND f.ends = 0 AND f.expires_at < transaction_timestamp() - interval '1 minute', false)";
+
+/// Of a transfer that wrote to the payer only; else the payee has postings, which are looked at by themselves.
+const CATALOG: &str = "
+    f.payee IS NULL OR f.payees > 0 OR f.end_payees > 0
+    OR EXISTS (SELECT FROM wallets w WHERE w.wallet_id = f.payee)";
+
+/// All postings of a transaction, in one line.
+const POSTINGS: &str = "
+    (SELECT coalesce(string_agg(concat_ws(' ', 'part', p.part, p.operation, p.status, p.error, p.amount,
+                                          coalesce(t.name, '#' || p.ticker_id), 'of wallet', p.wallet_id,
+                                          'with ' || p.counterparty_wallet_id, 'at', p.created_at),
+                                '; ' ORDER BY p.part), 'no posting')
+       FROM postings p LEFT JOIN tickers t USING (ticker_id)
+      WHERE p.transaction_id = x.id)";
+
+/// The conditions, in the order of their bits.
+pub(super) fn conditions() -> Vec<Condition> {
+    vec![
+        Condition::new(Check::Parts, PARTS, "'an opening, and all parts that it calls for, which agree'", POSTINGS),
+        Condition::new(
+            Check::Endings,
+            ENDINGS,
+            "'one end of what was opened as Created, not before it, of no more than it'",
+            POSTINGS,
+        ),
+        Condition::new(
+            Check::Holds,
+            HOLDS,
+            "CASE WHEN x.waits AND x.ends = 0
+                  THEN format('a hold of %s until %s', x.opened_at, coalesce(x.expires_at::text, 'it is ended'))
+                  ELSE 'no hold: it does not wait' END",
+            "CASE WHEN x.held_at IS NULL THEN 'no hold'
+                  ELSE format('a hold of %s until %s', x.held_at, coalesce(x.held_until::text, 'it is ended')) END",
+        ),
+        Condition::new(
+            Check::Expiry,
+            EXPIRY,
+            "format('ended soon after %s', x.expires_at)",
+            "format('waits at %s', transaction_timestamp())",
+        ),
+        Condition::new(Check::Catalog, CATALOG, "'a payee that exists'", "format('no wallet %s', x.payee)"),
+    ]
+}
+
+fn transactions() -> String {
+    format!(
+        "SELECT f.*, coalesce(f.transaction_id, h.transaction_id) AS id,
+                h.created_at AS held_at, h.expires_at AS held_until, {} AS broken
+           FROM ({FACTS} OFFSET 0) f
+           FULL JOIN holds h ON h.transaction_id = f.transaction_id
+         OFFSET 0",
+        broken(&conditions(), 0)
+    )
+}
+
+/// Counts transactions by broken conditions.
+pub(super) fn count() -> String {
+    format!(
+        "SELECT NULL::int4, broken, count(*), count(*), NULL::text FROM ({}) x GROUP BY broken",
+        transactions()
+    )
+}
+
+/// Lists transactions that break a condition.
+pub(super) fn list(bit: usize, condition: &Condition, limit: usize) -> String {
+    let Condition { expected, found, .. } = condition;
+    format!(
+        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id), p.version, x.id, {expected}, {found}
+           FROM (SELECT * FROM ({}) x WHERE broken & {} <> 0 ORDER BY id LIMIT {limit}) x
+           LEFT JOIN LATERAL (SELECT * FROM postings p WHERE p.transaction_id = x.id ORDER BY p.part LIMIT 1) p
+                  ON true
+           LEFT JOIN tickers t ON t.ticker_id = p.ticker_id
+          ORDER BY x.id",
+        transactions(),
+        1 << bit,
+    )
+}
