@@ -20,7 +20,7 @@ const SCANNED_POSTINGS: i64 = 10_000;
 const MICROSECOND: Duration = Duration::from_micros(1);
 
 /// `$2`: the ticker; `$3`: the status; `$4`: the first and `$5` the last moment of the span; `$6` to `$8`: the
-/// cursor, whose ticker decides whether a posting of the same time comes before or after it; `$9`: how many
+/// cursor, whose ticker and version decide whether a posting of the same time comes before or after it; `$9`: how many
 /// postings of each chain are looked at; `$10`: how many are given back. `OFFSET` keeps the planner from looking for
 /// the bounds of the span once per posting.
 const PAGE: &str = "
@@ -31,7 +31,9 @@ const PAGE: &str = "
            SELECT CASE WHEN $5::timestamptz IS NULL THEN 9223372036854775807
                        ELSE version_at($1, t.ticker_id, $5) END AS until_version,
                   CASE WHEN $6::timestamptz IS NULL THEN 9223372036854775807
-                       WHEN t.ticker_id = $7::int4 THEN $8::int8 - 1
+                       WHEN t.ticker_id = $7::int4
+                       THEN greatest(version_at($1, t.ticker_id, $6 - interval '1 microsecond'),
+                                     least(version_at($1, t.ticker_id, $6), $8::int8 - 1))
                        WHEN t.ticker_id < $7 THEN version_at($1, t.ticker_id, $6)
                        ELSE version_at($1, t.ticker_id, $6 - interval '1 microsecond') END AS before_version,
                   CASE WHEN $4::timestamptz IS NULL THEN 1

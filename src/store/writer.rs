@@ -20,8 +20,8 @@ use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{GenericClient, Object};
 use florin_ledger::{
-    Applied, Change, Command, Contradiction, Identity, OnExisting, Outcome, State, Status, Tickers,
-    Transaction, Unit, Wallet, WalletId, apply,
+    Applied, Change, Command, Contradiction, End, ErrorCode, Identity, OnExisting, Outcome, State, Status,
+    Tickers, Transaction, Unit, Wallet, WalletId, apply,
 };
 use lru::LruCache;
 use tokio::time::timeout;
@@ -102,10 +102,23 @@ impl Writer {
     /// As [`Error`] says; after any but [`Error::Unacceptable`] the same units have to be tried again before
     /// others, for they may have been committed.
     pub async fn execute(&mut self, units: &mut [Unit]) -> Result<Executed, Error> {
+        self.execute_by(SystemTime::now, units).await
+    }
+
+    /// As [`Writer::execute`], by a clock that is given. Each attempt looks at it when it decides.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn execute_by(
+        &mut self,
+        clock: impl Fn() -> SystemTime,
+        units: &mut [Unit],
+    ) -> Result<Executed, Error> {
         for round in 0..MAX_ROUNDS {
             let look_up = round > 0 || !self.in_doubt.is_empty();
             let lock = round >= FREE_ROUNDS || self.locking_batches > 0;
-            match self.attempt(units, look_up, lock).await {
+            match self.attempt(&clock, units, look_up, lock).await {
                 Err(Error::KeyTaken) => self.taken_keys += 1,
                 result => {
                     self.locking_batches = match round {
@@ -119,7 +132,13 @@ impl Writer {
         Err(Error::Contended)
     }
 
-    async fn attempt(&mut self, units: &mut [Unit], look_up: bool, lock: bool) -> Result<Executed, Error> {
+    async fn attempt(
+        &mut self,
+        clock: &impl Fn() -> SystemTime,
+        units: &mut [Unit],
+        look_up: bool,
+        lock: bool,
+    ) -> Result<Executed, Error> {
         let mut connection = self.store.connection().await?;
         // The times of the rows that this attempt writes.
         let mut written_at = HashSet::new();
@@ -128,11 +147,12 @@ impl Writer {
                 let transaction = connection.transaction().await?;
                 let wallet_ids = self.wallets_to_lock(&transaction, units).await?;
                 save::lock_wallets(&transaction, &wallet_ids).await?;
-                let (executed, wallets) = self.run(&transaction, units, look_up, &mut written_at).await?;
+                let (executed, wallets) =
+                    self.run(&transaction, clock, units, look_up, &mut written_at).await?;
                 transaction.commit().await?;
                 Ok((executed, wallets))
             } else {
-                self.run(&connection, units, look_up, &mut written_at).await
+                self.run(&connection, clock, units, look_up, &mut written_at).await
             }
         };
         let limit = Err(Error::TimedOut { timeout_secs: ATTEMPT_TIMEOUT.as_secs() });
@@ -163,15 +183,19 @@ impl Writer {
     async fn run(
         &mut self,
         client: &impl GenericClient,
+        clock: &impl Fn() -> SystemTime,
         units: &mut [Unit],
         look_up: bool,
         written_at: &mut HashSet<SystemTime>,
     ) -> Result<(Executed, HashMap<WalletId, Wallet>), Error> {
-        let mut state = self.gather(client, units, look_up).await?;
+        let (mut state, remembered) = self.gather(client, units, look_up).await?;
         self.renew_identities(units, &state.transactions);
-        let now = in_micros(SystemTime::now());
+        let now = in_micros(clock());
         let Applied { outcomes, mut changes, repeated } =
             apply(&mut state, now, &*units).map_err(|Contradiction| Error::KeyTaken)?;
+        if rest_on_memory(units, &outcomes, &state.transactions, &remembered) {
+            return Err(Error::KeyTaken);
+        }
         let made_earlier = if self.tell_changes && !repeated.is_empty() {
             load::changes(client, &repeated, &state.transactions).await?
         } else {
@@ -195,7 +219,7 @@ impl Writer {
         client: &impl GenericClient,
         units: &[Unit],
         look_up: bool,
-    ) -> Result<State, Error> {
+    ) -> Result<(State, HashSet<WalletId>), Error> {
         let commands = || units.iter().flat_map(Unit::commands);
         let mut ids: HashSet<Uuid> = commands().filter_map(Command::named_transaction).collect();
         if look_up {
@@ -205,7 +229,9 @@ impl Writer {
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let transactions = load::transactions(client, &ids).await?;
 
-        let asked: HashSet<WalletId> = commands().filter_map(Command::asked_wallet).collect();
+        let looked_at = commands().filter_map(only_looked_at);
+        let asked: HashSet<WalletId> =
+            commands().filter_map(Command::asked_wallet).chain(looked_at).collect();
         let mut wallets: HashMap<WalletId, Wallet> = HashMap::new();
         let mut to_read = Vec::new();
         for wallet_id in touched(units, &transactions) {
@@ -214,6 +240,7 @@ impl Writer {
                 _ => to_read.push(wallet_id),
             }
         }
+        let remembered = wallets.keys().copied().collect();
         let read = load::wallets(client, &to_read).await?;
         // Somebody added a ticker: a request names it, or another instance wrote to it.
         let named = commands().filter_map(Command::ticker).map(|name| self.tickers.get(name));
@@ -226,7 +253,7 @@ impl Writer {
         let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
         let past = load::past(client, &moments).await?;
         let pages = history::pages(client, commands().filter_map(Command::asked_page)).await?;
-        Ok(State { tickers: self.tickers.clone(), wallets, transactions, past, pages })
+        Ok((State { tickers: self.tickers.clone(), wallets, transactions, past, pages }, remembered))
     }
 
     /// Which wallets a transaction touches never changes, so it can be read before they are locked.
@@ -283,4 +310,34 @@ fn touched(units: &[Unit], transactions: &HashMap<Uuid, Transaction>) -> Vec<Wal
         .flat_map(|transaction| std::iter::once(transaction.wallet_id).chain(transaction.to_wallet_id));
     let wallet_ids: BTreeSet<WalletId> = named.chain(of_waiting).collect();
     wallet_ids.into_iter().collect()
+}
+
+/// The payee whose balance decides whether a transfer may wait, and is not changed by it.
+fn only_looked_at(command: &Command) -> Option<WalletId> {
+    match command {
+        Command::Transfer { movement, to_wallet_id } if movement.pending.is_some() => Some(*to_wallet_id),
+        _ => None,
+    }
+}
+
+/// Whether a refusal may be due to what is remembered of a payee: nothing is written to the payee's chain then,
+/// so no key tells that somebody else wrote to it.
+fn rest_on_memory(
+    units: &[Unit],
+    outcomes: &[Outcome],
+    transactions: &HashMap<Uuid, Transaction>,
+    remembered: &HashSet<WalletId>,
+) -> bool {
+    units.iter().flat_map(Unit::commands).zip(outcomes).any(|(command, outcome)| {
+        let payee = match command {
+            Command::Transfer { to_wallet_id, .. } => Some(*to_wallet_id),
+            Command::End { transaction_id, how: End::Settle { .. } } => {
+                transactions.get(transaction_id).and_then(|transaction| transaction.to_wallet_id)
+            }
+            _ => None,
+        };
+        matches!(outcome.refusal(), Some(ErrorCode::AmountOutOfRange | ErrorCode::BatchFailed))
+            && !outcome.replayed
+            && payee.is_some_and(|payee| remembered.contains(&payee))
+    })
 }
