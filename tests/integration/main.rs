@@ -14,6 +14,7 @@ mod dead;
 mod identity;
 mod load;
 mod lookups;
+mod model;
 mod pending;
 mod poison;
 mod seed;
