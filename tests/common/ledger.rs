@@ -86,7 +86,7 @@ const UNBALANCED: &str = "
          GROUP BY ticker) m
       FULL JOIN (SELECT sum(actual + frozen) AS held, ticker FROM balances WHERE held GROUP BY ticker) b
         USING (ticker)
-     WHERE moved IS DISTINCT FROM held";
+     WHERE coalesce(moved, 0) IS DISTINCT FROM held";
 
 const WRONG_HOLDS: &str = "
     SELECT count(*) FROM holds h

@@ -206,6 +206,50 @@ async fn a_long_chain_costs_no_more() {
     assert!((100..50 * 400).contains(&read), "{read} blocks for 100 look-ups in a chain of 200,000");
 }
 
+/// A page that is filtered looks at so many postings of a chain and no more; what is older in other chains is on a
+/// page after it.
+#[tokio::test]
+async fn a_filter_that_matches_few_misses_none() {
+    let world = World::new().await;
+    let ledger = world.ledger().await;
+    // Two chains of one time: few in the long one match, and all in the short one.
+    let fill = "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
+                    amount, actual_after, frozen_after, held, request_hash, redelivered, created_at)
+                SELECT 1, ticker, version, gen_random_uuid(), 0, 'withdraw', status,
+                    CASE status WHEN 'Error' THEN 'insufficient_funds' END, 1, 0, 0, true,
+                    decode(repeat('00', 16), 'hex'), false, '2026-01-01Z'::timestamptz + at * interval '1 second'
+                  FROM (SELECT 1 AS ticker, n AS version, n AS at,
+                               CASE n % 4000 WHEN 0 THEN 'Error' ELSE 'Success' END AS status
+                          FROM generate_series(1, 25000) n
+                         UNION ALL SELECT 2, n, n * 500, 'Error' FROM generate_series(1, 50) n) filled";
+    ledger.sql.batch_execute(fill).await.unwrap();
+    let sql = "SELECT ticker_id, version FROM postings WHERE status = 'Error'
+                ORDER BY created_at DESC, ticker_id DESC, version DESC";
+    let rows = ledger.sql.query(sql, &[]).await.unwrap();
+    let expected: Vec<(i32, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    for limit in [1, 5, 1000] {
+        let mut query = florin_ledger::HistoryQuery {
+            wallet_id: 1,
+            ticker: None,
+            status: Some(Status::Error),
+            from: None,
+            until: None,
+            before: None,
+            limit,
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = world.store.history(&query).await.unwrap();
+            found.extend(page.entries.iter().map(|entry| (entry.cursor.ticker_id, entry.cursor.version)));
+            match page.next {
+                Some(next) => query.before = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected, "{limit} a page");
+    }
+}
+
 async fn sessions(ledger: &Ledger) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'florin' AND datname = current_database()";
     ledger.number(sql).await
