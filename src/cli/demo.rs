@@ -12,7 +12,10 @@ use futures_util::future::join_all;
 
 use super::config::{BrokerArgs, CommonArgs};
 
-const SCENARIO: [(fn(WalletId) -> Request, usize); 3] = [(invoice, 30), (withdraw, 40), (balance, 50)];
+/// Makes a request for a wallet.
+type Kind = fn(WalletId) -> Request;
+
+const SCENARIO: [(Kind, usize); 3] = [(invoice, 30), (withdraw, 40), (balance, 50)];
 const WALLETS: std::ops::RangeInclusive<WalletId> = 1..=8;
 /// One more than the scenario touches.
 const WALLETS_SHOWN: std::ops::RangeInclusive<WalletId> = 1..=9;

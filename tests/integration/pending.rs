@@ -49,7 +49,8 @@ async fn funds_are_frozen_and_move_on() {
     let client = world.client().await;
     // What wallet 1 and wallet 2 hold: waiting, settled, settled in part (4 of 10), cancelled. Wallet 1 has 100.
     type Held = [(&'static str, &'static str); 2];
-    let rows: [(fn(MovementBody) -> Request, [Held; 4]); 3] = [
+    type Opener = fn(MovementBody) -> Request;
+    let rows: [(Opener, [Held; 4]); 3] = [
         (
             Request::Invoice,
             [
