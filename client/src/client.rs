@@ -3,23 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_ledger::Decimal;
-use florin_wire::{BalanceQueryBody, IDEMPOTENT_REPLAYED, MovementBody, Reply, Request};
+use florin_ledger::Operation;
+use florin_wire::{BATCH, BatchRequest, Body, Request};
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, ShortString};
+use lapin::types::ShortString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::message::{Call, Message, Outgoing, properties};
 use crate::options::{CallOptions, ClientOptions};
-use crate::session::{Message, Session, parse_url};
-use crate::supervisor::{Attempt, NotTaken, Outcome, Supervisor, Waiting};
+use crate::queue::{Answer, Attempt, NotTaken, Outcome, Waiting};
+use crate::response::{BatchResponse, RawReply, Response};
+use crate::session::{Session, parse_url};
+use crate::supervisor::Supervisor;
 
 /// How long a call waits after bad news from the broker before it sends again.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
-/// Survives a restart of the broker.
-const PERSISTENT: u8 = 2;
 
 /// A connection to the service. Clones share it; it is closed when the last one goes.
 #[derive(Debug, Clone)]
@@ -29,34 +30,6 @@ pub struct Client {
     attempts: mpsc::Sender<Attempt>,
     /// Closed when the connection is.
     done: mpsc::Sender<()>,
-}
-
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// What the service said.
-    pub reply: Reply,
-    /// Whether the request had been answered before, and this is the same answer again.
-    pub replayed: bool,
-}
-
-/// An answer as it came.
-#[derive(Debug, Clone)]
-pub struct RawReply {
-    /// The bytes.
-    pub body: Vec<u8>,
-    /// All that came beside them.
-    pub properties: BasicProperties,
-}
-
-impl RawReply {
-    /// Whether the request had been answered before, and this is the same answer again.
-    #[must_use]
-    pub fn replayed(&self) -> bool {
-        let headers = self.properties.headers().as_ref();
-        let replayed = headers.and_then(|headers| headers.inner().get(IDEMPOTENT_REPLAYED));
-        replayed == Some(&AMQPValue::Boolean(true))
-    }
 }
 
 impl Client {
@@ -81,35 +54,6 @@ impl Client {
         Ok(Self { options, places, attempts, done })
     }
 
-    /// Credits a wallet.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`]. A refusal is a [`Response`].
-    pub async fn invoice(&self, wallet_id: i64, ticker: &str, amount: Decimal) -> Result<Response, Error> {
-        let request = Request::Invoice(MovementBody::new(wallet_id, ticker, amount));
-        self.call(&request, CallOptions::default()).await
-    }
-
-    /// Debits a wallet.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`]. A refusal is a [`Response`].
-    pub async fn withdraw(&self, wallet_id: i64, ticker: &str, amount: Decimal) -> Result<Response, Error> {
-        let request = Request::Withdraw(MovementBody::new(wallet_id, ticker, amount));
-        self.call(&request, CallOptions::default()).await
-    }
-
-    /// Reads the balances of a wallet.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`]. A refusal is a [`Response`].
-    pub async fn balance(&self, wallet_id: i64) -> Result<Response, Error> {
-        self.call(&Request::Balance(BalanceQueryBody::new(wallet_id)), CallOptions::default()).await
-    }
-
     /// Sends a request and waits for its answer. It has a `message_id` in any case, so it can be sent again
     /// when the connection is lost or the answer does not come, until the time is up.
     ///
@@ -117,17 +61,41 @@ impl Client {
     ///
     /// See [`Error`]. A refusal is a [`Response`].
     pub async fn call(&self, request: &Request, options: CallOptions) -> Result<Response, Error> {
-        let message_id = options.message_id.unwrap_or_else(|| Uuid::now_v7().to_string());
-        let message_id = ShortString::try_new(message_id).map_err(|_| Error::TooLong("message_id"))?;
-        let properties = BasicProperties::default()
-            .with_content_type("application/json".into())
-            .with_delivery_mode(PERSISTENT)
-            .with_message_id(message_id);
-        let operation = request.operation().as_str().into();
-        let message = Message { operation, properties, body: request.to_json() };
-        let raw = self.deliver(message, options.timeout).await?;
-        let reply = Reply::from_json(&raw.body).map_err(Error::Reply)?;
-        Ok(Response { reply, replayed: raw.replayed() })
+        self.call_body(request.operation(), Body::from(request), options).await
+    }
+
+    /// As [`Client::call`], with a body that is written already.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. A refusal is a [`Response`].
+    pub async fn call_body(
+        &self,
+        operation: Operation,
+        body: Body,
+        options: CallOptions,
+    ) -> Result<Response, Error> {
+        let message_id = message_id(options.message_id)?;
+        let message = Message::Call(Call { operation, message_id, body });
+        match self.deliver(message, options.timeout).await? {
+            Answer::Gathered(response) => Ok(response),
+            Answer::Alone(raw) => raw.read().map_err(Error::Reply),
+        }
+    }
+
+    /// Sends several requests as one message and waits for the answer to all of them. As with [`Client::call`] it
+    /// has a `message_id` in any case; so have its operations, either their own or one made of that.
+    ///
+    /// There is no need for this to be fast, only to have all done or none: calls made at the same time share
+    /// messages anyway.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. A refusal is a [`BatchResponse`].
+    pub async fn batch(&self, batch: &BatchRequest, options: CallOptions) -> Result<BatchResponse, Error> {
+        let properties = properties().with_message_id(message_id(options.message_id)?);
+        let message = Outgoing { operation: BATCH.into(), properties, body: batch.to_json() };
+        self.deliver_alone(message, options.timeout).await?.read_batch().map_err(Error::Reply)
     }
 
     /// Sends any bytes with any properties, for tests and tools; `reply_to` and `correlation_id` are replaced.
@@ -144,7 +112,7 @@ impl Client {
         timeout: Option<Duration>,
     ) -> Result<RawReply, Error> {
         let operation = ShortString::try_new(operation).map_err(|_| Error::TooLong("the operation"))?;
-        self.deliver(Message { operation, properties, body }, timeout).await
+        self.deliver_alone(Outgoing { operation, properties, body }, timeout).await
     }
 
     /// Closes the connection, when this is the last clone of the client, and waits for the end of it.
@@ -155,58 +123,76 @@ impl Client {
         let _ = tokio::time::timeout(options.connect_timeout, done.closed()).await;
     }
 
+    async fn deliver_alone(&self, message: Outgoing, timeout: Option<Duration>) -> Result<RawReply, Error> {
+        match self.deliver(Message::Raw(Box::new(message)), timeout).await? {
+            Answer::Alone(raw) => Ok(raw),
+            Answer::Gathered(_) => unreachable!("only calls are gathered"),
+        }
+    }
+
     /// Sends the message until there is an answer or the time is up.
-    async fn deliver(&self, message: Message, timeout: Option<Duration>) -> Result<RawReply, Error> {
+    async fn deliver(&self, message: Message, timeout: Option<Duration>) -> Result<Answer, Error> {
         let timeout = timeout.unwrap_or(self.options.timeout);
         let deadline = Instant::now() + timeout;
         let message = Arc::new(message);
-        let mut may_be_applied = false;
+        let (mut again, mut may_be_applied) = (false, false);
         loop {
             let Ok(place) = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await else {
                 return Err(self.out_of_time(&message, may_be_applied, timeout));
             };
             let place = place.map_err(|_| Error::Closed)?;
             let attempt_end = deadline.min(Instant::now() + self.options.attempt_timeout);
-            match timeout_at(attempt_end, self.attempt(Arc::clone(&message), place)).await {
-                Ok(Ok(Some(Ok(reply)))) => return Ok(reply),
+            let attempt = self.attempt(Arc::clone(&message), again, place);
+            match timeout_at(attempt_end, attempt).await {
+                Ok(Ok(Some(Ok(answer)))) => return Ok(answer),
                 // Sent once, taken by nobody: nothing was done. Later, an earlier attempt may have been taken.
                 Ok(Ok(Some(Err(NotTaken::Unroutable)))) if !may_be_applied => {
                     return Err(self.unroutable(&message));
                 }
-                Ok(Ok(Some(Err(_)))) => {
+                Ok(Ok(Some(Err(NotTaken::OnlyAlone)))) => {}
+                Ok(Ok(Some(Err(NotTaken::Unroutable | NotTaken::Refused)))) => {
+                    may_be_applied = true;
                     tokio::time::sleep_until(deadline.min(Instant::now() + RETRY_DELAY)).await;
                 }
-                Ok(Ok(None)) | Err(_) => {}
+                Ok(Ok(None)) | Err(_) => may_be_applied = true,
                 Ok(Err(closed)) => return Err(closed),
             }
-            may_be_applied = true;
-            if Instant::now() >= deadline || message.properties.message_id().is_none() {
+            again = true;
+            if Instant::now() >= deadline || message.message_id().is_none() {
                 return Err(self.out_of_time(&message, may_be_applied, timeout));
             }
         }
     }
 
-    /// One attempt; none when the connection was lost.
+    /// One attempt; none when nobody knows what became of it.
     async fn attempt(
         &self,
         message: Arc<Message>,
+        again: bool,
         place: OwnedSemaphorePermit,
     ) -> Result<Option<Outcome>, Error> {
         let (outcome, answer) = oneshot::channel();
         let waiting = Waiting { outcome, _place: place };
-        self.attempts.send(Attempt { message, waiting }).await.map_err(|_| Error::Closed)?;
+        self.attempts.send(Attempt { message, again, waiting }).await.map_err(|_| Error::Closed)?;
         Ok(answer.await.ok())
     }
 
     fn unroutable(&self, message: &Message) -> Error {
-        Error::Unroutable { operation: message.operation.to_string(), route: self.options.route.to_string() }
+        Error::Unroutable { operation: message.operation().to_owned(), route: self.options.route.to_string() }
     }
 
     fn out_of_time(&self, message: &Message, may_be_applied: bool, timeout: Duration) -> Error {
         if !may_be_applied {
             return Error::Overloaded { max_in_flight: self.options.max_in_flight, timeout };
         }
-        let message_id = message.properties.message_id().as_ref();
-        Error::OutcomeUnknown { message_id: message_id.map(ToString::to_string).unwrap_or_default(), timeout }
+        let message_id = message.message_id().unwrap_or_default().to_owned();
+        Error::OutcomeUnknown { message_id, timeout }
     }
+}
+
+/// A fresh identity when none is given. The service takes an empty one for none.
+fn message_id(given: Option<String>) -> Result<ShortString, Error> {
+    let given = given.filter(|id| !id.is_empty());
+    let message_id = given.unwrap_or_else(|| Uuid::now_v7().to_string());
+    ShortString::try_new(message_id).map_err(|_| Error::TooLong("message_id"))
 }

@@ -10,21 +10,68 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One task (`supervisor`) owns the connection: it publishes, hands answers to their callers, and reconnects
-//! for as long as it takes. Callers retry: a call whose connection was lost, or whose answer does not come, is
-//! sent again under the same `message_id` until its time is up. The service answers every attempt like the
-//! first one, so nothing is applied twice.
+//! What has more to it is built and called; several requests can be done all or none:
 //!
-//! In reading order: [`ClientOptions`], [`Client`], `supervisor`, `session` (one connection).
+//! ```no_run
+//! # async fn example(client: florin_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//!
+//! use florin_client::{BatchItem, BatchRequest, CallOptions, MovementBody, Request, SettleBody};
+//!
+//! // Held for at most ten minutes, then settled in part.
+//! let hold = MovementBody::new(1, "USD", "10".parse()?).pending(Some(Duration::from_secs(600)));
+//! let options = CallOptions { message_id: Some("order-17".into()), ..CallOptions::default() };
+//! let held = client.call(&Request::Withdraw(hold), options).await?.reply.receipt()?;
+//! client.settle(SettleBody::new(held.transaction_id).amount("7.25".parse()?)).await?;
+//!
+//! let pay = |from, to| -> Result<BatchItem, Box<dyn std::error::Error>> {
+//!     let movement = MovementBody::new(from, "USD", "1".parse()?);
+//!     Ok(BatchItem { id: None, request: Request::Transfer(movement.to_wallet(to)) })
+//! };
+//! let batch = BatchRequest { operations: vec![pay(1, 2)?, pay(1, 3)?], atomic: true };
+//! let response = client.batch(&batch, CallOptions::default()).await?;
+//! assert!(response.reply.is_done() || response.reply.error.as_deref() == Some("batch_failed"));
+//! # Ok(()) }
+//! ```
+//!
+//! Callers retry: a call whose connection was lost, or whose answer does not come, is sent again under the same
+//! `message_id` until its time is up. The service answers every attempt like the first one, so nothing is applied
+//! twice.
+//!
+//! # Calls share messages
+//!
+//! A message costs the broker and the service much more than the request in it. So calls that come while earlier
+//! messages travel gather, and leave together as one `batch` message as soon as one of those is answered. Nothing
+//! waits for a timer: a lone call leaves at once as a plain message, and a thousand concurrent callers get the
+//! throughput of batches without doing anything for it. Nobody notices otherwise: calls travel in the order in
+//! which they were made; each has its own identity, its own answer and its own time limit; and a call that is
+//! sent again travels alone, so a batch that is lost, refused, or taken by no queue costs its calls a detour and
+//! no more. [`ClientOptions::coalescing`] sets the limits, and switches it off.
+//!
+//! # How it is made
+//!
+//! One task (`supervisor`) owns the connection: it publishes, hands answers to their callers, and reconnects
+//! for as long as it takes. In reading order: [`ClientOptions`], [`Client`], `message`, `queue` (attempts become
+//! messages), `flights` (messages that travel), `supervisor`, `session` (one connection).
 
 mod client;
 mod error;
+mod flights;
+mod message;
+mod operations;
 mod options;
+mod queue;
+mod response;
 mod session;
 mod supervisor;
 
-pub use client::{Client, RawReply, Response};
+pub use client::Client;
 pub use error::Error;
-pub use florin_wire::{BalanceBody, MovementBody, Receipt, Reply, Request, names};
+pub use florin_ledger::Operation;
+pub use florin_wire::{
+    BalanceBody, BalanceQueryBody, BatchItem, BatchRequest, Body, HistoryBody, HistoryQueryBody,
+    MovementBody, Receipt, Reply, Request, SettleBody, TransactionBody, TransferBody, names,
+};
 pub use lapin::BasicProperties;
-pub use options::{CallOptions, ClientOptions, Replies, Route};
+pub use options::{CallOptions, ClientOptions, Coalescing, Replies, Route};
+pub use response::{BatchResponse, RawReply, Response};

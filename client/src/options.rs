@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use florin_wire::MAX_BATCH_OPERATIONS;
 use florin_wire::names::REQUESTS_EXCHANGE;
 
 /// Where requests are published. The names of the protocol are in `florin_wire::names`.
@@ -39,6 +40,27 @@ pub enum Replies {
     DirectReplyTo,
 }
 
+/// How calls made at the same time share messages.
+///
+/// Nothing waits for a timer: a call leaves at once as long as few messages travel, and those that come while
+/// many do leave together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coalescing {
+    /// Calls gather once so many messages travel.
+    pub messages_in_flight: usize,
+    /// At most so many calls share a message. The service takes 1000.
+    pub max_calls: usize,
+    /// About so long a message gets at most. It has to be less than what the service takes (1 MiB, unless it is
+    /// set up differently).
+    pub max_bytes: usize,
+}
+
+impl Default for Coalescing {
+    fn default() -> Self {
+        Self { messages_in_flight: 4, max_calls: MAX_BATCH_OPERATIONS, max_bytes: 512 * 1024 }
+    }
+}
+
 /// How a [`Client`](crate::Client) behaves.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
@@ -46,6 +68,8 @@ pub struct ClientOptions {
     pub route: Route,
     /// How answers come back.
     pub replies: Replies,
+    /// How calls made at the same time share messages; `None` lets each be a message of its own.
+    pub coalescing: Option<Coalescing>,
     /// How many calls may wait for answers at a time; further ones wait for their turn.
     pub max_in_flight: usize,
     /// How long one attempt to connect may take, and how long closing may take.
@@ -63,6 +87,7 @@ impl Default for ClientOptions {
         Self {
             route: Route::default(),
             replies: Replies::default(),
+            coalescing: Some(Coalescing::default()),
             max_in_flight: 10_000,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(30),

@@ -12,26 +12,17 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::uri::AMQPUri;
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind,
-};
+use lapin::{Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind};
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::message::Outgoing;
 use crate::options::{ClientOptions, Replies, Route};
 
 /// Seconds. A peer that is gone without a word is noticed within two of these.
 const HEARTBEAT_SECONDS: u16 = 10;
 /// The name that RabbitMQ gives the queue that is none.
 const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
-
-/// A request as it travels, without what differs from one attempt to the next.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) operation: ShortString,
-    pub(crate) properties: BasicProperties,
-    pub(crate) body: Vec<u8>,
-}
 
 /// One connection with its channel and its answers.
 ///
@@ -80,14 +71,13 @@ impl Session {
         Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, unconfirmed })
     }
 
-    /// Hands a message to the broker; its confirmation arrives in `unconfirmed`.
-    pub(crate) fn publish(&mut self, route: &Route, message: Arc<Message>, correlation_id: u64) {
-        let properties = message.properties.clone();
+    /// Hands a message that holds so many calls to the broker; its confirmation arrives in `unconfirmed`.
+    pub(crate) fn publish(&mut self, route: &Route, message: Outgoing, correlation_id: u64, calls: usize) {
+        let Outgoing { operation, properties, body } = message;
         let (exchange, routing_key, properties) = match route {
-            Route::Exchange(name) => (name.as_str().into(), message.operation.clone(), properties),
+            Route::Exchange(name) => (name.as_str().into(), operation, properties),
             Route::Queue(name) => {
-                let properties = properties.with_type(message.operation.clone());
-                (ShortString::default(), name.as_str().into(), properties)
+                (ShortString::default(), name.as_str().into(), properties.with_type(operation))
             }
         };
         let properties = properties
@@ -95,8 +85,8 @@ impl Session {
             .with_correlation_id(correlation_id.to_string().into());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let channel = Arc::clone(&self.channel);
-        self.unconfirmed.push(correlation_id, async move {
-            channel.basic_publish(exchange, routing_key, options, &message.body, properties).await?.await
+        self.unconfirmed.push(correlation_id, calls, async move {
+            channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await
         });
     }
 
@@ -141,11 +131,21 @@ type Publish = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>
 /// Every confirmation is awaited, for lapin keeps the dropped ones. They come nearly in order, so it is
 /// enough to wait for the oldest: one waking for many confirmations.
 #[derive(Default)]
-pub(crate) struct Unconfirmed(VecDeque<(u64, Publish)>);
+pub(crate) struct Unconfirmed {
+    messages: VecDeque<UnconfirmedMessage>,
+    calls: usize,
+}
+
+struct UnconfirmedMessage {
+    correlation_id: u64,
+    calls: usize,
+    publish: Publish,
+}
 
 impl Unconfirmed {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// How many calls these messages hold.
+    pub(crate) const fn calls(&self) -> usize {
+        self.calls
     }
 
     /// Starts to publish now: the broker counts messages as they arrive, and lapin as they are handed over, so
@@ -153,23 +153,26 @@ impl Unconfirmed {
     fn push(
         &mut self,
         correlation_id: u64,
+        calls: usize,
         publish: impl Future<Output = lapin::Result<Confirmation>> + Send + 'static,
     ) {
         let mut publish: Publish = Box::pin(publish);
-        match publish.as_mut().now_or_never() {
+        if let Some(result) = publish.as_mut().now_or_never() {
             // Done already means failed. It is kept, to be found like any other failure.
-            Some(result) => self.0.push_back((correlation_id, Box::pin(std::future::ready(result)))),
-            None => self.0.push_back((correlation_id, publish)),
+            publish = Box::pin(std::future::ready(result));
         }
+        self.calls += calls;
+        self.messages.push_back(UnconfirmedMessage { correlation_id, calls, publish });
     }
 
     /// Waits for the oldest; for ever when there is none. May be dropped at any time.
     pub(crate) async fn next(&mut self) -> (u64, lapin::Result<Confirmation>) {
-        let Some((correlation_id, publish)) = self.0.front_mut() else {
+        let Some(UnconfirmedMessage { correlation_id, calls, publish }) = self.messages.front_mut() else {
             return std::future::pending().await;
         };
         let confirmed = (*correlation_id, publish.await);
-        self.0.pop_front();
+        self.calls -= *calls;
+        self.messages.pop_front();
         confirmed
     }
 }

@@ -4,22 +4,24 @@
 //! and channels. Here, whatever ends a session ends it as a whole: all waiting callers are told so (they send
 //! again by themselves), and a new session is opened with a growing, capped delay between the attempts.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use florin_wire::{Reply, ResultBody};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Confirmation, ErrorKind};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::client::RawReply;
+use crate::flights::Flights;
 use crate::options::ClientOptions;
-use crate::session::{Message, Session};
+use crate::queue::{Answer, Attempt, Departure, NotTaken, Queue, Waiting};
+use crate::response::{RawReply, Response};
+use crate::session::Session;
 
 /// The longest pause between attempts to connect.
 const MAX_DELAY: Duration = Duration::from_secs(2);
@@ -27,40 +29,17 @@ const MAX_DELAY: Duration = Duration::from_secs(2);
 const GOOD_SESSION: Duration = Duration::from_secs(5);
 /// How often calls that nobody waits for any more are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What became of one attempt. When there is none, the connection was lost.
-pub(crate) type Outcome = Result<RawReply, NotTaken>;
-
-/// Why the broker did not take a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotTaken {
-    /// No queue takes it.
-    Unroutable,
-    /// The queue refused it.
-    Refused,
-}
-
-/// One attempt of a call, and its place among the calls in flight.
-///
-/// The place is given back when the attempt is forgotten, not when its caller turns away, so that nothing
-/// here can grow beyond the number of places.
-pub(crate) struct Attempt {
-    pub(crate) message: Arc<Message>,
-    pub(crate) waiting: Waiting,
-}
-
-/// A caller.
-pub(crate) struct Waiting {
-    pub(crate) outcome: oneshot::Sender<Outcome>,
-    pub(crate) _place: OwnedSemaphorePermit,
-}
+/// How long every call is a message of its own once a batch was refused: an older service knows none.
+const NO_BATCHES: Duration = Duration::from_secs(10);
 
 pub(crate) struct Supervisor {
     uri: AMQPUri,
     options: Arc<ClientOptions>,
     attempts: mpsc::Receiver<Attempt>,
-    /// By correlation id.
-    waiting: HashMap<u64, Waiting>,
+    queue: Queue,
+    flights: Flights,
+    /// No batches before.
+    batches_from: Instant,
     /// Whether the broker took any request in this session.
     any_taken: bool,
     last_correlation_id: u64,
@@ -76,7 +55,16 @@ enum End {
 
 impl Supervisor {
     pub(crate) fn new(uri: AMQPUri, options: Arc<ClientOptions>, attempts: mpsc::Receiver<Attempt>) -> Self {
-        Self { uri, options, attempts, waiting: HashMap::new(), any_taken: false, last_correlation_id: 0 }
+        Self {
+            uri,
+            options,
+            attempts,
+            queue: Queue::default(),
+            flights: Flights::default(),
+            batches_from: Instant::now(),
+            any_taken: false,
+            last_correlation_id: 0,
+        }
     }
 
     /// Runs until all clients are gone.
@@ -118,9 +106,10 @@ impl Supervisor {
     async fn serve(&mut self, session: &mut Session) -> End {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let max_in_flight = self.options.max_in_flight;
+        let mut arrived = Vec::new();
         loop {
-            // A blocked broker confirms nothing: then nothing more is handed to it.
-            let may_publish = session.unconfirmed.len() < self.options.max_in_flight;
+            self.publish(session);
             tokio::select! {
                 reply = session.replies.next() => match reply {
                     Some(Ok(delivery)) => self.answer(delivery),
@@ -132,30 +121,63 @@ impl Supervisor {
                         return End::Lost(Some(error));
                     }
                 }
-                attempt = self.attempts.recv(), if may_publish => match attempt {
-                    Some(attempt) => self.publish(session, attempt),
-                    None => return End::Unused,
-                },
-                _ = sweep.tick() => self.waiting.retain(|_, waiting| !waiting.outcome.is_closed()),
+                count = self.attempts.recv_many(&mut arrived, max_in_flight) => {
+                    if count == 0 {
+                        return End::Unused;
+                    }
+                    self.queue.extend(arrived.drain(..));
+                }
+                _ = sweep.tick() => {
+                    self.queue.sweep();
+                    self.flights.sweep();
+                }
             }
         }
     }
 
-    fn publish(&mut self, session: &mut Session, attempt: Attempt) {
-        if attempt.waiting.outcome.is_closed() {
-            return;
+    /// Sends what can be sent now. A blocked broker confirms nothing: then nothing more is handed to it.
+    fn publish(&mut self, session: &mut Session) {
+        let coalescing = self.options.coalescing.as_ref().filter(|_| self.batches_from <= Instant::now());
+        while session.unconfirmed.calls() < self.options.max_in_flight
+            && let Some(departure) = self.queue.depart(coalescing, self.flights.holding_room())
+        {
+            let Departure { outgoing, callers, holds_room } = departure;
+            self.last_correlation_id += 1;
+            session.publish(&self.options.route, outgoing, self.last_correlation_id, callers.len());
+            self.flights.insert(self.last_correlation_id, callers, holds_room);
         }
-        self.last_correlation_id += 1;
-        let correlation_id = self.last_correlation_id;
-        self.waiting.insert(correlation_id, attempt.waiting);
-        session.publish(&self.options.route, attempt.message, correlation_id);
     }
 
     fn answer(&mut self, delivery: Delivery) {
         // An answer that nobody waits for is a late one, or the second to a request that was sent twice.
-        if let Some(waiting) = self.take(&delivery.properties) {
-            let reply = RawReply { body: delivery.data, properties: delivery.properties };
-            let _ = waiting.outcome.send(Ok(reply));
+        let Some(mut callers) = self.take(&delivery.properties) else { return };
+        if let [caller] = callers.as_mut_slice() {
+            if let Some(waiting) = caller.take() {
+                let reply = RawReply { body: delivery.data, properties: delivery.properties };
+                waiting.tell(Ok(Answer::Alone(reply)));
+            }
+            return;
+        }
+        match BatchAnswer::read(&delivery.data, callers.len()) {
+            BatchAnswer::Results(results) => {
+                for (caller, result) in callers.into_iter().zip(results) {
+                    if let Some(waiting) = caller {
+                        waiting.tell(Ok(Answer::Gathered(Response::from(result))));
+                    }
+                }
+            }
+            BatchAnswer::Refused(reason) => self.refused_together(callers, &reason),
+            // As if it had not come: the callers ask again, each on its own.
+            BatchAnswer::Unreadable(reason) => tracing::warn!(reason, "the answer to a batch cannot be read"),
+        }
+    }
+
+    /// Lets the callers of a batch try again, each on its own.
+    fn refused_together(&mut self, callers: Vec<Option<Waiting>>, reason: &str) {
+        tracing::warn!(reason, "a batch of calls was refused: for a while each is sent alone");
+        self.batches_from = Instant::now() + NO_BATCHES;
+        for waiting in callers.into_iter().flatten() {
+            waiting.tell(Err(NotTaken::OnlyAlone));
         }
     }
 
@@ -167,23 +189,32 @@ impl Supervisor {
     ) -> Result<(), lapin::Error> {
         let confirmation = confirmation?;
         self.any_taken = true;
-        if confirmation.is_nack()
-            && let Some(waiting) = self.waiting.remove(&correlation_id)
-        {
-            let _ = waiting.outcome.send(Err(NotTaken::Refused));
+        if confirmation.is_nack() {
+            let callers = self.flights.remove(correlation_id);
+            for waiting in callers.into_iter().flatten().flatten() {
+                waiting.tell(Err(NotTaken::Refused));
+            }
         }
         // lapin may hand over the returned message with the confirmation of another one.
         if let Some(returned) = confirmation.take_message()
-            && let Some(waiting) = self.take(&returned.delivery.properties)
+            && let Some(mut callers) = self.take(&returned.delivery.properties)
         {
-            let _ = waiting.outcome.send(Err(NotTaken::Unroutable));
+            match callers.as_mut_slice() {
+                [caller] => {
+                    if let Some(waiting) = caller.take() {
+                        waiting.tell(Err(NotTaken::Unroutable));
+                    }
+                }
+                // A queue may take single requests all the same.
+                _ => self.refused_together(callers, "no queue takes it"),
+            }
         }
         Ok(())
     }
 
-    fn take(&mut self, properties: &BasicProperties) -> Option<Waiting> {
+    fn take(&mut self, properties: &BasicProperties) -> Option<Vec<Option<Waiting>>> {
         let correlation_id = properties.correlation_id().as_ref()?.as_str().parse().ok()?;
-        self.waiting.remove(&correlation_id)
+        self.flights.remove(correlation_id)
     }
 
     /// Lets all callers send again; but when the exchange was missing from the start, trying again at once is of
@@ -191,10 +222,11 @@ impl Supervisor {
     fn release_waiting(&mut self, error: Option<&lapin::Error>) {
         let unroutable = error.is_some_and(is_not_found) && !self.any_taken;
         self.any_taken = false;
-        for (_, waiting) in self.waiting.drain().filter(|_| unroutable) {
-            let _ = waiting.outcome.send(Err(NotTaken::Unroutable));
+        for waiting in self.flights.drain() {
+            if unroutable {
+                waiting.tell(Err(NotTaken::Unroutable));
+            }
         }
-        self.waiting.clear();
     }
 }
 
@@ -211,4 +243,29 @@ fn backoff() -> ExponentialBackoff {
 fn is_not_found(error: &lapin::Error) -> bool {
     let not_found = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
     matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == not_found)
+}
+
+/// The answer to a batch of calls.
+enum BatchAnswer {
+    /// One for each, in their order.
+    Results(Vec<ResultBody>),
+    /// None of them was looked at. This is why.
+    Refused(String),
+    /// It is no answer to so many calls. This is why.
+    Unreadable(String),
+}
+
+impl BatchAnswer {
+    fn read(json: &[u8], calls: usize) -> Self {
+        let reply = match Reply::from_json(json) {
+            Ok(reply) => reply,
+            Err(error) => return Self::Unreadable(error.to_string()),
+        };
+        match reply.results() {
+            Ok(results) if results.len() == calls => Self::Results(results),
+            Ok(results) => Self::Unreadable(format!("{} answers to {calls} calls", results.len())),
+            Err(_) if !reply.is_done() => Self::Refused(reply.reason.unwrap_or_default()),
+            Err(error) => Self::Unreadable(error.to_string()),
+        }
+    }
 }

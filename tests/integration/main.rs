@@ -7,6 +7,7 @@ mod common;
 
 mod asyncapi;
 mod bad_input;
+mod coalescing;
 mod identity;
 mod load;
 mod lookups;

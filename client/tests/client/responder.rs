@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use florin_wire::Reply;
+use florin_wire::{BATCH, BatchBody, RawJson, Reply, ResultBody};
 use futures_util::future::try_join_all;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
@@ -12,6 +12,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 /// A broker that is starting may leave a declaration without an answer.
@@ -67,20 +68,63 @@ fn all_ready(first: Delivery, requests: &mut Consumer) -> lapin::Result<Vec<Deli
     Ok(batch)
 }
 
-/// The answer holds the body of the request, so that a test can tell whose answer it is.
 async fn answer(channel: &Channel, request: &Delivery) -> lapin::Result<lapin::PublisherConfirm> {
+    let reply = echo(operation(request), &request.data);
+    send(channel, request, reply.to_json()).await
+}
+
+/// Sends an answer to whoever waits for it.
+pub(crate) async fn send(
+    channel: &Channel,
+    request: &Delivery,
+    body: Vec<u8>,
+) -> lapin::Result<lapin::PublisherConfirm> {
     let asked = &request.properties;
-    let reply = Reply {
-        operation: asked.kind().clone().unwrap_or_else(|| request.routing_key.clone()).to_string(),
-        code: 200,
-        body: Some(String::from_utf8_lossy(&request.data).into_owned()),
-        reason: None,
-        error: None,
-        transaction_id: None,
-    };
     let properties =
         BasicProperties::default().with_correlation_id(asked.correlation_id().clone().unwrap_or_default());
     let reply_to = asked.reply_to().clone().unwrap_or_default();
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    channel.basic_publish("".into(), reply_to, options, &reply.to_json(), properties).await
+    channel.basic_publish("".into(), reply_to, options, &body, properties).await
+}
+
+pub(crate) fn operation(request: &Delivery) -> &str {
+    request.properties.kind().as_ref().unwrap_or(&request.routing_key).as_str()
+}
+
+/// The answer holds the body of the request, so that a test can tell whose answer it is.
+pub(crate) fn echo(operation: &str, body: &[u8]) -> Reply {
+    let body = if operation == BATCH {
+        let results = operations(body).into_iter().map(|(operation, _, body)| ResultBody {
+            operation,
+            code: 200,
+            body: Some(RawJson::new(&body).unwrap()),
+            reason: None,
+            error: None,
+            transaction_id: None,
+            replayed: false,
+        });
+        serde_json::to_string(&BatchBody { results: results.collect() }).unwrap()
+    } else {
+        String::from_utf8_lossy(body).into_owned()
+    };
+    Reply {
+        operation: operation.to_owned(),
+        code: 200,
+        body: Some(body),
+        reason: None,
+        error: None,
+        transaction_id: None,
+    }
+}
+
+/// The operations of a batch: their names, ids and what is left of their bodies.
+pub(crate) fn operations(batch: &[u8]) -> Vec<(String, String, Map<String, Value>)> {
+    let mut batch: Map<String, Value> = serde_json::from_slice(batch).unwrap();
+    let Some(Value::Array(operations)) = batch.remove("operations") else { panic!("no list: {batch:?}") };
+    let operations = operations.into_iter().map(|operation| {
+        let Value::Object(mut body) = operation else { panic!("no object: {operation}") };
+        let mut text = |name| body.remove(name).unwrap().as_str().unwrap().to_owned();
+        (text("operation"), text("id"), body)
+    });
+    operations.collect()
 }

@@ -1,15 +1,13 @@
 //! The broker is killed and comes back while calls are in flight: all of them complete.
 
-#![allow(clippy::unwrap_used, clippy::tests_outside_test_module, missing_docs)]
-
-mod responder;
-
 use std::time::Duration;
 
 use devstack::{Options, Rabbit};
 use florin_client::{Client, ClientOptions, Route};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+
+use crate::responder;
 
 const QUEUE: &str = "test.lost-broker";
 const IN_FLIGHT: i64 = 200;

@@ -1,43 +1,19 @@
 //! Calls against a real broker, with a stand-in for the service.
 
-#![allow(clippy::unwrap_used, clippy::tests_outside_test_module, missing_docs)]
-
-mod responder;
-
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use devstack::{Options, Rabbit};
-use florin_client::{BasicProperties, CallOptions, Client, ClientOptions, Error, Replies, Request, Route};
+use florin_client::{
+    BalanceQueryBody, BasicProperties, CallOptions, Client, ClientOptions, Error, Replies, Request, Route,
+};
 use futures_util::future::try_join_all;
 use lapin::options::BasicGetOptions;
-use lapin::{Channel, Connection, ConnectionProperties};
-use uuid::Uuid;
+use lapin::{Channel, Connection};
+
+use crate::broker::{amqp_url, fresh_name, observer};
+use crate::responder;
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(400);
-
-/// One broker for all tests of this file; each test has its own queue.
-fn amqp_url() -> &'static str {
-    static BROKER: OnceLock<(Rabbit, String)> = OnceLock::new();
-    let (_, url) = BROKER.get_or_init(|| {
-        let rabbit = Rabbit::launch(&Options::default()).unwrap();
-        let url = rabbit.url();
-        (rabbit, url)
-    });
-    url
-}
-
-fn fresh_name() -> String {
-    format!("test.{}", Uuid::new_v4())
-}
-
-/// A channel to look at the broker with; it lives as long as the connection.
-async fn observer() -> (Connection, Channel) {
-    let connection = Connection::connect(amqp_url(), ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    (connection, channel)
-}
 
 /// A queue that nobody takes anything from, and a client that sends to it.
 async fn silent_queue(options: ClientOptions) -> (String, Client, Connection, Channel) {
@@ -46,6 +22,10 @@ async fn silent_queue(options: ClientOptions) -> (String, Client, Connection, Ch
     responder::declare(&channel, &name, &name).await.unwrap();
     let options = ClientOptions { route: Route::Queue(name.clone()), ..options };
     (name, Client::connect(amqp_url(), options).await.unwrap(), connection, channel)
+}
+
+fn balance() -> Request {
+    Request::Balance(BalanceQueryBody::new(1))
 }
 
 /// The `message_id` of every message in the queue.
@@ -115,7 +95,7 @@ async fn out_of_time_names_the_identity_under_which_all_attempts_were_sent() {
     let (queue, client, _connection, channel) = silent_queue(options).await;
     let timeout = Some(SHORT);
     let call = CallOptions { message_id: Some("order-17".into()), timeout };
-    let error = client.call(&Request::Balance { wallet_id: 1 }, call).await.unwrap_err();
+    let error = client.call(&balance(), call).await.unwrap_err();
     assert!(
         matches!(&error, Error::OutcomeUnknown { message_id, .. } if message_id == "order-17"),
         "{error}"
@@ -163,6 +143,6 @@ async fn what_cannot_be_sent_says_why() {
     assert!(matches!(connect("amqp://127.0.0.1:1").await, Err(Error::Connect(_))));
     let client = connect(amqp_url()).await.unwrap();
     let options = CallOptions { message_id: Some("x".repeat(256)), ..CallOptions::default() };
-    let error = client.call(&Request::Balance { wallet_id: 1 }, options).await.unwrap_err();
+    let error = client.call(&balance(), options).await.unwrap_err();
     assert!(matches!(error, Error::TooLong("message_id")), "{error}");
 }

@@ -1,0 +1,99 @@
+//! Requests as they are kept until they are answered, and messages as they travel.
+
+use florin_ledger::Operation;
+use florin_wire::{BATCH, BatchWriter, Body};
+use lapin::BasicProperties;
+use lapin::types::ShortString;
+
+/// Survives a restart of the broker.
+const PERSISTENT: u8 = 2;
+/// Longer bodies travel alone, for the service may refuse them for their length when they come alone. It takes
+/// longer ones by default, and no request of use is so long.
+const MAX_GATHERED_BODY_BYTES: usize = 8 * 1024;
+/// What stands around a call in a batch, at most about so many bytes.
+const FRAME_BYTES: usize = 64;
+
+/// What a caller wants to have sent.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A request of this protocol. It may travel with others.
+    Call(Call),
+    /// Any bytes with any properties.
+    Raw(Box<Outgoing>),
+}
+
+/// A request with an identity.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) message_id: ShortString,
+    pub(crate) body: Body,
+}
+
+/// A message without what differs from one attempt to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) operation: ShortString,
+    pub(crate) properties: BasicProperties,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Message {
+    /// The call, if it may travel with others. The answers to `history` are long: many in one message could be more
+    /// than the broker takes, and a message saves little where the answer is long.
+    pub(crate) fn gatherable(&self) -> Option<&Call> {
+        match self {
+            Self::Call(call) => Some(call).filter(|call| {
+                call.operation != Operation::History && call.body.as_bytes().len() <= MAX_GATHERED_BODY_BYTES
+            }),
+            Self::Raw(_) => None,
+        }
+    }
+
+    /// How it travels alone.
+    pub(crate) fn outgoing(&self) -> Outgoing {
+        match self {
+            Self::Call(call) => Outgoing {
+                operation: call.operation.as_str().into(),
+                properties: properties().with_message_id(call.message_id.clone()),
+                body: call.body.as_bytes().to_vec(),
+            },
+            Self::Raw(outgoing) => Outgoing::clone(outgoing),
+        }
+    }
+
+    pub(crate) fn operation(&self) -> &str {
+        match self {
+            Self::Call(call) => call.operation.as_str(),
+            Self::Raw(outgoing) => outgoing.operation.as_str(),
+        }
+    }
+
+    /// What makes a retry the same request. The service takes an empty one for none.
+    pub(crate) fn message_id(&self) -> Option<&str> {
+        let message_id = match self {
+            Self::Call(call) => Some(&call.message_id),
+            Self::Raw(outgoing) => outgoing.properties.message_id().as_ref(),
+        };
+        message_id.map(ShortString::as_str).filter(|id| !id.is_empty())
+    }
+}
+
+impl Call {
+    /// How long it is in a batch, about.
+    pub(crate) fn size_bytes(&self) -> usize {
+        FRAME_BYTES + self.message_id.as_str().len() + self.body.as_bytes().len()
+    }
+}
+
+impl Outgoing {
+    /// Many calls as one message. It needs no identity, for each of them has its own.
+    pub(crate) fn batch(calls: BatchWriter) -> Self {
+        Self { operation: BATCH.into(), properties: properties(), body: calls.finish(false) }
+    }
+}
+
+/// What all requests have in common.
+pub(crate) fn properties() -> BasicProperties {
+    BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(PERSISTENT)
+}
