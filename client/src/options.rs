@@ -57,7 +57,7 @@ pub struct Coalescing {
 
 impl Default for Coalescing {
     fn default() -> Self {
-        Self { messages_in_flight: 2, max_calls: MAX_BATCH_OPERATIONS, max_bytes: 512 * 1024 }
+        Self { messages_in_flight: 4, max_calls: MAX_BATCH_OPERATIONS, max_bytes: 512 * 1024 }
     }
 }
 

@@ -120,7 +120,8 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     let first = br#"{"wallet_id":2,"ticker":"USD","amount":1}"#;
     seed.publish("invoice", first, seed.properties()).await;
     service.metric("florin_in_flight_requests 1").await;
-    let client = world.client().await;
+    let options = florin_client::ClientOptions { coalescing: None, ..Default::default() };
+    let client = florin_client::Client::connect(&world.amqp_url, options).await.unwrap();
     let credit = |amount: &str| Request::Invoice(MovementBody::new(1, "USD", amount.parse().unwrap()));
     let poison = seed.properties();
     seed.publish("invoice", &credit("13").to_json(), poison.clone()).await;

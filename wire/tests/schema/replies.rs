@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::World;
-use crate::{assert_valid, assert_valid_reply};
+use crate::{SCHEMAS, assert_valid, assert_valid_reply, is_valid};
 
 /// Something that a client does, after so many seconds.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ fn fields(operation: Operation) -> BoxedStrategy<String> {
         Operation::Balance | Operation::History => (wallet(), ticker(), any::<bool>())
             .prop_map(|(wallet, ticker, all)| {
                 let ticker = if all { String::new() } else { format!(r#","ticker":"{ticker}""#) };
-                format!(r#""wallet_id":{wallet}{ticker}"#)
+                format!(r#""wallet_id":{wallet}{ticker},"limit":2"#)
             })
             .boxed(),
     }
@@ -182,4 +182,61 @@ fn after_its_batch_failed(operation: Operation) -> ErrorCode {
 fn error_of(reply: &Reply) -> ErrorCode {
     check_reply(reply);
     reply.error.as_deref().unwrap().parse().unwrap()
+}
+
+/// The schemas are not so wide that anything fits.
+#[test]
+fn what_is_never_sent_is_not_valid() {
+    let break_example = |name: &str, at: usize, pointer: &str, value: Option<Value>| {
+        let mut example = SCHEMAS.get(name).unwrap()["examples"][at].clone();
+        assert_valid(name, &example);
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        let parent = example.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        let before = match value.clone() {
+            Some(value) => parent.insert(field.to_owned(), value),
+            None => parent.remove(field),
+        };
+        assert_ne!(before, value, "{name}: {pointer} is as it was");
+        assert!(!is_valid(name, &example), "{name}: {example}");
+    };
+    let cases = [
+        ("invoice.body", 0, "/status", json!("Error")),
+        ("settle.body", 0, "/settled_amount", json!(0)),
+        ("settle.body", 0, "/settled_amount", json!("5.5")),
+        ("cancel.body", 0, "/error", json!("expired")),
+        ("balance.body", 0, "/frozen_balance/USD", json!(-1)),
+        ("transaction.body", 0, "/error", json!("expired")),
+        ("transaction.body", 0, "/status", json!("Error")),
+        ("transaction.body", 0, "/operation", json!("settle")),
+        ("transaction.body", 0, "/created_at", json!("2026-01-31T08:15:30.25+00:00")),
+        ("transaction.body", 0, "/metadata", json!([])),
+        ("transaction.body", 2, "/error", json!("malformed")),
+        ("transaction.body", 2, "/transaction_id", json!("0190A5B0-7C1E-7D3C-8C3E-0123456789AB")),
+        ("history.body", 0, "/postings/0/version", json!(0)),
+        ("history.body", 0, "/postings/0/error", json!("expired")),
+        ("history.body", 0, "/next", json!("000649ABF8FF4880000000010000000000000007")),
+        ("batch.body", 0, "/results/0/body", json!("{}")),
+        ("batch.body", 0, "/results/0/replayed", json!(false)),
+        ("batch.body", 0, "/results/2/body", json!({"actual_balance": {"USD": -1}})),
+        ("invoice.reply", 0, "/operation", json!("withdraw")),
+        ("invoice.reply", 0, "/body", json!({})),
+        ("settle.reply", 0, "/code", json!(202)),
+        ("refusal", 0, "/code", json!(500)),
+        ("refusal", 0, "/error", json!("cancelled")),
+        ("event", 0, "/balances/0/actual_balance", json!(-1)),
+        ("event", 0, "/transaction/ticker", json!("")),
+    ];
+    for (name, at, pointer, value) in cases {
+        break_example(name, at, pointer, Some(value));
+    }
+    let missing = [
+        ("transaction.body", 2, "/error"),
+        ("settle.body", 0, "/settled_amount"),
+        ("refusal", 0, "/reason"),
+        ("invoice.reply", 0, "/body"),
+        ("event", 0, "/transaction/created_at"),
+    ];
+    for (name, at, pointer) in missing {
+        break_example(name, at, pointer, None);
+    }
 }

@@ -79,95 +79,93 @@ fn is_beyond_schema(field: &str, json: &str) -> bool {
         }
     };
     match field {
-        "wallet_id" | "to_wallet_id" => is_number(i64::MAX),
+        "wallet_id" | "to_wallet_id" | "limit" => is_number(i64::MAX),
         "timeout" => is_number(315_360_000),
-        "limit" => is_number(1000),
         "at" | "from" | "until" => json.starts_with("\"9999-12-3"),
-        "before" => true,
+        "before" => json.starts_with("\"7"),
         "metadata" => json.len() > 4096 || json.contains(r"\u0000") || json.matches('{').count() > 32,
         "id" => !json.is_ascii(),
         _ => false,
     }
 }
 
-/// Texts that may stand for this field: right ones, wrong ones, and ones that are nearly right.
-fn texts(field: &str) -> Vec<&'static str> {
-    let own: &[&str] = match field {
-        "wallet_id" | "to_wallet_id" => &["2", r#""4111111111111111""#, "-5", "9223372036854775807"],
-        "amount" => {
-            &["10.5", r#""10.50""#, "1e2", r#""1E+2""#, "0.000", r#""0.00""#, "-1", r#""-1""#, r#""1.""#]
-        }
-        "ticker" => &[r#""USD""#, r#""""#],
-        "pending" | "atomic" => &["true", "false"],
-        "timeout" => &["60", r#""60""#, "315360000", "315360001", "0"],
-        "metadata" => &[r#"{"a":[1,{"b":null}]}"#, "{}", "[]", r#"{"a":"\u0000"}"#],
-        "transaction_id" => &[
-            r#""0190a5b0-7c1e-7d3c-8c3e-0123456789ab""#,
-            r#""0190A5B0-7C1E-7D3C-8C3E-0123456789AB""#,
-            r#""0190a5b07c1e7d3c8c3e0123456789ab""#,
-            r#""{0190a5b0-7c1e-7d3c-8c3e-0123456789}""#,
-        ],
-        "at" | "from" | "until" => &[
-            r#""2026-01-31T08:15:30Z""#,
-            r#""2024-02-29T23:59:59.123456789Z""#,
-            r#""2026-02-29T08:15:30Z""#,
-            r#""2026-01-31T08:15:60Z""#,
-            r#""2016-12-31T23:59:60Z""#,
-            r#""2026-01-31T08:15:30+00:00""#,
-            r#""2026-01-31t08:15:30z""#,
-            r#""2026-01-31 08:15:30Z""#,
-            r#""0000-01-01T00:00:00Z""#,
-            r#""9999-12-31T23:59:59.999999999Z""#,
-        ],
-        "status" => &[r#""Created""#, r#""Success""#, r#""Error""#, r#""success""#],
-        "before" => &[
-            r#""000649abf8ff4880000000010000000000000007""#,
-            r#""000649ABF8FF4880000000010000000000000007""#,
-        ],
-        "limit" => &["1", r#""1000""#, "1001", r#""1001""#],
-        "id" => &[r#""order-17""#, r#""""#],
-        _ => &["1"],
-    };
-    let any = [
-        "1",
-        r#""1""#,
-        "null",
-        "[]",
-        "{}",
-        r#""x""#,
-        r#""\u0031""#,
-        "0",
-        "01",
-        "1.0",
-        "-0",
-        r#""01""#,
-        r#"" 1""#,
-    ];
-    own.iter().chain(&any).copied().collect()
+/// Right texts for this field, and ones that are nearly right.
+fn texts(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match field {
+        "wallet_id" | "to_wallet_id" => (
+            &["2", r#""4111111111111111""#, "-5", "9223372036854775807"],
+            &["9223372036854775808", r#""-05""#],
+        ),
+        "amount" => (
+            &["10.5", r#""10.50""#, "1e2", r#""1E+2""#, r#""0.01""#],
+            &["0.00", r#""0.00""#, "-1", r#""1.""#],
+        ),
+        "ticker" => (&[r#""USD""#, r#""\u0055SD""#], &[r#"["USD"]"#]),
+        "pending" => (&["true"], &["false", r#""true""#]),
+        "atomic" => (&["true", "false"], &[r#""true""#]),
+        "timeout" => (&["60", r#""60""#, "315360000"], &["315360001", r#""-1""#, "60.5"]),
+        "metadata" => (&[r#"{"a":[1,{"b":null}]}"#, "{}"], &[r#"{"a":"\u0000"}"#, r#""{}""#]),
+        "transaction_id" => (
+            &[r#""0190a5b0-7c1e-7d3c-8c3e-0123456789ab""#, r#""0190A5B0-7C1E-7D3C-8C3E-0123456789AB""#],
+            &[r#""0190a5b07c1e7d3c8c3e0123456789ab""#, r#""{0190a5b0-7c1e-7d3c-8c3e-0123456789}""#],
+        ),
+        "at" | "from" | "until" => (
+            &[
+                r#""2026-01-31T08:15:30Z""#,
+                r#""2024-02-29T23:59:59.123456789Z""#,
+                r#""0000-01-01T00:00:00.0Z""#,
+            ],
+            &[
+                r#""2026-02-29T08:15:30Z""#,
+                r#""2026-01-31T08:15:60Z""#,
+                r#""2016-12-31T23:59:60Z""#,
+                r#""2026-01-31T08:15:30.Z""#,
+                r#""2026-01-31T08:15:30.1234567890Z""#,
+                r#""2026-01-31T08:15:30+00:00""#,
+                r#""2026-01-31t08:15:30z""#,
+                r#""2026-01-31 08:15:30Z""#,
+                r#""9999-12-31T23:59:59.999999999Z""#,
+            ],
+        ),
+        "status" => (&[r#""Created""#, r#""Success""#, r#""Error""#], &[r#""success""#]),
+        "before" => (
+            &[r#""000649abf8ff4880000000010000000000000007""#],
+            &[
+                r#""000649ABF8FF4880000000010000000000000007""#,
+                r#""7fffffffffffffff000000010000000000000001""#,
+            ],
+        ),
+        "limit" => (&["1", r#""1000""#], &["1001", r#""1001""#]),
+        "id" => (&[r#""order-17""#], &[r#""é""#, "17"]),
+        _ => (&["1", "[{}]"], &["01"]),
+    }
 }
 
-/// A value for this field: most often a right one.
-fn value(field: &'static str) -> BoxedStrategy<String> {
-    let texts = texts(field);
-    let first = texts[0].to_owned();
+/// What may stand for any field.
+const ANY: &[&str] =
+    &["null", "0", "1", r#""1""#, r#""\u0031""#, r#""""#, "true", "[]", "{}", "1.0", "-0", "01", r#"" 1""#];
+
+fn right(field: &'static str) -> impl Strategy<Value = String> {
+    select(texts(field).0).prop_map(ToOwned::to_owned)
+}
+
+fn odd(field: &'static str) -> impl Strategy<Value = String> {
     let number = prop_oneof![Just(""), Just("\"")].prop_flat_map(|quote| {
         let digits = r"-?[0-9]{1,20}(\.[0-9]{0,3})?([eE][+-]?[0-9]{0,2})?";
         digits.prop_map(move |digits| format!("{quote}{digits}{quote}"))
     });
     let time = "\"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,10})?Z\"";
     prop_oneof![
-        8 => Just(first),
-        4 => select(texts).prop_map(ToOwned::to_owned),
+        4 => select([texts(field).1, ANY].concat()).prop_map(ToOwned::to_owned),
         1 => number,
         1 => time,
         1 => any::<String>().prop_map(|text| Value::String(text).to_string()),
     ]
-    .boxed()
 }
 
-/// The fields that a request for this operation has, and one that it has not.
-fn fields_of(operation: &str) -> Vec<&'static str> {
-    const ALL: [&str; 16] = [
+/// The fields that a request for this operation has, and one that it has not, and whether they have to be there.
+fn fields_of(operation: &str) -> Vec<(&'static str, bool)> {
+    const ALL: [&str; 15] = [
         "wallet_id",
         "to_wallet_id",
         "ticker",
@@ -182,28 +180,34 @@ fn fields_of(operation: &str) -> Vec<&'static str> {
         "until",
         "before",
         "limit",
-        "operation",
         "unknown",
     ];
     let schema = SCHEMAS.get(&format!("{operation}.request")).unwrap();
     let known = schema["properties"].as_object().unwrap();
-    let fields: Vec<_> = ALL.into_iter().filter(|field| known.contains_key(*field)).collect();
-    assert_eq!(fields.len(), known.len(), "{operation} has a field that is not tested");
-    [fields, vec!["unknown"]].concat()
+    let fields = ALL.into_iter().filter(|field| known.contains_key(*field) || *field == "unknown");
+    let required = schema["required"].as_array().unwrap();
+    let fields: Vec<_> = fields.map(|field| (field, required.contains(&field.into()))).collect();
+    assert_eq!(fields.len(), known.len() + 1, "{operation} has a field that is not tested");
+    fields
 }
 
 /// A body, and whether it may be refused for what no schema can say.
 type Body = (Vec<(&'static str, String)>, bool);
 
+/// A right body, but for two fields at most; those that need not be there are missing at times.
 fn body(operation: Operation) -> impl Strategy<Value = Body> {
-    let fields = fields_of(operation.as_str()).into_iter().map(|field| {
-        let given = prop_oneof![7 => Just(true), 1 => Just(false)];
-        (Just(field), value(field), given)
+    let names = fields_of(operation.as_str());
+    let count = names.len();
+    let fields = names.into_iter().map(|(name, is_required)| {
+        let is_given = proptest::bool::weighted(if is_required { 0.98 } else { 0.6 });
+        (Just(name), right(name), odd(name), is_given)
     });
-    fields.collect::<Vec<_>>().prop_map(|fields| {
-        let given = fields.into_iter().filter(|(.., given)| *given).map(|(field, json, _)| (field, json));
+    (fields.collect::<Vec<_>>(), vec(0..count, 0..=2)).prop_map(|(fields, odd_ones)| {
+        let given = fields.into_iter().enumerate().filter(|(_, (.., is_given))| *is_given);
+        let given =
+            given.map(|(at, (name, right, odd, _))| (name, if odd_ones.contains(&at) { odd } else { right }));
         let given: Vec<_> = given.collect();
-        let beyond = given.iter().any(|(field, json)| is_beyond_schema(field, json));
+        let beyond = given.iter().any(|(name, json)| is_beyond_schema(name, json));
         (given, beyond)
     })
 }
@@ -245,7 +249,8 @@ proptest! {
 /// An operation of a batch. Two wallets in texts that differ may be the same one: then it may be refused.
 fn element() -> impl Strategy<Value = (String, bool)> {
     let name = prop_oneof![12 => Just(None), 1 => Just(Some("\"batch\"")), 1 => Just(Some("1"))];
-    (any_body(), name, value("id")).prop_map(|((operation, (fields, beyond)), name, id)| {
+    let id = prop_oneof![right("id"), odd("id")];
+    (any_body(), name, id).prop_map(|((operation, (fields, beyond)), name, id)| {
         let name = name.map_or_else(|| format!("{:?}", operation.as_str()), ToOwned::to_owned);
         let beyond = beyond || is_beyond_schema("id", &id) || operation == Operation::Transfer;
         (object(&[&[("operation", name), ("id", id)], &fields[..]].concat()), beyond)
@@ -256,7 +261,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn and_so_of_batches(elements in vec(element(), 0..4), atomic in value("atomic")) {
+    fn and_so_of_batches(elements in vec(element(), 0..4), atomic in prop_oneof![right("atomic"), odd("atomic")]) {
         let beyond = elements.iter().any(|(_, beyond)| *beyond);
         let operations: Vec<String> = elements.into_iter().map(|(json, _)| json).collect();
         let body = format!(r#"{{"operations":[{}],"atomic":{atomic}}}"#, operations.join(","));

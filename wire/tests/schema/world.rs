@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use florin_ledger::{Command, ErrorCode, Outcome, Scale, State, Ticker, Tickers, Unit, apply};
+use florin_ledger::{Change, Command, ErrorCode, Outcome, Page, Scale, State, Ticker, Tickers, Unit, apply};
 use florin_wire::{Answered, BATCH, Batch, BatchReply, Decoded, Envelope, Event, Limits, Refusal, Reply};
 
 const LIMITS: Limits = Limits { max_body_bytes: 64 * 1024, max_batch_body_bytes: 1024 * 1024 };
@@ -28,6 +28,8 @@ pub(crate) fn refusal_by_itself(command: &Command) -> Option<ErrorCode> {
 pub(crate) struct World {
     state: State,
     now: SystemTime,
+    /// All changes, in place of the store: for the pages of a history.
+    changes: Vec<Change>,
 }
 
 impl World {
@@ -37,7 +39,8 @@ impl World {
         let tickers: Tickers = [(1, "USD", 2), (2, "JPY", 0)].map(ticker).into_iter().collect();
         let wallets = (1..=3).map(|wallet_id| (wallet_id, BTreeMap::new())).collect();
         let state = State { tickers: Arc::new(tickers), wallets, ..State::default() };
-        Self { state, now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_847_330) }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_847_330);
+        Self { state, now, changes: Vec::new() }
     }
 
     pub(crate) fn wait(&mut self, seconds: u64) {
@@ -78,7 +81,11 @@ impl World {
     }
 
     fn apply(&mut self, units: &[Unit]) -> (Vec<Outcome>, Vec<Event>) {
+        for query in units.iter().flat_map(Unit::commands).filter_map(Command::asked_page) {
+            self.state.pages.insert(query.clone(), query.extend(Page::default(), &self.changes));
+        }
         let applied = apply(&mut self.state, self.now, units).unwrap();
+        self.changes.extend(applied.changes.iter().cloned());
         (applied.outcomes, applied.changes.iter().map(Event::new).collect())
     }
 }
