@@ -9,7 +9,10 @@ use florin_ledger::{Command, Outcome, Unit};
 use florin_wire::{Answered, Batch, Decoded, Item, Refusal};
 
 /// What became of a request.
-#[allow(clippy::large_enum_variant, reason = "the large one is what nearly all are: a box for each would cost more")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is what nearly all are: a box for each would cost more"
+)]
 #[derive(Debug)]
 pub enum Verdict {
     /// The rules decided, and the decision is committed.
@@ -28,7 +31,10 @@ pub enum Verdict {
 }
 
 /// How a message is answered once its units are executed.
-#[allow(clippy::large_enum_variant, reason = "the large one is what nearly all are: a box for each would cost more")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is what nearly all are: a box for each would cost more"
+)]
 #[derive(Debug)]
 pub(crate) enum Form {
     /// It carries one command.
@@ -42,7 +48,10 @@ pub(crate) enum Form {
 }
 
 /// A place in a batch.
-#[allow(clippy::large_enum_variant, reason = "the large one is what nearly all are: a box for each would cost more")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is what nearly all are: a box for each would cost more"
+)]
 #[derive(Debug)]
 pub(crate) enum Slot {
     /// The next command that is decided; this is what the client calls it.

@@ -2,6 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use florin::store::Store;
+use florin_ledger::Scale;
+use tokio::sync::OnceCell;
+
+use crate::common::{Ledger, World};
+
+/// A time that no test sees.
+pub(crate) const FUTURE: Option<&str> = Some("2999-01-01Z");
 
 /// Cents, or what else the smallest unit is.
 type Units = i64;
@@ -172,4 +182,73 @@ impl Book {
 
 fn literal(text: Option<&str>) -> String {
     text.map_or("NULL".to_owned(), |text| format!("'{text}'"))
+}
+
+/// A database of its own, with the rows of [`story`].
+pub(crate) struct Damaged {
+    pub(crate) url: String,
+    pub(crate) store: Store,
+    pub(crate) ledger: Ledger,
+    pub(crate) book: Book,
+}
+
+impl Damaged {
+    pub(crate) async fn new() -> Self {
+        static WORLD: OnceCell<World> = OnceCell::const_new();
+        static DATABASES: AtomicU32 = AtomicU32::new(0);
+        let world = WORLD.get_or_init(World::new).await;
+        let name = format!("audited{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let admin = world.ledger().await;
+        admin.sql.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let (server, _) = world.database_url.rsplit_once('/').unwrap();
+        let url = format!("{server}/{name}");
+        let store = Store::new(&url, 2).unwrap();
+        store.migrate().await.unwrap();
+        for (ticker, places) in [("USD", 2), ("USDT", 6)] {
+            store.add_ticker(ticker, Scale::new(places).unwrap()).await.unwrap();
+        }
+        store.create_wallets(1..=7).await.unwrap();
+        let (ledger, mut book) = (Ledger::open(&url).await, story());
+        ledger.sql.batch_execute(&book.take_sql()).await.unwrap();
+        Self { url, store, ledger, book }
+    }
+
+    /// What only a superuser can do. The triggers are put back.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        let all = ["postings", "wallets", "tickers"];
+        let disable = all.map(|table| format!("ALTER TABLE {table} DISABLE TRIGGER ALL;")).concat();
+        let enable = "
+            ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_are_final;
+            ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_end_what_waits;
+            ALTER TABLE wallets ENABLE ALWAYS TRIGGER wallets_are_kept;
+            ALTER TABLE tickers ENABLE ALWAYS TRIGGER tickers_are_kept;";
+        self.ledger.sql.batch_execute(&format!("{disable}{sql};{enable}")).await.unwrap();
+    }
+}
+
+/// Every way in which a transaction can begin and end.
+fn story() -> Book {
+    let mut book = Book::default();
+    book.done(invoice(1, 1, 10_000)); // wallet 1, version 1
+    book.done(withdraw(2, 1, 3000));
+    book.refused(withdraw(3, 1, 50_000)); // 3
+    book.done(transfer(4, 1, 2, 2000)); // 4; wallet 2, version 1
+    book.waits(withdraw(5, 1, 1000), None);
+    book.settled(5, 400); // 6
+    book.waits(invoice(6, 1, 800), FUTURE);
+    book.released(6, "cancelled"); // 8
+    book.waits(transfer(7, 1, 3, 600), None);
+    book.settled(7, 600); // 10; wallet 3, version 1
+    book.waits(withdraw(8, 1, 500), Some("2026-01-02Z"));
+    book.released(8, "expired"); // 12
+    book.waits(withdraw(9, 1, 300), None); // 13
+    book.waits(invoice(10, 2, 700), FUTURE); // wallet 2, version 2
+    book.refused(withdraw(11, 4, 100).of("USDT"));
+    book.done(invoice(12, 4, 150).of("USDT")); // wallet 4, version 2
+    book.done(invoice(13, 5, 900));
+    book.waits(transfer(14, 5, 6, 400), None);
+    book.refused(transfer(15, 5, 7, 5000));
+    book.waits(invoice(16, 6, 250), FUTURE);
+    book.settled(16, 100); // wallet 6, version 2
+    book
 }

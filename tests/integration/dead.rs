@@ -34,29 +34,7 @@ async fn await_ready(client: &SeedClient, queue: &str, count: u32) {
         if now == count {
             return;
         }
-        if started.elapsed() > Duration::from_secs(20) {
-            let r = &crate::common::SERVERS.get().unwrap().rabbit;
-            eprintln!("HUNG {now} of {count} in {queue}");
-            for v in ["world0", "world1", "world2"] {
-                eprintln!(
-                    "{v} {:?}",
-                    r.ctl(&[
-                        "list_queues",
-                        "-p",
-                        v,
-                        "name",
-                        "messages_ready",
-                        "messages_unacknowledged",
-                        "messages",
-                        "consumers",
-                        "state"
-                    ])
-                );
-                eprintln!("{:?}", r.ctl(&["list_consumers", "-p", v]));
-            }
-            eprintln!("{:?}", r.ctl(&["list_connections"]));
-        }
-        assert!(started.elapsed() < Duration::from_secs(20), "{now} messages in {queue}, not {count}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{now} messages in {queue}, not {count}");
         tokio::task::yield_now().await;
     }
 }

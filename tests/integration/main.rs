@@ -7,7 +7,10 @@ mod common;
 
 mod asyncapi;
 mod bad_input;
+mod batches;
+mod book;
 mod coalescing;
+mod dead;
 mod identity;
 mod load;
 mod lookups;

@@ -17,8 +17,8 @@ const SAMPLE_BLOCKS: i64 = 4_000;
 
 /// What a posting costs in each kind of scope, as it was measured, in units of no importance.
 const ROWS_WEIGHT: u64 = 3;
-const CHAINS_WEIGHT: u64 = 10;
-const TRANSACTIONS_WEIGHT: u64 = 3;
+const CHAINS_WEIGHT: u64 = 8;
+const TRANSACTIONS_WEIGHT: u64 = 2;
 
 /// What is to be done.
 #[derive(Debug)]
