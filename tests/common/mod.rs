@@ -34,10 +34,10 @@ pub struct World {
     pub store: Store,
 }
 
-pub static SERVERS: OnceLock<Stack> = OnceLock::new();
 impl World {
     /// A fresh database and a fresh virtual host on the servers that all tests of this binary share.
     pub async fn new() -> Self {
+        static SERVERS: OnceLock<Stack> = OnceLock::new();
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         let (database_url, amqp_url) = tokio::task::spawn_blocking(|| {
             let servers = SERVERS.get_or_init(start_servers);

@@ -45,6 +45,7 @@ pub(crate) struct Opening {
 }
 
 /// The step of a transaction that a row belongs to.
+#[derive(Clone, Copy)]
 struct Step {
     part: i16,
     status: &'static str,

@@ -43,7 +43,7 @@ struct Script {
 }
 
 impl Script {
-    fn new(seed: u64, lane: usize, length: usize) -> Vec<Ask> {
+    fn write(seed: u64, lane: usize, length: usize) -> Vec<Ask> {
         let random = fastrand::Rng::with_seed(seed ^ lane as u64);
         let mut script = Self { lane, random, asked: Vec::new() };
         for _ in 0..length {
@@ -137,7 +137,7 @@ impl Script {
 /// The answers, by lane and place in it, without what depends on the time.
 async fn answers(split: &Split, coalescing: Option<Coalescing>) -> BTreeMap<(usize, usize), Response> {
     let world = World::new().await;
-    world.store.create_wallets(10..=10 + 2 * LANES as i64).await.unwrap();
+    world.store.create_wallets(10..=10 + 2 * i64::try_from(LANES).unwrap()).await.unwrap();
     let service = Service::start(&world, &[]).await;
     // Nothing is sent a second time, for that would change what is a repetition.
     let patient = Duration::from_secs(300);
@@ -146,7 +146,7 @@ async fn answers(split: &Split, coalescing: Option<Coalescing>) -> BTreeMap<(usi
     let options = ClientOptions { coalescing, timeout, attempt_timeout, ..ClientOptions::default() };
     let client = Client::connect(&world.amqp_url, options).await.unwrap();
     let length = REQUESTS / split.lanes;
-    let lanes = (0..split.lanes).map(|lane| in_turn(&client, lane, Script::new(split.seed, lane, length)));
+    let lanes = (0..split.lanes).map(|lane| in_turn(&client, lane, Script::write(split.seed, lane, length)));
     let answers = join_all(lanes).await.into_iter().flatten().collect();
     world.ledger().await.assert_sound().await;
     let metrics = service.get("/metrics").await;

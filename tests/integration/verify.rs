@@ -76,6 +76,7 @@ async fn an_empty_ledger_is_sound() {
 /// Each row: what was done, the checks that notice it, and what the last of these says first: where, what should
 /// be there, what is.
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn every_damage_is_found_where_it_is() {
     use Check::*;
     let posting = |wallet: i64, version: i64, change: &str| {

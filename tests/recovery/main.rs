@@ -7,6 +7,7 @@ mod common;
 
 mod broker;
 mod database;
+mod dead_letters;
 mod events;
 mod instances;
 mod load;

@@ -1,0 +1,59 @@
+//! The dead-letter queue takes nothing: a request that is given up waits, and nobody else does.
+
+use std::time::{Duration, Instant};
+
+use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
+
+use crate::common::{Run, SeedClient, Service, World, start_servers};
+
+const READ: &[u8] = br#"{"wallet_id":1}"#;
+const DEAD: &str = "florin.dead";
+
+/// Waits until `florin dead list` shows so many messages, and gives what it says of the last one.
+async fn last_error(world: &World, count: usize) -> String {
+    let started = Instant::now();
+    loop {
+        let run = Run::florin(&world.amqp_url, &["dead", "list", "--json"]).await;
+        let list = run.json();
+        let messages = list["messages"].as_array().unwrap();
+        if messages.len() == count {
+            return messages[count - 1]["error"].as_str().unwrap().to_owned();
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{run:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_given_up_waits_for_the_dead_letter_queue() {
+    let servers = start_servers();
+    // The broker tries to move a message again so many milliseconds later: usually three minutes.
+    let retry = "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, 500).";
+    servers.rabbit.ctl(&["eval", retry]).unwrap();
+    let world = World::on(&servers).await;
+    let service = Service::start(&world, &[]).await;
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    let hostile = |client: &SeedClient| client.properties().with_reply_to("amq.rabbitmq.reply-to.a.b".into());
+
+    // It is full: the copy is refused, and so is what the broker would move there.
+    for _ in 0..3 {
+        let options = BasicPublishOptions::default();
+        let filler = client.channel.basic_publish("".into(), DEAD.into(), options, READ, client.properties());
+        filler.await.unwrap().await.unwrap();
+    }
+    let full = r#"{"max-length":1,"overflow":"reject-publish"}"#;
+    servers.rabbit.ctl(&["set_policy", "full", "^florin.dead$", full, "--apply-to", "queues"]).unwrap();
+    client.publish("balance", READ, hostile(&client)).await;
+    service.metric("florin_dead_lettered_total 1").await;
+    assert_eq!(client.call("balance", READ).await.code, 200);
+    servers.rabbit.ctl(&["clear_policy", "full"]).unwrap();
+    assert_eq!(last_error(&world, 4).await, "rejected");
+
+    // It is gone: the copy comes back.
+    client.channel.queue_delete(DEAD.into(), QueueDeleteOptions::default()).await.unwrap();
+    client.publish("balance", READ, hostile(&client)).await;
+    service.metric("florin_dead_lettered_total 2").await;
+    assert_eq!(client.call("balance", READ).await.code, 200);
+    assert_eq!(service.terminate().await.0.code(), Some(0));
+    let _service = Service::start(&world, &[]).await;
+    assert_eq!(last_error(&world, 1).await, "rejected");
+}
