@@ -3,8 +3,7 @@
 use florin_client::CallOptions;
 use florin_wire::{MovementBody, Request};
 use lapin::BasicProperties;
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::options::BasicGetOptions;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -135,10 +134,6 @@ async fn what_the_database_refuses_is_dead_lettered_alone() {
     assert!(answers.unwrap().iter().all(|answer| answer.reply.code == 200));
     assert_eq!(seed.next_reply().await.code, 200);
 
-    let quorum = AMQPValue::LongString("quorum".into());
-    let arguments = FieldTable::from(std::collections::BTreeMap::from([("x-queue-type".into(), quorum)]));
-    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-    seed.channel.queue_declare("florin.dead".into(), durable, arguments).await.unwrap();
     // Dead-lettering is confirmed between the queues; asking the broker again is the only way to see it.
     let dead = loop {
         if let Some(dead) =
