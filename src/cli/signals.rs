@@ -24,12 +24,11 @@ pub(crate) fn shutdown_token() -> anyhow::Result<CancellationToken> {
     Ok(token)
 }
 
-/// Returns at the first signal.
-pub(crate) async fn interruption() -> anyhow::Result<()> {
+/// Watches from now on; what is returned resolves at the first signal.
+pub(crate) fn interruption() -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    next(&mut interrupt, &mut terminate).await;
-    Ok(())
+    Ok(async move { next(&mut interrupt, &mut terminate).await })
 }
 
 async fn next(interrupt: &mut Signal, terminate: &mut Signal) {

@@ -49,14 +49,14 @@ pub(crate) struct Args {
 /// Audits, shows what was found, and fails when something is wrong.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let store = args.database.store()?;
+    let interruption = signals::interruption()?;
     let options = AuditOptions { connections: args.connections, limit: args.limit };
     let audit = store.audit(options).await.context("cannot begin the audit")?;
     let stopper = audit.stopper();
     let bar = Bar::new();
     let report = tokio::select! {
         report = audit.run(|progress| bar.show(progress)) => report.context("the audit is not finished")?,
-        interrupted = signals::interruption() => {
-            interrupted?;
+        () = interruption => {
             drop(bar);
             stopper.stop().await;
             process::exit(signals::INTERRUPTED);
