@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// Why a call has no answer. Money may have moved only in the case of [`Error::OutcomeUnknown`].
+/// Why a call has no answer.
+///
+/// Money may have moved in the cases of [`Error::OutcomeUnknown`], [`Error::Reply`] and [`Error::Closed`]: send the
+/// request again under the same `message_id` to learn its outcome. In all others nothing was done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -41,13 +44,13 @@ pub enum Error {
         /// How long the call waited.
         timeout: Duration,
     },
-    /// The answer is not a reply of this protocol.
+    /// The answer is not a reply of this protocol: the request was worked on, and what came of it is unknown.
     #[error("the answer cannot be read: {0}")]
     Reply(#[source] serde_json::Error),
     /// An operation or a `message_id` is longer than the 255 bytes that AMQP takes.
     #[error("{0} is longer than 255 bytes")]
     TooLong(&'static str),
-    /// The client was closed while the call was waiting.
+    /// The client was closed while the call was waiting. The request may have been sent, and be applied.
     #[error("the client was closed")]
     Closed,
 }

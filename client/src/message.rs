@@ -7,8 +7,8 @@ use lapin::types::ShortString;
 
 /// Survives a restart of the broker.
 const PERSISTENT: u8 = 2;
-/// Longer bodies travel alone, for the service may refuse them for their length when they come alone. It takes
-/// longer ones by default, and no request of use is so long.
+/// A longer body travels alone: it may be more than the service takes as a single request (64 KiB, unless it is set
+/// up differently), and is to be refused for that, as it would not be in a batch.
 const MAX_GATHERED_BODY_BYTES: usize = 8 * 1024;
 /// What stands around a call in a batch, at most about so many bytes.
 const FRAME_BYTES: usize = 64;
@@ -39,8 +39,8 @@ pub(crate) struct Outgoing {
 }
 
 impl Message {
-    /// The call, if it may travel with others. The answers to `history` are long: many in one message could be more
-    /// than the broker takes, and a message saves little where the answer is long.
+    /// The call, if it may travel with others. The answers to `history` are long: many of them in one message could
+    /// be more than the broker takes, and sharing it would save little.
     pub(crate) fn gatherable(&self) -> Option<&Call> {
         match self {
             Self::Call(call) => Some(call).filter(|call| {

@@ -106,11 +106,12 @@ impl Supervisor {
     async fn serve(&mut self, session: &mut Session) -> End {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let max_in_flight = self.options.max_in_flight;
         let mut arrived = Vec::new();
+        let mut idle = false;
         loop {
-            self.publish(session);
             tokio::select! {
+                // What is ready is seen to before anything is sent, so that calls find each other.
+                biased;
                 reply = session.replies.next() => match reply {
                     Some(Ok(delivery)) => self.answer(delivery),
                     Some(Err(error)) => return End::Lost(Some(error)),
@@ -121,7 +122,7 @@ impl Supervisor {
                         return End::Lost(Some(error));
                     }
                 }
-                count = self.attempts.recv_many(&mut arrived, max_in_flight) => {
+                count = self.attempts.recv_many(&mut arrived, self.options.max_in_flight) => {
                     if count == 0 {
                         return End::Unused;
                     }
@@ -131,7 +132,14 @@ impl Supervisor {
                     self.queue.sweep();
                     self.flights.sweep();
                 }
+                // Those who were answered just now may call again at once: they have their turn before.
+                () = tokio::task::yield_now(), if !idle => {
+                    self.publish(session);
+                    idle = true;
+                    continue;
+                }
             }
+            idle = false;
         }
     }
 

@@ -39,10 +39,13 @@ impl RawAmqp {
         raw.expect_method(10, 41).await;
         raw.method(1, 20, 10, &short(b"")).await;
         raw.expect_method(20, 11).await;
+        raw.method(1, 85, 10, &[0]).await;
+        raw.expect_method(85, 11).await;
         raw
     }
 
-    /// Publishes to an exchange.
+    /// Publishes to an exchange, and returns when the broker has confirmed it: what is not confirmed may be lost,
+    /// also when the channel is closed in good order.
     pub async fn publish(
         &mut self,
         exchange: &str,
@@ -63,12 +66,7 @@ impl RawAmqp {
         ];
         self.frame(HEADER, 1, &header.concat()).await;
         self.frame(BODY, 1, body).await;
-    }
-
-    /// Returns when the broker has taken all that was published.
-    pub async fn close(mut self) {
-        self.method(1, 20, 40, &[&[0, 200][..], &short(b"done"), &[0, 0, 0, 0]].concat()).await;
-        self.expect_method(20, 41).await;
+        self.expect_method(60, 80).await;
     }
 
     async fn method(&mut self, channel: u16, class: u16, method: u16, arguments: &[u8]) {

@@ -48,7 +48,6 @@ async fn deeply_nested_headers_are_read() {
         RawProperties { headers: &headers, reply_to: reply_to.as_bytes(), ..RawProperties::default() };
     let mut raw = RawAmqp::connect(&world.amqp_url).await;
     raw.publish("florin.requests", "balance", &properties, READ).await;
-    raw.close().await;
     assert_eq!(client.next_reply().await.code, 200);
 }
 
@@ -69,7 +68,6 @@ async fn an_unreadable_message_is_dead_lettered_alone() {
             RawProperties { correlation_id, reply_to: reply_to.as_bytes(), ..RawProperties::default() };
         raw.publish("florin.requests", "balance", &properties, READ).await;
     }
-    raw.close().await;
     let service = Service::start(&world, &limit).await;
     let mut answered = std::collections::HashSet::new();
     while answered.len() < 39 {

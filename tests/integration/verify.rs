@@ -134,6 +134,14 @@ async fn every_damage_is_found_where_it_is() {
             "above 0",
             "NaN".into(),
         ),
+        (posting(1, 3, "amount = 1e34"), &[Amounts], "1/USD/3", "below 10^34", "1000".into()),
+        (
+            posting(2, 2, "expires_at = '2025-01-01Z'"),
+            &[Holds, Expiry, Fields],
+            "2/USD/2",
+            "part 0",
+            "expires at 2025".into(),
+        ),
         (
             posting(1, 2, "counterparty_wallet_id = 2"),
             &[Fields],

@@ -1,8 +1,10 @@
 //! How calls share messages.
 
+use std::time::Duration;
+
 use florin_client::{
-    BatchItem, BatchRequest, CallOptions, ClientOptions, Coalescing, HistoryQueryBody, MovementBody, Reply,
-    Request,
+    BatchItem, BatchRequest, CallOptions, ClientOptions, Coalescing, Error, HistoryQueryBody, MovementBody,
+    Reply, Request,
 };
 use florin_wire::{BatchBody, RawJson};
 use futures_util::future::{FutureExt, try_join_all};
@@ -23,8 +25,14 @@ async fn a_lone_call_is_a_plain_message_and_those_made_meanwhile_share_one() {
 
         let ids: Vec<String> = (1..=10).map(|i| format!("{round} \"{i}\"")).collect();
         let requests: Vec<Request> = (1..=10).map(balance).collect();
-        let meanwhile: Vec<_> =
-            requests.iter().zip(&ids).map(|(request, id)| start(client.call(request, named(id)))).collect();
+        let mut meanwhile = Vec::new();
+        for (request, id) in requests.iter().zip(&ids) {
+            meanwhile.push(start(client.call(request, named(id))));
+            // The client has time to send it, and does not.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
         service.answer(&plain).await;
         let batch = service.next().await;
         assert_eq!(batch.operation, "batch");
@@ -160,6 +168,37 @@ async fn one_who_turns_away_gives_the_place_back_while_the_others_wait() {
     service.answer(&batch).await;
     assert_answered(two, 2).await;
     drop((third, fourth));
+}
+
+#[tokio::test]
+async fn one_who_turns_away_before_there_is_room_gives_the_place_back() {
+    let mut service = Service::start().await;
+    let client = service.client(ClientOptions { max_in_flight: 3, ..one_message() }).await;
+    let lone = start(client.balance(0));
+    service.next().await;
+    let [waiting, gone] = [1, 2].map(|wallet_id| start(client.balance(wallet_id)));
+    drop(gone);
+    // As long as there is no place, a call is not even made.
+    let timeout = Some(Duration::from_millis(20));
+    let request = balance(3);
+    let made = async || client.call(&request, CallOptions { timeout, ..CallOptions::default() }).await;
+    while matches!(made().await, Err(Error::Overloaded { .. })) {}
+    drop((lone, waiting));
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_waits_for_any_more_holds_nobody_up() {
+    let mut service = Service::start().await;
+    let client = service.client(one_message()).await;
+    let lone = start(client.balance(0));
+    assert_eq!(service.next().await.wallets(), [0]);
+    drop(lone);
+    for _ in 0..2 {
+        let calls = [1, 2].map(|wallet_id| start(client.balance(wallet_id)));
+        let batch = service.next().await;
+        assert_eq!(batch.wallets(), [1, 2]);
+        drop(calls);
+    }
 }
 
 #[tokio::test]

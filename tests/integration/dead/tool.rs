@@ -23,7 +23,6 @@ async fn unreadable_messages_are_shown_and_dropped_and_stop_nothing_else() {
     raw.publish(DEAD, "balance", &strings, READ).await;
     raw.publish(DEAD, "balance", &RawProperties { headers: headers[1], ..plain_of(&plain) }, READ).await;
     raw.publish(DEAD, "bal\u{f6}nce", &plain, b"\xff\x00").await;
-    raw.close().await;
     await_ready(&client, DEAD, 4).await;
 
     let messages = list(&world).await;
