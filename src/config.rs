@@ -10,7 +10,7 @@ mod settings;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use lapin::uri::{AMQPAuthority, AMQPUri, AMQPUserInfo};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -20,6 +20,7 @@ pub use load::{Error, Flag, Sources};
 pub use secret::{Secret, SecretUrl};
 
 const REMEMBERED_WALLETS: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
+const KEY_REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
 
 /// All settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ pub struct Config {
     pub engine: Engine,
     /// What is told of changes.
     pub events: Events,
-    /// The HTTP side: metrics and health.
+    /// The HTTP side: the API, metrics and health.
     pub http: Http,
     /// What is logged and how.
     pub log: Log,
@@ -115,15 +116,23 @@ pub struct Events {
     pub enabled: bool,
 }
 
-/// The HTTP side: metrics and health.
+/// The HTTP side: the API, metrics and health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// IP address to listen on. The default is every interface, as in the original, so that probes and
-    /// scrapers elsewhere find it; the pages hold no secrets and change nothing.
+    /// IP address to listen on. The default is this machine alone: whoever is to be let in from elsewhere needs a
+    /// key, and an address that can be reached.
     pub host: IpAddr,
     /// TCP port to listen on, 0 to 65535. With 0 the system picks a free one and the log names it.
     pub port: u16,
+    /// Whether API keys are asked for. Without, everybody who can reach the port may do everything.
+    pub auth: bool,
+    /// How many requests a key may send in a second, and at once, 1 to 1,000,000. Others get 429.
+    pub key_requests_per_second: NonZeroU32,
+    /// How many requests are worked on at a time, 1 to 100,000. Others get 503.
+    pub max_requests: usize,
+    /// How many seconds an answer of the service is waited for, 1 to 300. After that it is 504.
+    pub timeout_secs: u64,
 }
 
 /// What is logged and how.
@@ -213,7 +222,14 @@ impl Default for Events {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { host: Ipv4Addr::UNSPECIFIED.into(), port: 9000 }
+        Self {
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 9000,
+            auth: true,
+            key_requests_per_second: KEY_REQUESTS_PER_SECOND,
+            max_requests: 4096,
+            timeout_secs: 10,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod echo;
 pub mod engine;
 mod expiry;
 pub mod http;
+pub mod keys;
 pub mod metrics;
 pub mod service;
 pub mod store;

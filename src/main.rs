@@ -66,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Verify(args) => cli::verify::run(args).await,
             Command::Wallet(args) => cli::wallet::run(args).await,
             Command::Ticker(args) => cli::ticker::run(args).await,
+            Command::Key(args) => cli::key::run(args).await,
             Command::Schema(args) => cli::schema::run(&args),
             Command::Dead(args) => cli::dead::run(args).await,
             Command::Config(args) => cli::config::run(args),

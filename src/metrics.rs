@@ -15,6 +15,10 @@ use prometheus::{
 
 /// The label of requests whose operation nobody knows, so that clients cannot make up labels.
 pub const UNKNOWN_OPERATION: &str = "unknown";
+/// The label of what comes through the broker.
+pub const AMQP: &str = "amqp";
+/// The label of what comes over HTTP.
+pub const HTTP: &str = "http";
 
 /// 0.1 ms to 30 s.
 const SECONDS: &[f64] = &[
@@ -29,9 +33,10 @@ const COMMANDS: &[f64] =
 /// The metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
-    /// `app_queries_status_counter{operation,status}`: answers by operation and code.
+    /// `app_queries_status_counter{operation,status,transport}`: answers by operation and code. `amqp` counts all that
+    /// comes through the broker, also what `http` sends there.
     pub answers: IntCounterVec,
-    /// `florin_request_duration_seconds{operation}`: from the receipt of a request to its confirmed reply.
+    /// `florin_request_duration_seconds{operation,transport}`: from the receipt of a request to its confirmed reply.
     pub request_seconds: HistogramVec,
     /// `florin_batch_commands`: commands committed together.
     pub batch_commands: Histogram,
@@ -123,11 +128,11 @@ impl Metrics {
     fn preset_answers(&self) {
         for operation in Operation::ALL.map(Operation::as_str).into_iter().chain([BATCH]) {
             for status in ["200", "400"] {
-                let _ = self.answers.with_label_values(&[operation, status]);
+                let _ = self.answers.with_label_values(&[operation, status, AMQP]);
             }
-            let _ = self.request_seconds.with_label_values(&[operation]);
+            let _ = self.request_seconds.with_label_values(&[operation, AMQP]);
         }
-        let _ = self.answers.with_label_values(&[UNKNOWN_OPERATION, "400"]);
+        let _ = self.answers.with_label_values(&[UNKNOWN_OPERATION, "400", AMQP]);
     }
 }
 
@@ -139,13 +144,13 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometh
 
 fn answers() -> prometheus::Result<IntCounterVec> {
     let help = "Answers by operation and status code.";
-    IntCounterVec::new(Opts::new("app_queries_status_counter", help), &["operation", "status"])
+    IntCounterVec::new(Opts::new("app_queries_status_counter", help), &["operation", "status", "transport"])
 }
 
 fn request_seconds() -> prometheus::Result<HistogramVec> {
     let help = "Seconds from the receipt of a request to its confirmed reply.";
     let options = HistogramOpts::new("florin_request_duration_seconds", help).buckets(SECONDS.to_vec());
-    HistogramVec::new(options, &["operation"])
+    HistogramVec::new(options, &["operation", "transport"])
 }
 
 fn broker_reconnects() -> prometheus::Result<IntCounterVec> {
@@ -228,10 +233,10 @@ mod tests {
     fn known_labels_show_from_the_start() {
         let text = Metrics::new().render();
         for line in [
-            r#"app_queries_status_counter{operation="invoice",status="200"} 0"#,
-            r#"app_queries_status_counter{operation="withdraw",status="400"} 0"#,
-            r#"app_queries_status_counter{operation="balance",status="200"} 0"#,
-            r#"app_queries_status_counter{operation="unknown",status="400"} 0"#,
+            r#"app_queries_status_counter{operation="invoice",status="200",transport="amqp"} 0"#,
+            r#"app_queries_status_counter{operation="withdraw",status="400",transport="amqp"} 0"#,
+            r#"app_queries_status_counter{operation="balance",status="200",transport="amqp"} 0"#,
+            r#"app_queries_status_counter{operation="unknown",status="400",transport="amqp"} 0"#,
             r#"florin_broker_reconnects_total{connection="publisher"} 0"#,
             r#"florin_batch_retries_total{cause="in_doubt"} 0"#,
             r#"florin_database_pool_connections{state="in_use"} 0"#,

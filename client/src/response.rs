@@ -42,7 +42,12 @@ impl RawReply {
         replayed == Some(&AMQPValue::Boolean(true))
     }
 
-    pub(crate) fn read(&self) -> Result<Response, serde_json::Error> {
+    /// The reply in it.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no reply.
+    pub fn read(&self) -> Result<Response, serde_json::Error> {
         let reply = Reply::from_json(&self.body)?;
         Ok(Response { reply, replayed: self.replayed() })
     }

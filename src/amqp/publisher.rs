@@ -21,7 +21,7 @@ use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost
 use super::outgoing::{Batch, EncodedEvent, Fate, Message, Outgoing};
 use super::{Exchange, Ticket};
 use crate::engine::Answers;
-use crate::metrics::Metrics;
+use crate::metrics::{AMQP, Metrics};
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -172,10 +172,16 @@ impl Publisher {
         }
         let Some(reply) = &outgoing.reply else { return };
         for ((operation, code), answers) in &reply.answers {
-            self.metrics.answers.with_label_values(&[operation, code.to_string().as_str()]).inc_by(*answers);
+            self.metrics
+                .answers
+                .with_label_values(&[operation, code.to_string().as_str(), AMQP])
+                .inc_by(*answers);
         }
         let duration = outgoing.ticket.received_at.elapsed();
-        self.metrics.request_seconds.with_label_values(&[reply.operation]).observe(duration.as_secs_f64());
+        self.metrics
+            .request_seconds
+            .with_label_values(&[reply.operation, AMQP])
+            .observe(duration.as_secs_f64());
         if reply.replayed {
             self.metrics.replays.inc();
         }

@@ -12,13 +12,15 @@ use devstack::{Options, Stack};
 use florin::amqp::Link;
 use florin::config::{Config, SecretUrl};
 use florin::http;
-use florin::store::Store;
+use florin::keys::Role;
+use florin::store::{NewKey, Store};
 use florin_ledger::Scale;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::config::CommonArgs;
 use super::{serve, signals};
@@ -50,25 +52,27 @@ pub(crate) struct Args {
     /// The port of HTTP [default: a free one].
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     http_port: u16,
-    /// Writes `{"amqp_url","database_url","http_url"}` to this file when all is ready.
+    /// Writes `{"amqp_url","database_url","http_url","operator_key"}` to this file when all is ready.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
     #[command(flatten)]
     common: CommonArgs,
 }
 
-/// Where everything is.
+/// Where everything is, and the key to it.
 #[derive(Debug, Serialize)]
-struct Urls {
+struct Access {
     amqp_url: String,
     database_url: String,
     http_url: String,
+    operator_key: String,
 }
 
 /// Starts everything and serves until a signal.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.common.start([])?;
-    config.http = florin::config::Http { host: Ipv4Addr::LOCALHOST.into(), port: args.http_port };
+    config.http.host = Ipv4Addr::LOCALHOST.into();
+    config.http.port = args.http_port;
     let shutdown = signals::shutdown_token()?;
     // First, for it is the cheapest to fail.
     let listener = http::listen(&config.http).await?;
@@ -83,11 +87,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         ..Options::default()
     };
     let stack = start(options, &shutdown).await?;
-    let urls = Urls { amqp_url: stack.rabbit.url(), database_url: stack.postgres.url(), http_url };
-    config.broker.url = Some(SecretUrl::new(&urls.amqp_url));
-    config.database.url = Some(SecretUrl::new(&urls.database_url));
+    let (amqp_url, database_url) = (stack.rabbit.url(), stack.postgres.url());
+    config.broker.url = Some(SecretUrl::new(&amqp_url));
+    config.database.url = Some(SecretUrl::new(&database_url));
+    let access = Access { amqp_url, database_url, http_url, operator_key: String::new() };
 
-    let served = furnish_and_serve(&config, listener, &urls, &ready_file, shutdown).await;
+    let served = furnish_and_serve(&config, listener, access, &ready_file, shutdown).await;
     drop(ready_file);
     // Stopping takes a while and would hold up this thread.
     spawn_blocking(move || drop(stack)).await?;
@@ -109,11 +114,11 @@ async fn start(options: Options, shutdown: &CancellationToken) -> anyhow::Result
 async fn furnish_and_serve(
     config: &Config,
     listener: TcpListener,
-    urls: &Urls,
+    mut access: Access,
     ready_file: &ReadyFile,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    furnish(config).await?;
+    access.operator_key = furnish(config).await?;
     let link = Link::default();
     let serving = serve::serve(config, listener, link.clone(), shutdown.clone());
     let announced = async {
@@ -121,15 +126,15 @@ async fn furnish_and_serve(
             () = connected(&link) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
-        ready_file.write(urls)?;
-        super::print(&welcome(urls))
+        ready_file.write(&access)?;
+        super::print(&welcome(&access))
     };
     // The announcement ends early, the serving late; a failure of either ends both.
     tokio::try_join!(serving, announced).map(|_| ())
 }
 
-/// Makes what the demo plays with. What exists already stays.
-async fn furnish(config: &Config) -> anyhow::Result<()> {
+/// Makes what the demo plays with, and an operator's key. What exists already stays.
+async fn furnish(config: &Config) -> anyhow::Result<String> {
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     store.migrate().await.context("the schema cannot be brought up to date")?;
     for (name, places) in TICKERS {
@@ -137,7 +142,9 @@ async fn furnish(config: &Config) -> anyhow::Result<()> {
         store.add_ticker(name, scale).await?;
     }
     store.create_wallets(1..=9).await?;
-    Ok(())
+    let name = format!("dev-{}", Uuid::now_v7());
+    let key = NewKey { name, role: Role::Operator, wallets: None, expires_at: None };
+    Ok(store.create_key(&key).await?.reveal())
 }
 
 async fn connected(link: &Link) {
@@ -147,7 +154,7 @@ async fn connected(link: &Link) {
     }
 }
 
-fn welcome(Urls { amqp_url, database_url, http_url }: &Urls) -> String {
+fn welcome(Access { amqp_url, database_url, http_url, operator_key }: &Access) -> String {
     // As it was called, so that the lines can be copied.
     let program = env::args().next().unwrap_or_else(|| "florin".into());
     format!(
@@ -156,7 +163,8 @@ Florin is ready, with wallets 1 to 9 and tickers USD, RUB, EUR and USDT.
 
   RabbitMQ    {amqp_url}
   PostgreSQL  {database_url}
-  HTTP        {http_url}/metrics  /healthz  /readyz
+  HTTP        {http_url}/openapi.json  /metrics  /healthz  /readyz
+  API key     {operator_key}
 
 Try in another terminal:
 
@@ -164,6 +172,7 @@ Try in another terminal:
   {program} bench --amqp-url {amqp_url} --database-url {database_url}
   {program} wallet list --database-url {database_url}
   psql {database_url} -c 'SELECT * FROM balances'
+  curl {http_url}/wallets/1/balance -H 'Authorization: Bearer {operator_key}'
 
 Ctrl-C stops everything.
 "
@@ -184,9 +193,9 @@ impl ReadyFile {
     }
 
     /// The file appears with all that is in it, or not at all.
-    fn write(&self, urls: &Urls) -> anyhow::Result<()> {
+    fn write(&self, access: &Access) -> anyhow::Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
-        let text = serde_json::to_string(urls)?;
+        let text = serde_json::to_string(access)?;
         replace(path, &text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
@@ -217,11 +226,12 @@ mod tests {
         fs::write(&path, "of an earlier run").unwrap();
         let ready = ReadyFile::absent(Some(path.clone())).unwrap();
         assert!(!path.exists());
-        let [amqp_url, database_url, http_url] = ["amqp://a", "postgres://d", "http://h"].map(String::from);
-        ready.write(&Urls { amqp_url, database_url, http_url }).unwrap();
+        let [amqp_url, database_url, http_url, operator_key] =
+            ["amqp://a", "postgres://d", "http://h", "florin_k"].map(String::from);
+        ready.write(&Access { amqp_url, database_url, http_url, operator_key }).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
-            r#"{"amqp_url":"amqp://a","database_url":"postgres://d","http_url":"http://h"}"#
+            r#"{"amqp_url":"amqp://a","database_url":"postgres://d","http_url":"http://h","operator_key":"florin_k"}"#
         );
         drop(ready);
         assert!(!path.exists());

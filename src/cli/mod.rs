@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod dead;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod schema;
 pub(crate) mod serve;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Wallet(wallet::Args),
     /// Adds and lists tickers (currencies).
     Ticker(ticker::Args),
+    /// Creates, lists and revokes API keys.
+    Key(key::Args),
     /// Prints what travels: the AsyncAPI document, JSON Schemas, the table of errors.
     Schema(schema::Args),
     /// Looks after requests that could not be worked on: the dead letters.

@@ -1,8 +1,9 @@
 //! `florin serve`: the service and its HTTP side, until a signal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use florin::amqp::{Link, Topology};
 use florin::config::{Config, Flag};
 use florin::engine::BatchLimits;
@@ -18,7 +19,10 @@ use super::config::{BrokerArgs, CommonArgs, DatabaseArgs, flag};
 use super::signals;
 
 /// How often a database that is not there yet is tried.
-const MIGRATION_RETRY: Duration = Duration::from_secs(1);
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
+const NO_KEY: &str = "HTTP would listen for others, and there is no API key that is good: make one with \
+                      `florin key create --role operator --name ...`, or listen on 127.0.0.1 (--host), or let \
+                      everybody in (--no-auth)";
 
 /// The flags of `florin serve`.
 #[derive(Debug, clap::Args)]
@@ -53,12 +57,16 @@ pub(crate) struct Args {
     /// Leaves the schema of the database as it is.
     #[arg(long, help_heading = "Settings")]
     no_migrate: bool,
+    /// Asks for no API keys: everybody who can reach the port may do everything.
+    #[arg(long, help_heading = "Settings")]
+    no_auth: bool,
 }
 
 impl Args {
     /// What was given.
     pub(super) fn flags(self) -> (CommonArgs, Vec<Flag>) {
         let no_migrate = self.no_migrate.then(|| "false".to_owned());
+        let no_auth = self.no_auth.then(|| "false".to_owned());
         let flags = [
             self.broker.flags(),
             self.database.flags(),
@@ -67,6 +75,7 @@ impl Args {
             flag("--host", "http.host", self.host),
             flag("--port", "http.port", self.port),
             flag("--no-migrate", "database.migrate_on_start", no_migrate),
+            flag("--no-auth", "http.auth", no_auth),
         ];
         (self.common, flags.into_iter().flatten().collect())
     }
@@ -91,46 +100,90 @@ pub(super) async fn serve(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %listener.local_addr()?, "starting");
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     let metrics = Metrics::new();
-    let parts = http::Parts { store: store.clone(), link: link.clone(), metrics: metrics.clone() };
+    let parts = http_parts(config, store.clone(), link.clone(), metrics.clone());
     // HTTP outlives the service, so that what happens while it stops can be seen.
     let stop_http = CancellationToken::new();
     let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
     let service = async {
-        if config.database.migrate_on_start {
-            migrate(&store, &shutdown).await?;
-        }
+        prepare_database(config, &store, &shutdown).await?;
         Ok(service::run(settings(config), store, link, metrics, shutdown.clone()).await?)
     };
     let served: anyhow::Result<()> = tokio::select! {
         served = service => served,
-        ended = &mut http => return Err(ended?.err().map_or_else(|| anyhow::anyhow!("HTTP ended"), Into::into)),
+        ended = &mut http => {
+            ended?;
+            bail!("HTTP ended: the service cannot go on");
+        }
     };
     stop_http.cancel();
-    http.await??;
+    http.await?;
     served?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Waits for a database that is not there yet, as the rest of the service does; any other failure is final.
-async fn migrate(store: &Store, shutdown: &CancellationToken) -> anyhow::Result<()> {
+/// What the HTTP side is made from.
+fn http_parts(config: &Config, store: Store, link: Link, metrics: Arc<Metrics>) -> http::Parts {
+    http::Parts {
+        store,
+        link,
+        metrics,
+        amqp_url: config.broker.url(),
+        work_queue: config.broker.queue.clone(),
+        limits: limits(config),
+        key_requests_per_second: config.http.auth.then_some(config.http.key_requests_per_second),
+        max_requests: config.http.max_requests,
+        timeout: Duration::from_secs(config.http.timeout_secs),
+    }
+}
+
+/// Does what has to be done in the database first. One that is not there yet is waited for, as the rest of the
+/// service does; any other failure is final. None when it is time to stop.
+async fn prepare<T>(
+    shutdown: &CancellationToken,
+    step: impl AsyncFn() -> Result<T, store::Error>,
+) -> anyhow::Result<Option<T>> {
     while !shutdown.is_cancelled() {
-        match store.migrate().await {
-            Ok(applied) => {
-                tracing::info!(?applied, "the schema is up to date");
-                return Ok(());
-            }
+        match step().await {
+            Ok(done) => return Ok(Some(done)),
             Err(error @ (store::Error::NoConnection(_) | store::Error::Broken(_))) => {
                 tracing::warn!(%error, "the database is tried again");
             }
-            Err(error) => return Err(error).context("the schema cannot be brought up to date"),
+            Err(error) => return Err(error.into()),
         }
         tokio::select! {
-            () = tokio::time::sleep(MIGRATION_RETRY) => {}
+            () = tokio::time::sleep(DATABASE_RETRY) => {}
             () = shutdown.cancelled() => {}
         }
     }
+    Ok(None)
+}
+
+/// Migrates the database, and sees to it that nobody from elsewhere finds an open door.
+async fn prepare_database(
+    config: &Config,
+    store: &Store,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    if config.database.migrate_on_start {
+        let applied = prepare(shutdown, async || store.migrate().await);
+        let applied = applied.await.context("the schema cannot be brought up to date")?;
+        tracing::info!(?applied, "the schema is up to date");
+    }
+    if config.http.auth && !config.http.host.is_loopback() {
+        let has_key = prepare(shutdown, async || store.has_good_key().await).await?;
+        if has_key == Some(false) {
+            bail!(NO_KEY);
+        }
+    }
     Ok(())
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_body_bytes: config.broker.max_body_bytes,
+        max_batch_body_bytes: config.broker.max_batch_body_bytes,
+    }
 }
 
 /// The settings of the service.
@@ -140,10 +193,7 @@ pub(super) fn settings(config: &Config) -> service::Settings {
         amqp_url: broker.url(),
         topology: Topology::service(&broker.queue, broker.delivery_limit, broker.single_active_consumer),
         prefetch: broker.prefetch,
-        body_limits: Limits {
-            max_body_bytes: broker.max_body_bytes,
-            max_batch_body_bytes: broker.max_batch_body_bytes,
-        },
+        body_limits: limits(config),
         with_events: config.events.enabled,
         batch: BatchLimits {
             commands: config.engine.max_batch_commands,

@@ -92,7 +92,7 @@ fn table(wallets: &[WalletRow]) -> Table {
 }
 
 /// Reads `7` or `1-9`.
-fn wallet_ids(text: &str) -> anyhow::Result<RangeInclusive<WalletId>> {
+pub(super) fn wallet_ids(text: &str) -> anyhow::Result<RangeInclusive<WalletId>> {
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let number = |text: &str| text.parse::<WalletId>().ok().filter(|number| *number >= 1);
     match (number(from), number(to)) {

@@ -75,6 +75,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("events.enabled", &["FLORIN_EVENTS_ENABLED"], Switch),
     setting("http.host", &["FLORIN_HTTP_HOST"], IpAddress),
     setting("http.port", &["SERVER_PORT"], Number(0..=65_535)),
+    setting("http.auth", &["FLORIN_HTTP_AUTH"], Switch),
+    setting("http.key_requests_per_second", &["FLORIN_HTTP_KEY_REQUESTS_PER_SECOND"], Number(1..=1_000_000)),
+    setting("http.max_requests", &["FLORIN_HTTP_MAX_REQUESTS"], Number(1..=100_000)),
+    setting("http.timeout_secs", &["FLORIN_HTTP_TIMEOUT_SECS"], Number(1..=300)),
     setting("log.filter", &["RUST_LOG", "LOG_LEVEL"], LogFilter),
     setting("log.format", &["FLORIN_LOG_FORMAT"], OneOf(&["auto", "human", "json"])),
 ];

@@ -1,24 +1,31 @@
-//! The HTTP side: metrics for Prometheus, and health for whatever starts and restarts the service.
+//! The HTTP side: the operations and what people look for around them, documents, metrics and health.
 //!
-//! - `/metrics`: the metrics in the text format.
-//! - `/healthz`: 200 as long as the process serves at all. Restart it when this fails.
-//! - `/readyz`: 200 when the broker and the database can be reached, 503 otherwise, with a body that says
-//!   which cannot. Do not restart for this one: the service comes back by itself.
+//! HTTP is a client of the broker like any other: what moves money is sent to the work queue and waits for its
+//! answer, so that there is one way in; what only reads is looked up in the database. In reading order: `routes`
+//! (the one table of addresses), `access` (who may), `operations` and `catalog` (what is done), `broker` (the way to
+//! the service), `answer` and `problem` (what comes back), `openapi` (the table as a document), `server`.
 
-use std::future::IntoFuture;
+mod access;
+mod answer;
+mod broker;
+mod catalog;
+mod health;
+mod openapi;
+mod operations;
+mod problem;
+mod routes;
+mod server;
+mod text;
+
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::json;
+use florin_wire::Limits;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::amqp::Link;
@@ -26,22 +33,43 @@ use crate::config::Http;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// How long the database may take to give a sign of life.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+pub use openapi::document as openapi_document;
 
-/// How long requests may go on after the shutdown began. A client that keeps its connection open must not
-/// keep the service from stopping.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// What the pages are made from.
+/// What the HTTP side is made from.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// The database.
     pub store: Store,
-    /// The broker.
+    /// Whether the service is connected to the broker.
     pub link: Link,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where the broker is.
+    pub amqp_url: String,
+    /// Where requests are sent.
+    pub work_queue: String,
+    /// Longer bodies are refused.
+    pub limits: Limits,
+    /// How many requests a key may send in a second; none when no keys are asked for.
+    pub key_requests_per_second: Option<NonZeroU32>,
+    /// How many requests are worked on at a time.
+    pub max_requests: usize,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+}
+
+/// What requests share.
+type App = Arc<Shared>;
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    link: Link,
+    metrics: Arc<Metrics>,
+    access: access::Access,
+    broker: broker::Broker,
+    limits: Limits,
+    places: Semaphore,
 }
 
 /// Why HTTP cannot be served.
@@ -53,9 +81,6 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The listener broke.
-    #[error("HTTP cannot be served any more")]
-    Serve(#[source] io::Error),
 }
 
 /// Listens where the configuration says.
@@ -72,63 +97,22 @@ pub async fn listen(config: &Http) -> Result<TcpListener, Error> {
 }
 
 /// Serves until `shutdown`.
-///
-/// # Errors
-///
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> Result<(), Error> {
-    let server =
-        axum::serve(listener, router(parts)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let over = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = server.into_future() => served.map_err(Error::Serve),
-        () = over => Ok(()),
+pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) {
+    server::serve(listener, routes::router(&parts.shared()), shutdown).await;
+}
+
+impl Parts {
+    fn shared(self) -> App {
+        Arc::new(Shared {
+            access: access::Access::new(self.store.clone(), self.key_requests_per_second),
+            broker: broker::Broker::new(self.amqp_url, self.work_queue, self.timeout, self.max_requests),
+            store: self.store,
+            link: self.link,
+            metrics: self.metrics,
+            limits: self.limits,
+            places: Semaphore::new(self.max_requests),
+        })
     }
-}
-
-fn router(parts: Parts) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .fallback(not_found)
-        .with_state(parts)
-}
-
-async fn metrics(State(parts): State<Parts>) -> Response {
-    let pool = parts.store.pool_status();
-    let in_use = pool.size.saturating_sub(pool.available);
-    for (state, connections) in [("idle", pool.available), ("in_use", in_use), ("max", pool.max_size)] {
-        let gauge = parts.metrics.database_pool_connections.with_label_values(&[state]);
-        gauge.set(i64::try_from(connections).unwrap_or(i64::MAX));
-    }
-    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], parts.metrics.render()).into_response()
-}
-
-async fn healthz() -> Response {
-    Json(json!({"status": "alive"})).into_response()
-}
-
-async fn readyz(State(parts): State<Parts>) -> Response {
-    let broker = parts.link.is_connected();
-    let database = matches!(timeout(PING_TIMEOUT, parts.store.ping()).await, Ok(Ok(())));
-    let ready = broker && database;
-    let word = |reachable| if reachable { "ok" } else { "unreachable" };
-    let body = json!({
-        "status": if ready { "ready" } else { "not ready" },
-        "broker": word(broker),
-        "database": word(database),
-    });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(body)).into_response()
-}
-
-async fn not_found() -> Response {
-    let body = json!({"error": "not_found", "reason": "there are /metrics, /healthz and /readyz"});
-    (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -11,7 +11,7 @@ struct Served {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
-    server: JoinHandle<Result<(), Error>>,
+    server: JoinHandle<()>,
 }
 
 /// Serves on a free port, with a database at `database_address` and a broker that nobody connected to.
@@ -20,14 +20,24 @@ async fn served(database_address: SocketAddr) -> Served {
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new();
     let store = Store::new(&format!("postgres://florin@{database_address}/florin"), 3).unwrap();
-    let parts = Parts { store, link: Link::default(), metrics: Arc::clone(&metrics) };
+    let parts = Parts {
+        store,
+        link: Link::default(),
+        metrics: Arc::clone(&metrics),
+        amqp_url: format!("amqp://{database_address}"),
+        work_queue: "florin.work".into(),
+        limits: Limits { max_body_bytes: 1000, max_batch_body_bytes: 1000 },
+        key_requests_per_second: None,
+        max_requests: 2,
+        timeout: Duration::from_secs(1),
+    };
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
     Served { address, metrics, shutdown, server }
 }
 
 fn loopback(port: u16) -> Http {
-    Http { host: Ipv4Addr::LOCALHOST.into(), port }
+    Http { host: Ipv4Addr::LOCALHOST.into(), port, ..Http::default() }
 }
 
 /// An address where nothing listens.
@@ -60,10 +70,10 @@ async fn pages_answer_and_others_are_not_found() {
     assert_eq!((status, body.as_str()), (200, r#"{"status":"alive"}"#));
     let (status, head, body) = get(served.address, "/nothing").await;
     assert_eq!(status, 404);
-    assert!(head.contains("application/json"), "{head}");
+    assert!(head.contains("application/problem+json"), "{head}");
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"], "not_found");
     served.shutdown.cancel();
-    served.server.await.unwrap().unwrap();
+    served.server.await.unwrap();
 }
 
 #[tokio::test]
@@ -101,5 +111,17 @@ async fn shutdown_does_not_wait_for_idle_clients() {
     let served = served(nowhere().await).await;
     let _idle = TcpStream::connect(served.address).await.unwrap();
     served.shutdown.cancel();
-    served.server.await.unwrap().unwrap();
+    served.server.await.unwrap();
+}
+
+/// Where neither the broker nor the database can be reached, nothing is done and the caller is told so.
+#[tokio::test]
+async fn what_cannot_be_passed_on_is_unavailable() {
+    let served = served(nowhere().await).await;
+    for path in ["/wallets", "/wallets/1/balance", "/transactions/0190a5b0-7c1e-7d3c-8c3e-0123456789ab"] {
+        let (status, head, body) = get(served.address, path).await;
+        assert_eq!(status, 503, "{body}");
+        assert!(head.contains("retry-after: 1"), "{head}");
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"], "unavailable");
+    }
 }

@@ -49,6 +49,12 @@ pub enum Error {
         /// Its decimal places.
         scale: i16,
     },
+    /// There is an API key of this name already.
+    #[error("there is a key named {name}: names are never used again, for transactions refer to them")]
+    KeyExists {
+        /// Its name.
+        name: String,
+    },
     /// A value in the tables is none that this version writes.
     #[error("the tables hold a value of {column} that this version does not know: {value}")]
     UnknownValue {

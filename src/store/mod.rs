@@ -8,7 +8,9 @@ mod catalog;
 mod error;
 mod history;
 mod holds;
+mod keys;
 mod load;
+mod look_up;
 mod migrate;
 mod save;
 mod verify;
@@ -22,6 +24,7 @@ use tokio_postgres::NoTls;
 pub use catalog::{TickerRow, WalletBalance, WalletRow};
 pub use error::Error;
 pub use holds::SweepLock;
+pub use keys::NewKey;
 pub use verify::{Audit, AuditOptions, AuditReport, AuditStop, Check, CheckReport, Finding, Progress};
 pub use writer::{Executed, Writer};
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its own part")]
 
+mod http;
 mod ledger;
 mod raw_amqp;
 mod seed_client;
@@ -17,6 +18,7 @@ use florin_client::{CallOptions, Client, ClientOptions};
 use florin_ledger::Scale;
 use florin_wire::{Reply, Request};
 
+pub use http::{Answer, Http};
 pub use ledger::Ledger;
 pub use raw_amqp::{RawAmqp, RawProperties};
 pub use seed_client::SeedClient;

@@ -62,7 +62,7 @@ async fn each_operation_is_answered_as_if_alone() {
     {
         service
             .metric(&format!(
-                r#"app_queries_status_counter{{operation="{operation}",status="{status}"}} {count}"#
+                r#"app_queries_status_counter{{operation="{operation}",status="{status}",transport="amqp"}} {count}"#
             ))
             .await;
     }

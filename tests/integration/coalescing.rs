@@ -151,7 +151,7 @@ async fn answers(split: &Split, coalescing: Option<Coalescing>) -> BTreeMap<(usi
     world.ledger().await.assert_sound().await;
     let metrics = service.get("/metrics").await;
     let batches = metrics.lines().any(|line| {
-        line.starts_with(r#"app_queries_status_counter{operation="batch",status="200"}"#)
+        line.starts_with(r#"app_queries_status_counter{operation="batch",status="200",transport="amqp"}"#)
             && !line.ends_with(" 0")
     });
     assert_eq!(batches, shares, "{metrics}");

@@ -11,6 +11,7 @@ mod batches;
 mod book;
 mod coalescing;
 mod dead;
+mod http;
 mod identity;
 mod load;
 mod lookups;

@@ -35,8 +35,9 @@ async fn its_scenario_is_answered_and_counted() {
     assert_eq!((of("withdraw", 200), of("withdraw", 400)), (30, 10), "{answers:?}");
 
     for ((operation, code), count) in &answers {
-        let line =
-            format!("app_queries_status_counter{{operation=\"{operation}\",status=\"{code}\"}} {count}");
+        let line = format!(
+            "app_queries_status_counter{{operation=\"{operation}\",status=\"{code}\",transport=\"amqp\"}} {count}"
+        );
         service.metric(&line).await;
     }
     world.ledger().await.assert_sound().await;

@@ -1,0 +1,88 @@
+//! The way of money operations: HTTP is a client of the broker like any other, so that there is one way in.
+//!
+//! Calls made at the same time share messages. The connection is made when it is first needed, and from then on
+//! the client sees to it.
+
+use std::time::Duration;
+
+use florin_client::{
+    BasicProperties, Body, CallOptions, Client, ClientOptions, Error, Operation, Response, Route,
+};
+use florin_wire::BATCH;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::problem::{Fault, Problem};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The broker, as HTTP uses it.
+#[derive(Debug)]
+pub(super) struct Broker {
+    amqp_url: String,
+    options: ClientOptions,
+    client: OnceCell<Client>,
+}
+
+impl Broker {
+    /// Sends to this queue; an answer is waited for so long.
+    pub(super) fn new(amqp_url: String, work_queue: String, timeout: Duration, max_in_flight: usize) -> Self {
+        let options = ClientOptions {
+            route: Route::Queue(work_queue),
+            timeout,
+            max_in_flight,
+            connect_timeout: CONNECT_TIMEOUT,
+            connection_name: format!("florin http {}", std::process::id()),
+            ..ClientOptions::default()
+        };
+        Self { amqp_url, options, client: OnceCell::new() }
+    }
+
+    /// What the service answers to one operation.
+    pub(super) async fn call(
+        &self,
+        operation: Operation,
+        body: Body,
+        message_id: String,
+        transaction_id: Uuid,
+    ) -> Result<Response, Problem> {
+        let options = CallOptions { message_id: Some(message_id), ..CallOptions::default() };
+        let name = operation.as_str();
+        let answer = async { self.client().await?.call_body(operation, body, options).await };
+        answer.await.map_err(|error| problem(&error).of_operation(name).of_transaction(Some(transaction_id)))
+    }
+
+    /// What the service answers to a batch.
+    pub(super) async fn batch(&self, body: Vec<u8>, message_id: &str) -> Result<Response, Problem> {
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_delivery_mode(2)
+            .with_message_id(message_id.into());
+        let answer = async {
+            self.client().await?.call_raw(BATCH, body, properties, None).await?.read().map_err(Error::Reply)
+        };
+        answer.await.map_err(|error| problem(&error).of_operation(BATCH))
+    }
+
+    async fn client(&self) -> Result<&Client, Error> {
+        self.client.get_or_try_init(|| Client::connect(&self.amqp_url, self.options.clone())).await
+    }
+}
+
+/// An answer that is not there. Only where it is certain that nothing was done the caller is told so.
+fn problem(error: &Error) -> Problem {
+    let fault = match error {
+        Error::Overloaded { .. } => Fault::Overloaded,
+        Error::Url(_)
+        | Error::Connect(_)
+        | Error::ConnectTimeout(_)
+        | Error::Unroutable { .. }
+        | Error::TooLong(_) => {
+            tracing::warn!(%error, "a request over HTTP cannot be passed on");
+            Fault::Unavailable
+        }
+        _ => Fault::OutcomeUnknown,
+    };
+    let (_, _, meaning) = fault.parts();
+    Problem::new(fault, meaning)
+}

@@ -1,0 +1,188 @@
+//! The operations, with the bodies that they have as messages.
+//!
+//! Each is decoded here as the service would decode it, so that what cannot be meant is refused at once and never
+//! reaches the broker. What moves money then goes through the broker, what only reads is looked up.
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use florin_client::{Body, Reply};
+use florin_ledger::{Command, Operation};
+use florin_wire::{BATCH, Batch, Decoded, Envelope, decode};
+use uuid::Uuid;
+
+use super::access::Caller;
+use super::answer::answer;
+use super::problem::{Fault, Problem};
+use super::text::{JsonText, idempotency_key, malformed};
+use super::{App, Shared};
+use crate::store::Error;
+
+/// Moves money, or ends what waits.
+pub(super) async fn change(
+    operation: Operation,
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    JsonText(body): JsonText,
+) -> Result<Response, Problem> {
+    let name = operation.as_str();
+    let message_id = message_id(&headers).map_err(|problem| problem.of_operation(name))?;
+    let command = app.command(name, &message_id, &body)?;
+    app.check_wallets(&caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
+    let transaction_id = command
+        .movement()
+        .map(|movement| movement.identity.transaction_id)
+        .or(command.named_transaction())
+        .unwrap_or_default();
+    let body = Body::read(&body).map_err(|refusal| Problem::of_refusal(&refusal).of_operation(name))?;
+    let response = app.broker.call(operation, body, message_id, transaction_id).await?;
+    Ok(answer(response.reply, response.replayed))
+}
+
+/// Several operations in one request.
+pub(super) async fn batch(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    JsonText(body): JsonText,
+) -> Result<Response, Problem> {
+    let message_id = message_id(&headers).map_err(|problem| problem.of_operation(BATCH))?;
+    let batch = match app.decode(BATCH, &message_id, &body)? {
+        Decoded::Batch(batch) => batch,
+        Decoded::One(_) => return Err(malformed("this is no batch").of_operation(BATCH)),
+    };
+    let commands = readable(&batch);
+    app.check_wallets(&caller, commands).await.map_err(|problem| problem.of_operation(BATCH))?;
+    let response = app.broker.batch(body.into(), &message_id).await?;
+    Ok(answer(response.reply, response.replayed))
+}
+
+fn readable(batch: &Batch) -> impl Iterator<Item = &Command> {
+    batch.items.iter().filter_map(|item| item.command.as_ref().ok())
+}
+
+/// `POST /balance`, as clients of the first protocol know it.
+pub(super) async fn balance(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    JsonText(body): JsonText,
+) -> Result<Response, Problem> {
+    app.look_up(&caller, Operation::Balance, &body).await
+}
+
+/// `GET /wallets/{wallet_id}/balance`.
+pub(super) async fn balance_of(
+    state: State<App>,
+    caller: Extension<Caller>,
+    Path(wallet_id): Path<String>,
+    query: Query<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    resource(Operation::Balance, ("wallet_id", wallet_id), &["ticker", "at"], state, caller, query).await
+}
+
+/// `GET /wallets/{wallet_id}/history`.
+pub(super) async fn history_of(
+    state: State<App>,
+    caller: Extension<Caller>,
+    Path(wallet_id): Path<String>,
+    query: Query<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    let parameters = ["ticker", "status", "from", "until", "before", "limit"];
+    resource(Operation::History, ("wallet_id", wallet_id), &parameters, state, caller, query).await
+}
+
+/// `GET /transactions/{transaction_id}`.
+pub(super) async fn transaction(
+    state: State<App>,
+    caller: Extension<Caller>,
+    Path(transaction_id): Path<String>,
+    query: Query<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    resource(Operation::Transaction, ("transaction_id", transaction_id), &[], state, caller, query).await
+}
+
+/// A look-up whose body is made of a path and a query: all fields may be strings.
+async fn resource(
+    operation: Operation,
+    (named, value): (&str, String),
+    parameters: &[&str],
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    let mut fields = serde_json::Map::from_iter([(named.to_owned(), value.into())]);
+    for (name, value) in query {
+        if !parameters.contains(&name.as_str()) {
+            let reason = match parameters {
+                [] => "there are no parameters here".to_owned(),
+                parameters => format!("there is no parameter {name:?}; there are {}", parameters.join(", ")),
+            };
+            return Err(malformed(reason).of_operation(operation.as_str()));
+        }
+        if fields.insert(name.clone(), value.into()).is_some() {
+            return Err(malformed(format!("{name} is given twice")).of_operation(operation.as_str()));
+        }
+    }
+    let body = serde_json::to_vec(&fields).expect("texts are JSON");
+    app.look_up(&caller, operation, &body).await
+}
+
+/// One of its own for a request that comes without: so the answer can say which transaction to ask for.
+fn message_id(headers: &HeaderMap) -> Result<String, Problem> {
+    Ok(idempotency_key(headers)?.unwrap_or_else(|| Uuid::now_v7().to_string()))
+}
+
+impl Shared {
+    fn decode(&self, operation: &str, message_id: &str, body: &[u8]) -> Result<Decoded, Problem> {
+        let envelope = Envelope { operation, message_id: Some(message_id), ..Envelope::default() };
+        decode(&envelope, body, &self.limits)
+            .map_err(|refusal| Problem::of_refusal(&refusal).of_operation(operation))
+    }
+
+    fn command(&self, operation: &str, message_id: &str, body: &[u8]) -> Result<Command, Problem> {
+        match self.decode(operation, message_id, body)? {
+            Decoded::One(command) => Ok(command),
+            Decoded::Batch(_) => Err(malformed("a batch is no single operation").of_operation(operation)),
+        }
+    }
+
+    async fn look_up(&self, caller: &Caller, operation: Operation, body: &[u8]) -> Result<Response, Problem> {
+        let name = operation.as_str();
+        let command = self.command(name, "", body)?;
+        self.check_wallets(caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
+        let (command, outcome) = self.store.look_up(command).await.map_err(|error| match error {
+            Error::Unacceptable(_) => malformed("the database does not take this").of_operation(name),
+            error => Problem::from(error).of_operation(name),
+        })?;
+        Ok(answer(Reply::to_command(&command, &outcome), false))
+    }
+
+    /// Whether the caller may see to all wallets of these commands, also those of the transactions that they name.
+    async fn check_wallets(
+        &self,
+        caller: &Caller,
+        commands: impl IntoIterator<Item = &Command>,
+    ) -> Result<(), Problem> {
+        if caller.wallets().is_none() {
+            return Ok(());
+        }
+        let mut named = Vec::new();
+        for command in commands {
+            caller.needs_wallets(command.wallet_ids())?;
+            named.extend(command.named_transaction());
+        }
+        caller.needs_wallets(self.store.wallets_of(&named).await?)
+    }
+}
+
+/// Nothing is at this address.
+pub(super) async fn not_found() -> Problem {
+    Problem::new(Fault::NotFound, "there is nothing at this address: /docs says what there is")
+}
+
+/// The address takes other methods.
+pub(super) async fn method_not_allowed() -> Problem {
+    Problem::new(Fault::MethodNotAllowed, "this address takes other methods: /docs says which")
+}

@@ -1,0 +1,47 @@
+//! Answers one command that only reads, without the broker: for the HTTP side.
+
+use std::num::NonZeroUsize;
+
+use florin_ledger::{Command, Outcome, Unit, WalletId};
+use uuid::Uuid;
+
+use super::load;
+use super::writer::{Executed, Writer};
+use super::{Error, Store};
+
+impl Store {
+    /// What a look-up finds: by the same rules, and in the same way, as if it had come through the broker. Nothing
+    /// is remembered, so the answer holds whoever writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::execute`].
+    ///
+    /// # Panics
+    ///
+    /// When the command would write.
+    pub async fn look_up(&self, command: Command) -> Result<(Command, Outcome), Error> {
+        assert!(
+            command.movement().is_none() && !matches!(command, Command::End { .. }),
+            "{command:?} is no look-up"
+        );
+        let mut writer = Writer::new(self.clone(), NonZeroUsize::MIN, false);
+        let mut units = [Unit::One(command)];
+        let Executed { outcomes, .. } = writer.execute(&mut units).await?;
+        let [unit] = units;
+        let decided = unit.into_commands().into_iter().zip(outcomes).next();
+        Ok(decided.expect("one command has one outcome"))
+    }
+
+    /// The wallets of these transactions, as far as they exist.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn wallets_of(&self, transaction_ids: &[Uuid]) -> Result<Vec<WalletId>, Error> {
+        let connection = self.connection().await?;
+        let transactions = load::transactions(&connection, transaction_ids).await?;
+        let wallets = transactions.into_values();
+        Ok(wallets.flat_map(|found| std::iter::once(found.wallet_id).chain(found.to_wallet_id)).collect())
+    }
+}
