@@ -240,8 +240,8 @@ mod tests {
             r#"florin_broker_reconnects_total{connection="publisher"} 0"#,
             r#"florin_batch_retries_total{cause="in_doubt"} 0"#,
             r#"florin_database_pool_connections{state="in_use"} 0"#,
-            r#"florin_request_duration_seconds_bucket{operation="invoice",le="0.0001"} 0"#,
-            r#"florin_request_duration_seconds_bucket{operation="balance",le="30"} 0"#,
+            r#"florin_request_duration_seconds_bucket{operation="invoice",transport="amqp",le="0.0001"} 0"#,
+            r#"florin_request_duration_seconds_bucket{operation="balance",transport="amqp",le="30"} 0"#,
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_rendered() {
         let metrics = Metrics::new();
-        metrics.answers.with_label_values(&["invoice", "200"]).inc_by(3);
-        assert!(metrics.render().contains(r#"{operation="invoice",status="200"} 3"#));
+        metrics.answers.with_label_values(&["invoice", "200", AMQP]).inc_by(3);
+        assert!(metrics.render().contains(r#"{operation="invoice",status="200",transport="amqp"} 3"#));
     }
 }
