@@ -17,6 +17,9 @@ use crate::answer::{Form, Verdict};
 use crate::metrics::Metrics;
 use crate::store::{Error, Executed, Writer};
 
+/// A short page of a history may have looked at many postings.
+const LEAST_PAGE_WEIGHT: usize = 100;
+
 /// A request on its way in, with the ticket of the one who waits for the answer.
 #[derive(Debug)]
 pub struct Job<T> {
@@ -29,11 +32,17 @@ pub struct Job<T> {
 }
 
 impl<T> Job<T> {
-    /// How many commands this job carries.
+    /// How many commands this job carries; a page of a history counts as its postings, for others wait for it.
     fn commands(&self) -> usize {
+        let weight = |command: &Command| match command {
+            Command::History(query) => usize::from(query.limit).max(LEAST_PAGE_WEIGHT),
+            _ => 1,
+        };
         match &self.request {
-            Ok(Decoded::One(_)) => 1,
-            Ok(Decoded::Batch(batch)) => batch.items.len(),
+            Ok(Decoded::One(command)) => weight(command),
+            Ok(Decoded::Batch(batch)) => {
+                batch.items.iter().map(|item| item.command.as_ref().map_or(1, weight)).sum()
+            }
             Err(_) => 0,
         }
     }
@@ -135,7 +144,8 @@ impl Engine {
         decided
     }
 
-    /// One request that the database refuses for its data must not take its neighbours along.
+    /// One command that the database refuses for its data must not take its neighbours along, not even those of the
+    /// same message: that cannot be answered, but they are done, and are answered when they are asked for again.
     async fn decide_one_by_one(
         &mut self,
         forms: Vec<Form>,
@@ -144,13 +154,20 @@ impl Engine {
         let mut verdicts = Vec::with_capacity(forms.len());
         let mut all_changes = Vec::new();
         for form in forms {
-            let mut own: Vec<Unit> = units.drain(..form.units()).collect();
-            verdicts.push(match self.until_executed(&mut own).await {
-                Ok(Executed { outcomes, changes }) => {
-                    all_changes.extend(changes);
-                    form.verdict(&mut decided(own, outcomes))
+            let (mut all_decided, mut refused) = (Vec::new(), None);
+            for unit in units.drain(..form.units()) {
+                let mut own = vec![unit];
+                match self.until_executed(&mut own).await {
+                    Ok(Executed { outcomes, changes }) => {
+                        all_changes.extend(changes);
+                        all_decided.extend(decided(own, outcomes));
+                    }
+                    Err(error) => refused = Some(error.to_string()),
                 }
-                Err(error) => Verdict::Unacceptable(error.to_string()),
+            }
+            verdicts.push(match refused {
+                None => form.verdict(&mut all_decided.into_iter()),
+                Some(reason) => Verdict::Unacceptable(reason),
             });
         }
         (verdicts, all_changes)

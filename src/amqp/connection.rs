@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{Stream, StreamExt};
-use lapin::protocol::{AMQPErrorKind, AMQPHardError};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::time::timeout;
@@ -53,13 +53,21 @@ pub enum Error {
 
 impl Error {
     /// Why sending replies failed. The broker closes the connection with an internal error over a reply address
-    /// that it cannot decode; other codes say something of the service or of the broker, not of a message.
+    /// that it cannot decode, and the channel over a message that is longer than it takes; other codes say something
+    /// of the service or of the broker, not of a message.
     pub(super) fn sending(error: lapin::Error) -> Self {
-        let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
+        let too_long = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
         match error.kind() {
-            ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal => Self::Objection(error),
+            ErrorKind::ProtocolError(protocol) if *protocol.kind() == too_long => Self::Objection(error),
+            _ if Self::is_of_address(&error) => Self::Objection(error),
             _ => Self::Broker(error),
         }
+    }
+
+    /// Whether the broker objects to where the message was to go.
+    pub(super) fn is_of_address(error: &lapin::Error) -> bool {
+        let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
+        matches!(error.kind(), ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal)
     }
 
     /// Why taking requests failed.

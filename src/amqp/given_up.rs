@@ -95,6 +95,12 @@ impl GivenUp {
         Self { error: "reply_to_refused", reason }
     }
 
+    /// The broker closes the channel over the reply, wherever it goes.
+    pub(super) fn reply_refused(words: &str) -> Self {
+        let reason = format!("the request was decided, but the broker does not take its answer: {words}");
+        Self { error: "reply_refused", reason }
+    }
+
     /// The database refuses what the request asks for.
     pub(super) const fn data_refused(reason: String) -> Self {
         Self { error: "data_refused", reason }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use florin_ledger::{Change, Operation};
+use florin_ledger::{Change, ErrorCode, Operation};
 use florin_wire::names::EVENTS_EXCHANGE;
-use florin_wire::{Answered, BATCH, BatchReply, Event, IDEMPOTENT_REPLAYED, Reply};
+use florin_wire::{Answered, BATCH, BatchReply, Event, IDEMPOTENT_REPLAYED, Refusal, Reply};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -17,6 +17,8 @@ use crate::engine::{Answers, Done};
 use crate::metrics::UNKNOWN_OPERATION;
 
 pub(super) const PERSISTENT: u8 = 2;
+/// No reply is longer: RabbitMQ 4 takes no longer messages unless it is set up differently. Only look-ups get near.
+const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Requests that were executed together, and what is to be sent about them.
 #[derive(Debug)]
@@ -139,7 +141,8 @@ impl Outgoing {
         }
     }
 
-    fn give_up(&self, given_up: &GivenUp) {
+    /// There will be no reply.
+    pub(super) fn give_up(&self, given_up: &GivenUp) {
         let operation = self.ticket.operation.as_str();
         let GivenUp { error, reason } = given_up;
         let fate = match &self.ticket.original {
@@ -170,12 +173,13 @@ impl Outgoing {
 impl EncodedReply {
     fn new(ticket: &Ticket, reply: &Reply, replayed: bool) -> Self {
         let operation = known(ticket.operation.as_str());
-        Self {
-            message: Message::reply(ticket, reply, replayed),
-            replayed,
-            operation,
-            answers: HashMap::from([((operation, reply.code), 1)]),
+        let message = Message::reply(ticket, reply, replayed);
+        if message.body.len() > MAX_REPLY_BYTES {
+            let reason = format!("the answer has more than {MAX_REPLY_BYTES} bytes: ask for less");
+            let refusal = Refusal { code: ErrorCode::TooLarge, reason };
+            return Self::new(ticket, &Reply::refused(ticket.operation.as_str(), &refusal), false);
         }
+        Self { message, replayed, operation, answers: HashMap::from([((operation, reply.code), 1)]) }
     }
 
     /// The answer to a batch counts as one, and so does the answer to each of its operations.

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
 
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
+use super::given_up::GivenUp;
 use super::outgoing::{Batch, EncodedEvent, Fate, Message, Outgoing};
 use super::{Exchange, Ticket};
 use crate::engine::Answers;
@@ -208,7 +209,11 @@ async fn send_alone(
     if let Err(Error::Objection(error)) = &sent
         && outgoing.objections.fetch_add(1, Ordering::Relaxed) + 1 == MAX_OBJECTIONS
     {
-        outgoing.refuse_address(&error.to_string());
+        if Error::is_of_address(error) {
+            outgoing.refuse_address(&error.to_string());
+        } else {
+            outgoing.give_up(&GivenUp::reply_refused(&error.to_string()));
+        }
     }
     sent
 }

@@ -32,6 +32,16 @@ pub enum Error {
     /// No connection could be had. Nothing was written.
     #[error("no connection to the database: {}", describe_pool(.0))]
     NoConnection(#[source] deadpool_postgres::PoolError),
+    /// The database took the statement and did not store all of it. It is never taken for done.
+    #[error(
+        "the database stored {stored} of {given} postings: a trigger or a rule that is not Florin's changes them"
+    )]
+    NotStored {
+        /// Postings that it says it stored.
+        stored: u64,
+        /// Postings that it was given.
+        given: usize,
+    },
     /// The URL of the database cannot be read.
     #[error("the URL of the database cannot be read: {0}")]
     Url(#[source] tokio_postgres::Error),
@@ -69,7 +79,7 @@ impl Error {
     /// Whether what was under way may have been committed all the same.
     #[must_use]
     pub const fn in_doubt(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::TimedOut { .. })
+        matches!(self, Self::Broken(_) | Self::TimedOut { .. } | Self::NotStored { .. })
     }
 
     pub(super) fn unknown_value(column: &'static str, value: impl Into<String>) -> Self {

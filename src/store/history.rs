@@ -8,18 +8,18 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::GenericClient;
-use florin_ledger::{Cursor, Entry, HistoryQuery, Page};
+use florin_ledger::{Cursor, Entry, HistoryQuery, Page, Tickers};
 use tokio_postgres::Row;
 
+use super::Error;
 use super::load::{decimal, error_code, status, ticker};
-use super::{Error, Store};
 
-/// At most so many postings of a chain are looked at for one page that is filtered.
+/// About so many postings are looked at for one page that is filtered, shared among the chains.
 const SCANNED_POSTINGS: i64 = 10_000;
 /// The precision of times in the database.
 const MICROSECOND: Duration = Duration::from_micros(1);
 
-/// `$2`: the ticker; `$3`: the status; `$4`: the first and `$5` the last moment of the span; `$6` to `$8`: the
+/// `$2`: the ticker's key; `$3`: the status; `$4`: the first and `$5` the last moment of the span; `$6` to `$8`: the
 /// cursor, whose ticker and version decide whether a posting of the same time comes before or after it; `$9`: how many
 /// postings of each chain are looked at; `$10`: how many are given back. `OFFSET` keeps the planner from looking for
 /// the bounds of the span once per posting.
@@ -49,36 +49,38 @@ const PAGE: &str = "
                    ORDER BY p.version DESC LIMIT $9) scanned
             WHERE $3::text IS NULL OR scanned.status = $3 OR scanned.number = $9
             LIMIT $10) p
-     WHERE $2::text IS NULL OR t.name = $2";
+     WHERE $2::int4 IS NULL OR t.ticker_id = $2";
 
-impl Store {
-    /// A page of a wallet's history.
-    ///
-    /// # Errors
-    ///
-    /// When the database cannot be reached.
-    pub async fn history(&self, query: &HistoryQuery) -> Result<Page, Error> {
-        page(&self.connection().await?, query).await
-    }
-}
-
-/// The pages that are asked for.
+/// The pages that are asked for. There is none of a ticker that does not exist.
 pub(super) async fn pages(
     client: &impl GenericClient,
+    tickers: &Tickers,
     queries: impl Iterator<Item = &HistoryQuery>,
 ) -> Result<HashMap<HistoryQuery, Page>, Error> {
     let mut pages = HashMap::new();
     for query in queries {
+        let ticker_id = match query.ticker.as_deref().map(|name| tickers.get(name)) {
+            Some(None) => continue,
+            Some(Some(ticker)) => Some(ticker.id),
+            None => None,
+        };
         if !pages.contains_key(query) {
-            pages.insert(query.clone(), page(client, query).await?);
+            let chains = if ticker_id.is_some() { 1 } else { tickers.iter().count().max(1) };
+            let scanned = SCANNED_POSTINGS / i64::try_from(chains).unwrap_or(i64::MAX);
+            pages.insert(query.clone(), page(client, query, ticker_id, scanned).await?);
         }
     }
     Ok(pages)
 }
 
-async fn page(client: &impl GenericClient, query: &HistoryQuery) -> Result<Page, Error> {
+async fn page(
+    client: &impl GenericClient,
+    query: &HistoryQuery,
+    ticker_id: Option<i32>,
+    scanned: i64,
+) -> Result<Page, Error> {
     let given = i64::from(query.limit) + 1;
-    let scanned = if query.status.is_some() { SCANNED_POSTINGS.max(given) } else { given };
+    let scanned = if query.status.is_some() { scanned.max(given) } else { given };
     let until = query.until.map(|until| until.checked_sub(MICROSECOND).unwrap_or(SystemTime::UNIX_EPOCH));
     let before = query.before;
     let statement = client.prepare_cached(PAGE).await?;
@@ -87,7 +89,7 @@ async fn page(client: &impl GenericClient, query: &HistoryQuery) -> Result<Page,
             &statement,
             &[
                 &query.wallet_id,
-                &query.ticker,
+                &ticker_id,
                 &query.status.map(florin_ledger::Status::as_str),
                 &query.from,
                 &until,

@@ -55,9 +55,9 @@ pub(super) async fn append(client: &impl GenericClient, changes: &[Change]) -> R
         &opening(&rows, |transaction| transaction.expires_at),
     ];
     let holds = Holds::of(changes);
-    if holds.opened.is_empty() && holds.ended.is_empty() {
+    let stored = if holds.opened.is_empty() && holds.ended.is_empty() {
         let statement = client.prepare_cached(INSERT).await?;
-        client.execute(&statement, &columns).await?;
+        client.execute(&statement, &columns).await?
     } else {
         let statement = client.prepare_cached(&format!("{KEEP_HOLDS}{INSERT}")).await?;
         let opened = holds.opened.as_slice();
@@ -67,9 +67,10 @@ pub(super) async fn append(client: &impl GenericClient, changes: &[Change]) -> R
             &opened.iter().map(|transaction| transaction.expires_at).collect::<Vec<_>>(),
             &holds.ended,
         ];
-        client.execute(&statement, &[columns.as_slice(), &holds].concat()).await?;
-    }
-    Ok(())
+        client.execute(&statement, &[columns.as_slice(), &holds].concat()).await?
+    };
+    // A trigger or a rule that is not ours could swallow them.
+    if stored == rows.len() as u64 { Ok(()) } else { Err(Error::NotStored { stored, given: rows.len() }) }
 }
 
 type Row<'a> = (&'a Change, &'a Posting);

@@ -4,7 +4,7 @@
 //! the next one: ranges of blocks for what a posting shows by itself (`rows`), ranges of wallets for what it
 //! shows beside the one before it (`chains`), and what belongs to one transaction wherever it stands
 //! (`transactions`). The database counts; only then the first findings are fetched, never more than asked for.
-//! `schema` looks at what protects the tables, `identities` at what a lost key no more answers for, `totals` at the
+//! `schema` looks at what protects the tables, `identities` at what the key should answer for, `totals` at the
 //! money as a whole.
 
 mod chains;
@@ -120,10 +120,7 @@ impl Audit {
         if !schema.is_of_this_version {
             return Ok(AuditReport::new([schema.report], 0, self.started.elapsed()));
         }
-        let mut plan = plan::make(session, self.sessions.len()).await?;
-        if !schema.transaction_key_stands {
-            plan.scopes.push(Scope::Identities);
-        }
+        let plan = plan::make(session, self.sessions.len()).await?;
         let counts = self.count(&plan, progress).await?;
         let mut reports = BTreeMap::from([(Check::Schema, schema.report)]);
         for (scope, counts) in &counts {

@@ -252,7 +252,8 @@ impl Writer {
 
         let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
         let past = load::past(client, &moments).await?;
-        let pages = history::pages(client, commands().filter_map(Command::asked_page)).await?;
+        let asked_pages = commands().filter_map(Command::asked_page);
+        let pages = history::pages(client, &self.tickers, asked_pages).await?;
         Ok((State { tickers: self.tickers.clone(), wallets, transactions, past, pages }, remembered))
     }
 

@@ -240,7 +240,7 @@ fn story() -> Book {
     book.released(6, "cancelled"); // 8
     book.waits(transfer(7, 1, 3, 600), None);
     book.settled(7, 600); // 10; wallet 3, version 1
-    book.waits(withdraw(8, 1, 500), Some("2026-01-02Z"));
+    book.waits(withdraw(8, 1, 500), Some("2026-01-01T00:00:12Z"));
     book.released(8, "expired"); // 12
     book.waits(withdraw(9, 1, 300), None); // 13
     book.waits(invoice(10, 2, 700), FUTURE); // wallet 2, version 2

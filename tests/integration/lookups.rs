@@ -2,10 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use florin::store::Store;
 use florin_client::{CallOptions, Client};
-use florin_ledger::Status;
+use florin_ledger::{Answer, Command, HistoryQuery, Page, Status};
 use florin_wire::{
-    BalanceQueryBody, HistoryBody, HistoryQueryBody, MovementBody, RawJson, Request, SettleBody,
+    BalanceQueryBody, BatchItem, BatchRequest, HistoryBody, HistoryQueryBody, MovementBody, RawJson, Request,
+    SettleBody,
 };
 use uuid::Uuid;
 
@@ -17,6 +19,15 @@ fn body(wallet_id: i64, ticker: &str, amount: &str) -> MovementBody {
 
 async fn history(client: &Client, query: HistoryQueryBody) -> HistoryBody {
     call(client, Request::History(query)).await.history().unwrap()
+}
+
+/// A page, without the broker.
+pub async fn page(store: &Store, query: &HistoryQuery) -> Page {
+    let (_, outcome) = store.look_up(Command::History(query.clone())).await.unwrap();
+    match outcome.answer {
+        Answer::History(page) => page,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -239,7 +250,7 @@ async fn a_filter_that_matches_few_misses_none() {
         };
         let mut found = Vec::new();
         loop {
-            let page = world.store.history(&query).await.unwrap();
+            let page = page(&world.store, &query).await;
             found.extend(page.entries.iter().map(|entry| (entry.cursor.ticker_id, entry.cursor.version)));
             match page.next {
                 Some(next) => query.before = Some(next),
@@ -259,4 +270,44 @@ async fn blocks_read(ledger: &Ledger) -> i64 {
     let sql = "SELECT (heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit)::bigint
                  FROM pg_statio_user_tables WHERE relname = 'postings'";
     ledger.number(sql).await
+}
+
+/// They are refused like any other, and their neighbours in the message are done.
+#[tokio::test]
+async fn hostile_look_ups_harm_nobody() {
+    let world = World::new().await;
+    let _service = Service::start(&world, &[]).await;
+    let client = world.client().await;
+    call(&client, Request::Invoice(body(1, "USD", "1"))).await;
+    // A version below 1, of a ticker that is in use.
+    let cursor = "000660e1ae9fa1e9000000018000000000000000";
+    let nul = r#"{"operation":"history","wallet_id":1,"ticker":"US\u0000D"}"#;
+    let below = format!(r#"{{"operation":"history","wallet_id":1,"before":"{cursor}"}}"#);
+    let invoice = r#"{"operation":"invoice","wallet_id":2,"ticker":"USD","amount":5}"#;
+    let batch = format!(r#"{{"operations":[{nul},{below},{invoice}]}}"#);
+    let properties = florin_client::BasicProperties::default();
+    let raw = client.call_raw("batch", batch.into(), properties, None).await.unwrap();
+    let codes: Vec<_> =
+        raw.read().unwrap().reply.results().unwrap().into_iter().map(|one| (one.code, one.error)).collect();
+    let refused = |error: &str| (400, Some(error.to_owned()));
+    assert_eq!(codes, [refused("unknown_ticker"), refused("malformed"), (200, None)]);
+    world.ledger().await.assert_sound().await;
+}
+
+/// What is read for one message is bounded, so that others need not wait for it.
+#[tokio::test]
+async fn the_histories_of_a_batch_are_bounded() {
+    let world = World::new().await;
+    let _service = Service::start(&world, &[]).await;
+    let client = world.client().await;
+    let history =
+        |limit| BatchItem { id: None, request: Request::History(HistoryQueryBody::new(1).limit(limit)) };
+    let codes = async |limits: &[u16]| {
+        let batch = BatchRequest { operations: limits.iter().copied().map(history).collect(), atomic: false };
+        let results = client.batch(&batch, CallOptions::default()).await.unwrap().results;
+        results.into_iter().map(|result| result.reply.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&[1000, 1]).await, [200, 413]);
+    assert_eq!(codes(&[500, 501, 1]).await, [200, 413, 413]);
+    assert_eq!(codes(&[1; 11]).await, [[200; 10].as_slice(), &[413]].concat());
 }

@@ -18,6 +18,7 @@ mod lookups;
 mod model;
 mod pending;
 mod poison;
+mod sabotage;
 mod seed;
 mod store;
 mod vectors;

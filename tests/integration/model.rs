@@ -206,7 +206,7 @@ impl Play<'_> {
     /// All pages of a list.
     async fn read_through(&self, mut query: HistoryQuery) {
         loop {
-            let page = self.stage.world.store.history(&query).await.unwrap();
+            let page = crate::lookups::page(&self.stage.world.store, &query).await;
             assert_eq!(page, query.extend(Page::default(), &self.memory.changes), "{query:?}");
             match page.next {
                 Some(next) => query.before = Some(next),

@@ -57,3 +57,23 @@ async fn what_is_given_up_waits_for_the_dead_letter_queue() {
     let _service = Service::start(&world, &[]).await;
     assert_eq!(errors(&world, 2).await, ["rejected", "rejected"]);
 }
+
+/// An answer that is longer than the broker takes: its request is given up, and nobody else notices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_the_broker_does_not_take_stops_no_other() {
+    let servers = start_servers();
+    servers.rabbit.ctl(&["eval", "application:set_env(rabbit, max_message_size, 4000)."]).unwrap();
+    let world = World::on(&servers).await;
+    let service = Service::start(&world, &[]).await;
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    for _ in 0..30 {
+        let invoice = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
+        assert_eq!(client.call("invoice", invoice).await.code, 200);
+    }
+    client.publish("history", READ, client.properties()).await;
+    service.metric("florin_dead_lettered_total 1").await;
+    for _ in 0..3 {
+        assert_eq!(client.call("balance", READ).await.code, 200, "the same address is as good as before");
+    }
+    assert_eq!(errors(&world, 1).await, ["reply_refused"]);
+}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use florin_ledger::{Command, ErrorCode, Identity, Operation, RequestHash};
 use serde_json::value::RawValue;
 
-use crate::decode::{Envelope, command, operation};
+use crate::decode::{Envelope, MAX_PAGE, command, operation};
 use crate::fields::{Field, Fields, flag};
 use crate::identity::BatchIdentities;
 use crate::json::string;
@@ -16,6 +16,12 @@ pub const BATCH: &str = "batch";
 
 /// A batch has at most so many operations.
 pub const MAX_BATCH_OPERATIONS: usize = 1000;
+
+/// The histories of a batch give at most so many postings, as one alone does: what is answered fits into a message,
+/// and what others wait for is bounded.
+pub const MAX_BATCH_POSTINGS: u16 = MAX_PAGE;
+/// A history counts as so many postings at least, for it may look at more than it gives.
+const LEAST_POSTINGS: u16 = 100;
 
 /// What AMQP takes as a routing key or a `message_id`, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -63,14 +69,30 @@ impl Batch {
         }
         let identities = BatchIdentities::new(envelope, body);
         let items = operations.into_iter().enumerate();
+        let mut postings: u16 = 0;
         let items = items.map(|(index, raw)| {
-            Item::decode(raw.get(), |id, request_hash| identities.at(index, id, request_hash))
+            let item = Item::decode(raw.get(), |id, request_hash| identities.at(index, id, request_hash));
+            item.within(&mut postings)
         });
         Ok(Self { atomic, items: items.collect() })
     }
 }
 
 impl Item {
+    /// Refused when the histories before it have used up what a batch may read.
+    fn within(self, postings: &mut u16) -> Self {
+        let Ok(Command::History(query)) = &self.command else { return self };
+        *postings = postings.saturating_add(query.limit.max(LEAST_POSTINGS));
+        if *postings <= MAX_BATCH_POSTINGS {
+            return self;
+        }
+        let reason = format!(
+            "the histories of a batch give at most {MAX_BATCH_POSTINGS} postings, and each counts as at least \
+             {LEAST_POSTINGS}"
+        );
+        Self { command: Err(Refusal::too_large(reason)), ..self }
+    }
+
     fn decode(json: &str, identify: impl FnOnce(Option<&str>, RequestHash) -> Identity) -> Self {
         let named = Fields::read(json).and_then(|fields| {
             let name = fields.required(Field::Operation, NAME, short_text)?;

@@ -12,13 +12,16 @@ pub(crate) fn to_text(cursor: &Cursor) -> String {
     format!("{micros:016x}{:08x}{:016x}", cursor.ticker_id, cursor.version)
 }
 
-/// Takes only what [`to_text`] writes.
+/// Takes only what [`to_text`] writes: keys and numbers begin with 1.
 pub(crate) fn parse(text: &str) -> Option<Cursor> {
     let plain = text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let plain = plain.then_some(text)?;
     let micros = u64::from_str_radix(&plain[..16], 16).ok()?.cast_signed();
     let ticker_id = u32::from_str_radix(&plain[16..24], 16).ok()?.cast_signed();
     let version = u64::from_str_radix(&plain[24..], 16).ok()?.cast_signed();
+    if ticker_id < 1 || version < 1 {
+        return None;
+    }
     let created_at = from_micros(micros)?;
     Some(Cursor { created_at, ticker_id, version })
 }

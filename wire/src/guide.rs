@@ -79,8 +79,9 @@ impl Guide {
         let (meaning, advice, givers) = match code {
             ErrorCode::TooLarge => (
                 "The body has more bytes than `max_body_bytes` (64 KiB unless configured), a batch more than \
-                 `max_batch_body_bytes` (1 MiB) or more than 1,000 operations.",
-                "Send less metadata, or several batches.",
+                 `max_batch_body_bytes` (1 MiB) or more than 1,000 operations, or its histories ask for more than 1,000 \
+                 postings (each counts as at least 100); or the answer would be longer than 16 MiB.",
+                "Send less metadata, or several batches; ask for less.",
                 Givers::All,
             ),
             ErrorCode::UnknownOperation => (

@@ -52,9 +52,15 @@ fn of_steps() -> Vec<Condition> {
     ]
 }
 
-/// Conditions on the last posting `s` of a chain.
+/// Conditions on the last posting `s` of a chain. What is dated too late would make all that follow so, too.
 fn of_last() -> Vec<Condition> {
     vec![
+        Condition::new(
+            Check::Times,
+            "NOT s.is_last OR s.created_at <= transaction_timestamp() + interval '1 minute'",
+            "format('not after %s', transaction_timestamp())",
+            "c.created_at::text",
+        ),
         Condition::new(
             Check::Frozen,
             "NOT s.is_last OR s.frozen_after = coalesce(waiting.amount, 0)",

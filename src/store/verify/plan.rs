@@ -50,7 +50,7 @@ pub(super) async fn make(session: &ClientWrapper, sessions: usize) -> Result<Pla
     let chains = wallet_ranges(&bounds);
     let rows = block_ranges(blocks);
     let (chain_ranges, block_ranges) = (chains.len() as u64, rows.len() as u64);
-    let scopes = [chains, vec![Scope::Transactions], rows].concat();
+    let scopes = [chains, vec![Scope::Transactions, Scope::Identities], rows].concat();
     Ok(Plan { scopes, postings, chain_ranges, block_ranges })
 }
 

@@ -75,10 +75,11 @@ fn fields() -> String {
     )
 }
 
-/// Those that end a transaction which waited end no other, and nothing else ends one.
+/// Of the refusals only these are recorded: the others leave nothing behind. Those that end a transaction which waited
+/// end no other.
 fn errors() -> String {
     let ends = [ErrorCode::Cancelled, ErrorCode::Expired];
-    let refusals = ErrorCode::ALL.into_iter().filter(|code| !ends.contains(code));
+    let refusals = [ErrorCode::InsufficientFunds, ErrorCode::AmountOutOfRange, ErrorCode::BatchFailed];
     format!(
         "CASE WHEN p.status <> 'Error' THEN p.error IS NULL
               WHEN p.part = 0 THEN p.error = ANY ({})

@@ -12,7 +12,7 @@ use super::super::{Error, migrate};
 use super::{Check, CheckReport, Finding};
 
 /// What there must be, as PostgreSQL prints it.
-const PROTECTIONS: [(&str, &str); 37] = [
+const PROTECTIONS: [(&str, &str); 38] = [
     ("table postings", "logged"),
     ("table holds", "logged"),
     ("table wallets", "logged"),
@@ -26,7 +26,7 @@ const PROTECTIONS: [(&str, &str); 37] = [
     ("columns of wallets that are never null", "wallet_id, created_at"),
     ("columns of tickers that are never null", "ticker_id, name, scale, created_at"),
     ("constraint postings_chain", "PRIMARY KEY (wallet_id, ticker_id, version)"),
-    (TRANSACTION_KEY, "UNIQUE (transaction_id, part)"),
+    ("constraint postings_transaction", "UNIQUE (transaction_id, part)"),
     ("constraint holds_pkey", "PRIMARY KEY (transaction_id)"),
     ("constraint wallets_pkey", "PRIMARY KEY (wallet_id)"),
     ("constraint tickers_pkey", "PRIMARY KEY (ticker_id)"),
@@ -81,9 +81,9 @@ const PROTECTIONS: [(&str, &str); 37] = [
     ("function of wallets_are_kept", MIGRATED),
     ("function of tickers_are_kept", MIGRATED),
     ("function of postings_end_what_waits", MIGRATED),
+    ("function version_at", MIGRATED),
 ];
 
-const TRANSACTION_KEY: &str = "constraint postings_transaction";
 const MIGRATED: &str = "as in the migrations";
 const APPLIED: &str = "applied";
 const MISSING: &str = "missing";
@@ -95,7 +95,12 @@ const EXISTING: &str = r"
            FROM unnest('{postings,holds,wallets,tickers}'::text[]) name),
          found (subject, found) AS (
          SELECT 'table ' || tables.name,
-                CASE c.relpersistence WHEN 'p' THEN 'logged' ELSE 'lost in a crash: it is not logged' END
+                concat_ws(', ', CASE c.relpersistence WHEN 'p' THEN 'logged' ELSE 'lost in a crash: it is not logged' END,
+                                CASE WHEN c.relrowsecurity THEN 'some rows are hidden: row-level security is on' END,
+                                (SELECT 'with rule ' || r.rulename FROM pg_rewrite r
+                                  WHERE r.ev_class = c.oid ORDER BY r.rulename LIMIT 1),
+                                (SELECT 'with rows of table ' || i.inhrelid::regclass FROM pg_inherits i
+                                  WHERE i.inhparent = c.oid ORDER BY i.inhrelid LIMIT 1))
            FROM tables JOIN pg_class c USING (oid)
          UNION ALL
          SELECT 'columns of ' || tables.name || ' that are never null', string_agg(a.attname, ', ' ORDER BY a.attnum)
@@ -114,9 +119,12 @@ const EXISTING: &str = r"
                 || regexp_replace(pg_get_triggerdef(t.oid, true), '^CREATE TRIGGER \S+', '')
            FROM tables JOIN pg_trigger t ON t.tgrelid = tables.oid AND NOT t.tgisinternal
          UNION ALL
-         SELECT 'function of ' || t.tgname, f.prosrc
+         SELECT 'function of ' || t.tgname, f.prosrc || coalesce(array_to_string(f.proconfig, ','), '')
            FROM tables JOIN pg_trigger t ON t.tgrelid = tables.oid AND NOT t.tgisinternal
-           JOIN pg_proc f ON f.oid = t.tgfoid)
+           JOIN pg_proc f ON f.oid = t.tgfoid
+         UNION ALL
+         SELECT 'function version_at', f.prosrc || coalesce(array_to_string(f.proconfig, ','), '')
+           FROM pg_proc f WHERE f.oid = to_regprocedure('version_at(bigint, integer, timestamptz)'))
     SELECT subject, string_agg(found, '; ') FROM found GROUP BY subject";
 
 /// What was found of the schema.
@@ -125,8 +133,6 @@ pub(super) struct Schema {
     pub(super) report: CheckReport,
     /// Whether the migrations are those of this version.
     pub(super) is_of_this_version: bool,
-    /// Whether the database itself sees to it that no part of a transaction is there twice.
-    pub(super) transaction_key_stands: bool,
 }
 
 /// Compares what there is with what there must be.
@@ -147,14 +153,20 @@ pub(super) async fn examine(session: &ClientWrapper, limit: usize) -> Result<Sch
             findings.push(finding(subject, expected, found));
         }
     }
-    let key = |finding: &Finding| finding.subject.as_deref() == Some(TRANSACTION_KEY);
-    let transaction_key_stands = !findings.iter().any(key);
+    let is_known = |subject: &str| PROTECTIONS.iter().any(|(known, _)| *known == subject);
+    let mut strangers: Vec<_> = existing
+        .iter()
+        .filter(|(subject, _)| subject.starts_with("trigger ") && !is_known(subject))
+        .map(|(subject, found)| finding(subject, "no such trigger: it may change what is stored", found))
+        .collect();
+    strangers.sort_unstable_by(|one, other| one.subject.cmp(&other.subject));
+    findings.append(&mut strangers);
     let mut report = CheckReport::new(Check::Schema);
     report.examined = i64::try_from(examined).ok();
     report.findings = i64::try_from(findings.len()).unwrap_or(i64::MAX);
     findings.truncate(limit);
     report.first = findings;
-    Ok(Schema { report, is_of_this_version, transaction_key_stands })
+    Ok(Schema { report, is_of_this_version })
 }
 
 /// How many there are, and those that are not the same here and there.

@@ -30,7 +30,8 @@ const FACTS: &str = "
            max(created_at) FILTER (WHERE part < 2) AS other_opened_at,
            min(created_at) FILTER (WHERE part >= 2) AS ended_at,
            max(created_at) FILTER (WHERE part >= 2) AS other_ended_at,
-           max(expires_at) AS expires_at
+           max(expires_at) AS expires_at,
+           bool_or(part = 2 AND error IS NOT DISTINCT FROM 'expired') AS expired
       FROM postings
      WHERE part >= 1 OR status = 'Created' OR operation = 'transfer'
      GROUP BY transaction_id";
@@ -52,7 +53,8 @@ const ENDINGS: &str = "
     f.transaction_id IS NULL
     OR f.ends = 0 AND f.end_payees = 0
     OR f.ends = 1 AND f.waits AND f.ended_at >= f.opened_at
-       AND CASE WHEN f.settled THEN f.ended <= f.opened ELSE f.ended = f.opened END";
+       AND CASE WHEN f.settled THEN f.ended <= f.opened ELSE f.ended = f.opened END
+       AND (NOT f.expired OR f.expires_at IS NOT NULL AND f.ended_at >= f.expires_at)";
 
 const HOLDS: &str = "
     CASE WHEN f.waits AND f.ends = 0
@@ -84,7 +86,7 @@ pub(super) fn conditions() -> Vec<Condition> {
         Condition::new(
             Check::Endings,
             ENDINGS,
-            "'one end of what was opened as Created, not before it, of no more than it'",
+            "'one end of what was opened as Created, not before it, of no more than it; expired only when its time was over'",
             POSTINGS,
         ),
         Condition::new(
