@@ -10,6 +10,7 @@ use crate::fields::{Field, Fields, flag};
 use crate::identity::BatchIdentities;
 use crate::json::string;
 use crate::refusal::Refusal;
+use crate::requester::Requester;
 
 /// The operation that holds other operations.
 pub const BATCH: &str = "batch";
@@ -45,7 +46,11 @@ impl Batch {
         self.atomic && self.items.iter().any(|item| item.command.is_err())
     }
 
-    pub(crate) fn decode(envelope: &Envelope<'_>, body: &str) -> Result<Self, Refusal> {
+    pub(crate) fn decode(
+        envelope: &Envelope<'_>,
+        requester: &Requester,
+        body: &str,
+    ) -> Result<Self, Refusal> {
         let fields = Fields::read(body)?;
         let fields = fields.unambiguous()?;
         let operations = fields.required(Field::Operations, "a list of operations", |raw| {
@@ -64,14 +69,18 @@ impl Batch {
         let identities = BatchIdentities::new(envelope, body);
         let items = operations.into_iter().enumerate();
         let items = items.map(|(index, raw)| {
-            Item::decode(raw.get(), |id, request_hash| identities.at(index, id, request_hash))
+            Item::decode(raw.get(), requester, |id, request_hash| identities.at(index, id, request_hash))
         });
         Ok(Self { atomic, items: items.collect() })
     }
 }
 
 impl Item {
-    fn decode(json: &str, identify: impl FnOnce(Option<&str>, RequestHash) -> Identity) -> Self {
+    fn decode(
+        json: &str,
+        requester: &Requester,
+        identify: impl FnOnce(Option<&str>, RequestHash) -> Identity,
+    ) -> Self {
         let named = Fields::read(json).and_then(|fields| {
             let name = fields.required(Field::Operation, NAME, short_text)?;
             Ok((fields, name))
@@ -84,10 +93,12 @@ impl Item {
             Ok(operation) => operation,
             Err(refusal) => return Self { operation: Cow::Owned(name.into_owned()), command: Err(refusal) },
         };
-        let id = fields.optional(Field::Id, NAME, short_text);
-        let command = id
-            .and_then(|id| command(operation, &fields, |request_hash| identify(id.as_deref(), request_hash)));
-        Self { operation: Cow::Borrowed(operation.as_str()), command }
+        let command = || {
+            let id = fields.optional(Field::Id, NAME, short_text)?;
+            let requested_by = requester.of_operation(&fields)?;
+            command(operation, &fields, requested_by, |request_hash| identify(id.as_deref(), request_hash))
+        };
+        Self { operation: Cow::Borrowed(operation.as_str()), command: command() }
     }
 }
 
