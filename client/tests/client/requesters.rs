@@ -60,7 +60,7 @@ async fn a_lone_call_says_it_in_a_header_and_a_gathered_one_in_its_place() {
 async fn a_batch_of_the_callers_own_says_it_in_a_header() {
     let mut service = Service::start().await;
     let client = service.client(one_message()).await;
-    let operations = vec![BatchItem { id: None, request: balance(1) }];
+    let operations = vec![BatchItem { id: Some("own".into()), request: balance(1) }];
     let batch = BatchRequest { operations, atomic: false };
     let (answer, seen) = tokio::join!(client.batch(&batch, on_behalf_of("0", "key:a")), async {
         let seen = service.next().await;
