@@ -162,8 +162,21 @@ fn properties() -> Map<String, Value> {
         "message_id": property("`<transaction_id>.<status>`, in lower case: the same whenever this step is told again."),
         "delivery_mode": mode,
     });
+    [
+        (REQUEST_PROPERTIES, request),
+        (REPLY_PROPERTIES, reply),
+        (EVENT_PROPERTIES, event),
+        ("DeadLetterProperties", dead_letter_properties()),
+    ]
+    .map(|(name, properties)| (name.to_owned(), object(properties)))
+    .into_iter()
+    .collect()
+}
+
+/// Why a request is in the dead-letter queue: what the service says of it, or else the broker.
+fn dead_letter_properties() -> Value {
     let header = |about: &str| json!({"type": "string", "description": about, "x-amqp": "header"});
-    let death = json!({
+    json!({
         "florin-error": {
             "enum": ["data_refused", "reply_to_refused", "reply_to_not_allowed", "user_id_missing"],
             "description": "Why the service gave it up.",
@@ -178,14 +191,5 @@ fn properties() -> Map<String, Value> {
                             `expired`: its `expiration` was over.",
             "x-amqp": "header",
         },
-    });
-    [
-        (REQUEST_PROPERTIES, request),
-        (REPLY_PROPERTIES, reply),
-        (EVENT_PROPERTIES, event),
-        ("DeadLetterProperties", death),
-    ]
-    .map(|(name, properties)| (name.to_owned(), object(properties)))
-    .into_iter()
-    .collect()
+    })
 }

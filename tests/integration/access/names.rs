@@ -103,7 +103,7 @@ async fn calls_that_share_a_message_keep_their_own_names() {
     let ledger = world.ledger().await;
     let own = client(&world.amqp_url, ClientOptions::default()).await;
     let call = async |number: usize| {
-        let name = (number % 3 > 0).then(|| format!("key:{number}"));
+        let name = (!number.is_multiple_of(3)).then(|| format!("key:{number}"));
         let options = CallOptions { on_behalf_of: name.clone(), ..CallOptions::default() };
         let id = open(&own, Request::Invoice(one_usd()), options).await;
         (id, name.unwrap_or_else(|| "amqp:florin".to_owned()))
