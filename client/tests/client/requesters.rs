@@ -2,7 +2,7 @@
 
 use florin_client::{BatchItem, BatchRequest, CallOptions, ClientOptions, Error};
 use florin_wire::ON_BEHALF_OF;
-use lapin::types::AMQPValue;
+use lapin::types::{AMQPValue, ShortString};
 
 use crate::by_hand::{Seen, Service, assert_answered, balance, named, one_message, start};
 
@@ -18,7 +18,7 @@ fn said(seen: &Seen) -> (Option<&str>, Option<String>) {
         AMQPValue::LongString(name) => name.to_string(),
         other => panic!("{other:?}"),
     });
-    (properties.user_id().as_ref().map(|user| user.as_str()), header)
+    (properties.user_id().as_ref().map(ShortString::as_str), header)
 }
 
 #[tokio::test]
