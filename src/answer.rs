@@ -24,10 +24,24 @@ pub enum Verdict {
         /// The commands, in their order.
         items: Vec<Answered>,
     },
-    /// It was refused before the rules saw it.
-    Refused(Refusal),
+    /// The rules did not get to see it.
+    Rejected(Rejection),
     /// The database refuses it for a reason that the rules do not know: it cannot be answered.
     Unacceptable(String),
+}
+
+/// Why the rules do not get to see a request.
+#[derive(Debug)]
+pub enum Rejection {
+    /// It is answered with a refusal.
+    Refused(Refusal),
+    /// It must be neither worked on nor answered: it goes to the dead-letter queue.
+    Barred {
+        /// Why, for programs.
+        error: &'static str,
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// How a message is answered once its units are executed.
@@ -62,9 +76,9 @@ pub(crate) enum Slot {
 
 impl Form {
     /// Adds what is to be executed of this request to `units`.
-    pub(crate) fn take_units(request: Result<Decoded, Refusal>, units: &mut Vec<Unit>) -> Self {
+    pub(crate) fn take_units(request: Result<Decoded, Rejection>, units: &mut Vec<Unit>) -> Self {
         match request {
-            Err(refusal) => Self::Known(Verdict::Refused(refusal)),
+            Err(rejection) => Self::Known(Verdict::Rejected(rejection)),
             Ok(Decoded::One(command)) => {
                 units.push(Unit::One(command));
                 Self::One

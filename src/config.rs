@@ -70,6 +70,12 @@ pub struct Broker {
     pub max_body_bytes: usize,
     /// The same for a batch of operations.
     pub max_batch_body_bytes: usize,
+    /// Users of the broker who may ask for others, besides the one that the service connects as.
+    pub trusted_users: Vec<String>,
+    /// Whether every request must have the property `user_id`. One without goes to the dead-letter queue.
+    pub require_user_id: bool,
+    /// Which reply addresses are taken. A request with another goes to the dead-letter queue.
+    pub reply_to: ReplyTo,
 }
 
 /// PostgreSQL: where it is and how it is used.
@@ -145,6 +151,17 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// Which reply addresses are taken. Those of the service's own queues never are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplyTo {
+    /// All others.
+    Any,
+    /// Only what cannot be another client's queue: direct reply-to, queues named by the broker, those of the Rust
+    /// client, and `reply.<user_id>.<name>`.
+    Own,
+}
+
 /// Whether the connection to the database is encrypted, in the words of libpq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -184,6 +201,9 @@ impl Default for Broker {
             single_active_consumer: true,
             max_body_bytes: 64 * 1024,
             max_batch_body_bytes: 1024 * 1024,
+            trusted_users: Vec::new(),
+            require_user_id: false,
+            reply_to: ReplyTo::Any,
         }
     }
 }
@@ -247,6 +267,13 @@ impl Broker {
             Some(url) => with_default_vhost(url.expose()),
             None => self.uri().to_string(),
         }
+    }
+
+    /// The user that the service is for the broker.
+    #[must_use]
+    pub fn own_user(&self) -> String {
+        // What cannot be read cannot be connected to either.
+        self.url().parse().map(|uri: AMQPUri| uri.authority.userinfo.username).unwrap_or_default()
     }
 
     fn uri(&self) -> AMQPUri {

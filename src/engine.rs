@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use florin_ledger::{Change, Command, Outcome, Unit};
-use florin_wire::{Decoded, Refusal};
+use florin_wire::Decoded;
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use crate::answer::{Form, Verdict};
+use crate::answer::{Form, Rejection, Verdict};
 use crate::metrics::Metrics;
 use crate::store::{Error, Executed, Writer};
 
@@ -23,8 +23,8 @@ const LEAST_PAGE_WEIGHT: usize = 100;
 /// A request on its way in, with the ticket of the one who waits for the answer.
 #[derive(Debug)]
 pub struct Job<T> {
-    /// What is asked; or why it was refused already: then it only waits for its turn to be answered.
-    pub request: Result<Decoded, Refusal>,
+    /// What is asked; or why it was rejected already: then it only waits for its turn to be answered.
+    pub request: Result<Decoded, Rejection>,
     /// Memory that this job holds, about, in bytes.
     pub size_bytes: usize,
     /// What the answer needs to find its way.

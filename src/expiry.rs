@@ -61,6 +61,8 @@ impl Sweeper {
         let options = ClientOptions {
             route: Route::Queue(self.work_queue.clone()),
             connection_name: format!("florin sweeper {}", std::process::id()),
+            // Who ended them is recorded, and may be demanded.
+            send_user_id: true,
             ..ClientOptions::default()
         };
         let client = Client::connect(&self.amqp_url, options).await?;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::amqp::{Consumer, Link, Publisher, Ticket, Topology};
+use crate::amqp::{Access, Consumer, Link, Publisher, Ticket, Topology};
 use crate::echo;
 use crate::engine::{Answers, BatchLimits, Engine, Job};
 use crate::expiry::Sweeper;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub prefetch: u16,
     /// Longer bodies are refused.
     pub body_limits: Limits,
+    /// What is demanded of those who send requests.
+    pub access: Access,
     /// Whether changes of transactions are published.
     pub with_events: bool,
     /// The caps of a batch.
@@ -114,6 +116,7 @@ fn connect<W: Future<Output = ()> + Send + 'static>(
         topology: settings.topology,
         prefetch: settings.prefetch,
         body_limits: settings.body_limits,
+        access: settings.access,
         link: link.clone(),
         metrics: Arc::clone(&metrics),
     };

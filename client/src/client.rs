@@ -76,7 +76,8 @@ impl Client {
         options: CallOptions,
     ) -> Result<Response, Error> {
         let message_id = message_id(options.message_id)?;
-        let message = Message::Call(Call { operation, message_id, body });
+        let on_behalf_of = on_behalf_of(options.on_behalf_of)?;
+        let message = Message::Call(Call { operation, message_id, body, on_behalf_of });
         match self.deliver(message, options.timeout).await? {
             Answer::Gathered(response) => Ok(response),
             Answer::Alone(raw) => raw.read().map_err(Error::Reply),
@@ -93,7 +94,8 @@ impl Client {
     ///
     /// See [`Error`]. A refusal is a [`BatchResponse`].
     pub async fn batch(&self, batch: &BatchRequest, options: CallOptions) -> Result<BatchResponse, Error> {
-        let properties = properties().with_message_id(message_id(options.message_id)?);
+        let on_behalf_of = on_behalf_of(options.on_behalf_of)?;
+        let properties = properties(on_behalf_of.as_deref()).with_message_id(message_id(options.message_id)?);
         let message = Outgoing { operation: BATCH.into(), properties, body: batch.to_json() };
         self.deliver_alone(message, options.timeout).await?.read_batch().map_err(Error::Reply)
     }
@@ -188,6 +190,15 @@ impl Client {
         let message_id = message.message_id().unwrap_or_default().to_owned();
         Error::OutcomeUnknown { message_id, timeout }
     }
+}
+
+/// Bounded, for it is kept with the call. What is in it is the service's business.
+fn on_behalf_of(given: Option<String>) -> Result<Option<String>, Error> {
+    const LONGEST: usize = 255;
+    if given.as_ref().is_some_and(|name| name.len() > LONGEST) {
+        return Err(Error::TooLong("on_behalf_of"));
+    }
+    Ok(given)
 }
 
 /// A fresh identity when none is given. The service takes an empty one for none.

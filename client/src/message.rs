@@ -1,9 +1,9 @@
 //! Requests as they are kept until they are answered, and messages as they travel.
 
 use florin_ledger::Operation;
-use florin_wire::{BATCH, BatchWriter, Body};
+use florin_wire::{BATCH, BatchWriter, Body, ON_BEHALF_OF};
 use lapin::BasicProperties;
-use lapin::types::ShortString;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// Survives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -28,6 +28,8 @@ pub(crate) struct Call {
     pub(crate) operation: Operation,
     pub(crate) message_id: ShortString,
     pub(crate) body: Body,
+    /// For whom it is asked.
+    pub(crate) on_behalf_of: Option<String>,
 }
 
 /// A message without what differs from one attempt to the next.
@@ -55,7 +57,7 @@ impl Message {
         match self {
             Self::Call(call) => Outgoing {
                 operation: call.operation.as_str().into(),
-                properties: properties().with_message_id(call.message_id.clone()),
+                properties: properties(call.on_behalf_of.as_deref()).with_message_id(call.message_id.clone()),
                 body: call.body.as_bytes().to_vec(),
             },
             Self::Raw(outgoing) => Outgoing::clone(outgoing),
@@ -82,18 +84,25 @@ impl Message {
 impl Call {
     /// How long it is in a batch, about.
     pub(crate) fn size_bytes(&self) -> usize {
-        FRAME_BYTES + self.message_id.as_str().len() + self.body.as_bytes().len()
+        let on_behalf_of = self.on_behalf_of.as_ref().map_or(0, |name| ON_BEHALF_OF.len() + name.len());
+        FRAME_BYTES + self.message_id.as_str().len() + on_behalf_of + self.body.as_bytes().len()
     }
 }
 
 impl Outgoing {
     /// Many calls as one message. It needs no identity, for each of them has its own.
     pub(crate) fn batch(calls: BatchWriter) -> Self {
-        Self { operation: BATCH.into(), properties: properties(), body: calls.finish(false) }
+        Self { operation: BATCH.into(), properties: properties(None), body: calls.finish(false) }
     }
 }
 
-/// What all requests have in common.
-pub(crate) fn properties() -> BasicProperties {
-    BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(PERSISTENT)
+/// What all requests have in common, and for whom they are asked.
+pub(crate) fn properties(on_behalf_of: Option<&str>) -> BasicProperties {
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT);
+    let Some(name) = on_behalf_of else { return properties };
+    let mut headers = FieldTable::default();
+    headers.insert(ON_BEHALF_OF.into(), AMQPValue::LongString(name.into()));
+    properties.with_headers(headers)
 }

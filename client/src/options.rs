@@ -80,6 +80,9 @@ pub struct ClientOptions {
     pub attempt_timeout: Duration,
     /// The name of the connection, as the broker's tools show it.
     pub connection_name: String,
+    /// Whether every message says which user of the broker sends it (`user_id`): the one of the URL. The service records
+    /// it with the transactions, and can be set up to demand it.
+    pub send_user_id: bool,
 }
 
 impl Default for ClientOptions {
@@ -93,6 +96,7 @@ impl Default for ClientOptions {
             timeout: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(10),
             connection_name: "florin-client".to_owned(),
+            send_user_id: false,
         }
     }
 }
@@ -104,4 +108,8 @@ pub struct CallOptions {
     pub message_id: Option<String>,
     /// How long to wait for the answer, all attempts together.
     pub timeout: Option<Duration>,
+    /// For whom this is asked: 1 to 255 printable ASCII characters, recorded in place of the user of this client. The
+    /// service believes it of users that it trusts, so it needs [`ClientOptions::send_user_id`]; of others it is
+    /// ignored.
+    pub on_behalf_of: Option<String>,
 }

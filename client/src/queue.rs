@@ -125,7 +125,8 @@ impl Queue {
         while let Some(attempt) = next
             && let Some(call) = attempt.message.gatherable()
         {
-            writer.push(call.operation.as_str(), Some(call.message_id.as_str()), &call.body);
+            let (operation, id) = (call.operation.as_str(), Some(call.message_id.as_str()));
+            writer.push(operation, id, call.on_behalf_of.as_deref(), &call.body);
             gathered.push(attempt);
             let fits = |call: &Call| {
                 gathered.len() < max_calls && writer.size_bytes() + call.size_bytes() <= limits.max_bytes

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use florin_wire::names::{REQUESTS_EXCHANGE, SEED_EXCHANGE};
+use florin_wire::names::{REPLY_QUEUES, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use futures_util::FutureExt;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
@@ -21,6 +21,7 @@ use crate::options::{ClientOptions, Replies, Route};
 
 /// Seconds. A peer that is gone without a word is noticed within two of these.
 const HEARTBEAT_SECONDS: u16 = 10;
+const REPLY_SUCCESS: u16 = 200;
 /// The name that RabbitMQ gives the queue that is none.
 const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     channel: Arc<Channel>,
     pub(crate) replies: Consumer,
     reply_to: ShortString,
+    /// What the broker is told of the sender, if anything.
+    user_id: Option<ShortString>,
     pub(crate) unconfirmed: Unconfirmed,
 }
 
@@ -61,14 +64,15 @@ impl Session {
         let connection = Connection::connect_uri(uri.clone(), properties).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        declare_exchange(&channel, &options.route).await?;
+        declare_exchange(&connection, &channel, &options.route).await?;
         let reply_to = declare_replies(&channel, options.replies).await?;
         let consume = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let replies = channel
             .basic_consume(reply_to.clone(), ShortString::default(), consume, FieldTable::default())
             .await?;
+        let user_id = options.send_user_id.then(|| uri.authority.userinfo.username.as_str().into());
         let unconfirmed = Unconfirmed::default();
-        Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, unconfirmed })
+        Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, user_id, unconfirmed })
     }
 
     /// Hands a message that holds so many calls to the broker; its confirmation arrives in `unconfirmed`.
@@ -83,6 +87,10 @@ impl Session {
         let properties = properties
             .with_reply_to(self.reply_to.clone())
             .with_correlation_id(correlation_id.to_string().into());
+        let properties = match &self.user_id {
+            Some(user_id) => properties.with_user_id(user_id.clone()),
+            None => properties,
+        };
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let channel = Arc::clone(&self.channel);
         self.unconfirmed.push(correlation_id, calls, async move {
@@ -92,7 +100,7 @@ impl Session {
 
     /// Takes leave of the broker. Not for a lost connection, where it may take long.
     pub(crate) async fn close(self, options: &ClientOptions) {
-        let closing = self.connection.close(200, "closed by the client".into());
+        let closing = self.connection.close(REPLY_SUCCESS, "closed by the client".into());
         match tokio::time::timeout(options.connect_timeout, closing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "closing the connection failed"),
@@ -101,14 +109,28 @@ impl Session {
     }
 }
 
-/// Declares the exchanges of the protocol just as the service does, for either may come first. Then a request
+/// Sees to it that the exchanges of the protocol are there, for the client may come before the service. Then a request
 /// that comes before the service is returned, where a missing exchange would cost the whole channel.
-async fn declare_exchange(channel: &Channel, route: &Route) -> Result<(), lapin::Error> {
+///
+/// To look takes no permission, but costs the channel when there is none; then it is declared just as the service
+/// does.
+async fn declare_exchange(
+    connection: &Connection,
+    channel: &Channel,
+    route: &Route,
+) -> Result<(), lapin::Error> {
     let (name, durable) = match route {
         Route::Exchange(name) if name == REQUESTS_EXCHANGE => (REQUESTS_EXCHANGE, true),
         Route::Exchange(name) if name == SEED_EXCHANGE => (SEED_EXCHANGE, false),
         Route::Exchange(_) | Route::Queue(_) => return Ok(()),
     };
+    let looking = connection.create_channel().await?;
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    let found =
+        looking.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default()).await;
+    if found.is_ok() {
+        return looking.close(REPLY_SUCCESS, "seen".into()).await;
+    }
     let options = ExchangeDeclareOptions { durable, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default()).await
 }
@@ -117,7 +139,8 @@ async fn declare_replies(channel: &Channel, replies: Replies) -> Result<ShortStr
     if replies == Replies::DirectReplyTo {
         return Ok(DIRECT_REPLY_TO.into());
     }
-    let name: ShortString = format!("florin.reply.{}", Uuid::now_v7()).into();
+    // Random: whoever could guess the name could have the answers to his requests sent here.
+    let name: ShortString = format!("{REPLY_QUEUES}{}", Uuid::new_v4()).into();
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(name.clone(), options, FieldTable::default()).await?;

@@ -86,7 +86,9 @@ impl Rules<'_> {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(command, movement, Some(*to_wallet_id), None)
             }
-            Command::End { transaction_id, how } => self.end(*transaction_id, *how)?,
+            Command::End { transaction_id, how, requested_by } => {
+                self.end(*transaction_id, *how, requested_by.as_ref())?
+            }
             Command::Balance(query) => self.read_balance(query),
             Command::Transaction { transaction_id } => self.read_transaction(*transaction_id),
             Command::History(query) => self.read_history(query),
@@ -143,6 +145,7 @@ impl Rules<'_> {
                 .filter(|_| refusal.is_none())
                 .and_then(|timeout| created_at.checked_add(timeout)),
             metadata: movement.metadata.clone(),
+            requested_by: movement.requested_by.clone(),
             request_hash: identity.request_hash,
             redelivered: identity.redelivered,
             ending: None,
@@ -254,14 +257,18 @@ impl Rules<'_> {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(command, movement, Some(*to_wallet_id), Some(code))
             }
-            Command::End { transaction_id, how } => match self.state.transactions.get(transaction_id) {
-                // Whatever this unit would have done: it had ended before.
-                Some(transaction) if transaction.ending.is_some() => self.end(*transaction_id, *how)?,
-                Some(transaction) if transaction.refusal.is_none() => Outcome::refused(code),
-                // The refusal of the end of a transaction that this unit would have opened means nothing.
-                _ if own.contains(transaction_id) => Outcome::refused(ErrorCode::BatchFailed),
-                _ => Outcome::refused(code),
-            },
+            Command::End { transaction_id, how, requested_by } => {
+                match self.state.transactions.get(transaction_id) {
+                    // Whatever this unit would have done: it had ended before.
+                    Some(transaction) if transaction.ending.is_some() => {
+                        self.end(*transaction_id, *how, requested_by.as_ref())?
+                    }
+                    Some(transaction) if transaction.refusal.is_none() => Outcome::refused(code),
+                    // The refusal of the end of a transaction that this unit would have opened means nothing.
+                    _ if own.contains(transaction_id) => Outcome::refused(ErrorCode::BatchFailed),
+                    _ => Outcome::refused(code),
+                }
+            }
             _ => Outcome::refused(code),
         })
     }

@@ -30,6 +30,8 @@ pub enum Command {
         transaction_id: Uuid,
         /// How.
         how: End,
+        /// Who asks for it, when that is known. It is recorded, and changes nothing else.
+        requested_by: Option<Arc<str>>,
     },
     /// Reads the balances of a wallet.
     Balance(BalanceQuery),
@@ -71,6 +73,9 @@ pub struct Movement {
     pub pending: Option<Pending>,
     /// What the client wants to find again with the transaction: the text of a JSON object.
     pub metadata: Option<Arc<str>>,
+    /// Who asks for it, when that is known. It is recorded, and changes nothing else: a retry by another is the
+    /// same request.
+    pub requested_by: Option<Arc<str>>,
 }
 
 /// A transaction is to wait in status `Created`.

@@ -2,6 +2,8 @@
 //!
 //! It ends once. The same end asked for again gets the same answer; another one is refused.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::apply::{Rules, credit};
@@ -11,7 +13,12 @@ use crate::{
 };
 
 impl Rules<'_> {
-    pub(crate) fn end(&mut self, transaction_id: Uuid, how: End) -> Result<Outcome, Contradiction> {
+    pub(crate) fn end(
+        &mut self,
+        transaction_id: Uuid,
+        how: End,
+        requested_by: Option<&Arc<str>>,
+    ) -> Result<Outcome, Contradiction> {
         if let End::Settle { amount: Some(amount) } = how
             && !amount.is_positive()
         {
@@ -27,12 +34,13 @@ impl Rules<'_> {
         if transaction.opened != Status::Created {
             return Ok(Outcome::refused(ErrorCode::AlreadyFinal));
         }
-        if let Some(ending) = transaction.ending {
+        if let Some(ending) = &transaction.ending {
             return Ok(self.repeat(&transaction, ending, wanted));
         }
         let time_is_over = transaction.expires_at.is_some_and(|expires_at| self.now >= expires_at);
         if time_is_over && how != End::Expire {
-            self.close(transaction.clone(), Wanted::Release(ErrorCode::Expired))?;
+            // Time ended it, not the one who came too late.
+            self.close(transaction, Wanted::Release(ErrorCode::Expired), None)?;
             return Ok(Outcome::refused(ErrorCode::AlreadyFinal));
         }
         if how == End::Expire && !time_is_over {
@@ -43,11 +51,11 @@ impl Rules<'_> {
         {
             return Ok(Outcome::refused(ErrorCode::ExceedsPending));
         }
-        self.close(transaction, wanted)
+        self.close(transaction, wanted, requested_by)
     }
 
     /// The answer to a request for an end, after the transaction has ended.
-    fn repeat(&mut self, transaction: &Transaction, ending: Ending, wanted: Wanted) -> Outcome {
+    fn repeat(&mut self, transaction: &Transaction, ending: &Ending, wanted: Wanted) -> Outcome {
         self.applied.repeated.push(Repeated { transaction_id: transaction.id, ended: true });
         let same = match wanted {
             Wanted::Settle(amount) => ending.error.is_none() && ending.amount == amount,
@@ -61,7 +69,12 @@ impl Rules<'_> {
     }
 
     /// Moves what was frozen on, or back.
-    fn close(&mut self, mut transaction: Transaction, wanted: Wanted) -> Result<Outcome, Contradiction> {
+    fn close(
+        &mut self,
+        mut transaction: Transaction,
+        wanted: Wanted,
+        requested_by: Option<&Arc<str>>,
+    ) -> Result<Outcome, Contradiction> {
         let frozen = transaction.amount;
         let settled = if let Wanted::Settle(amount) = wanted { amount } else { 0 };
         let ticker_id = transaction.ticker.id;
@@ -78,12 +91,13 @@ impl Rules<'_> {
             Err(code) => return Ok(Outcome::refused(code)),
         };
         let at = self.now.max(payer.created_at).max(payee.map_or(self.now, |tail| tail.created_at));
-        let ending = match wanted {
-            Wanted::Settle(amount) => Ending { error: None, amount, at },
-            Wanted::Release(error) => Ending { error: Some(error), amount: frozen, at },
+        let (error, amount) = match wanted {
+            Wanted::Settle(amount) => (None, amount),
+            Wanted::Release(error) => (Some(error), frozen),
         };
+        let ending = Ending { error, amount, at, requested_by: requested_by.cloned() };
+        let outcome = Outcome::fresh(answer(&transaction, &ending));
         transaction.ending = Some(ending);
-        let outcome = Outcome::fresh(answer(&transaction, ending));
         self.append(transaction, payer, payee, 2, at);
         Ok(outcome)
     }
@@ -107,7 +121,7 @@ fn wanted(transaction: &Transaction, how: End) -> Result<Wanted, ErrorCode> {
     })
 }
 
-fn answer(transaction: &Transaction, ending: Ending) -> Answer {
+fn answer(transaction: &Transaction, ending: &Ending) -> Answer {
     let settled = Decimal::from_minor(ending.amount, transaction.ticker.scale);
     Answer::Ended {
         transaction_id: transaction.id,

@@ -80,6 +80,8 @@ pub struct Transaction {
     pub expires_at: Option<SystemTime>,
     /// What the client wants to find again: the text of a JSON object.
     pub metadata: Option<Arc<str>>,
+    /// Who asked for it, when that is known.
+    pub requested_by: Option<Arc<str>>,
     /// The hash of the request that opened it.
     pub request_hash: RequestHash,
     /// Whether that request may have been delivered before.
@@ -89,7 +91,7 @@ pub struct Transaction {
 }
 
 /// How a transaction that waited has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     /// Why it was not done: `Cancelled` or `Expired`; none when it was settled.
     pub error: Option<ErrorCode>,
@@ -97,6 +99,8 @@ pub struct Ending {
     pub amount: i128,
     /// When.
     pub at: SystemTime,
+    /// Who asked for it, when that is known; none as well when the time was over before anybody asked.
+    pub requested_by: Option<Arc<str>>,
 }
 
 impl Transaction {
@@ -113,7 +117,7 @@ impl Transaction {
     /// Why it is in status `Error`.
     #[must_use]
     pub const fn error(&self) -> Option<ErrorCode> {
-        match self.ending {
+        match &self.ending {
             Some(ending) => ending.error,
             None => self.refusal,
         }
@@ -122,7 +126,7 @@ impl Transaction {
     /// When it reached its final status.
     #[must_use]
     pub fn ended_at(&self) -> Option<SystemTime> {
-        match (self.ending, self.opened) {
+        match (&self.ending, self.opened) {
             (Some(ending), _) => Some(ending.at),
             (None, Status::Created) => None,
             (None, Status::Success | Status::Error) => Some(self.created_at),
@@ -132,7 +136,7 @@ impl Transaction {
     /// What the last step moved, in minor units: the amount asked for, settled or released.
     #[must_use]
     pub fn moved(&self) -> i128 {
-        self.ending.map_or(self.amount, |ending| ending.amount)
+        self.ending.as_ref().map_or(self.amount, |ending| ending.amount)
     }
 
     /// The other wallet of a transfer.

@@ -63,7 +63,7 @@ fn effects(change: &Change) -> [(i128, i128); 2] {
     let transaction = &change.transaction;
     let amount = transaction.amount;
     let invoice = transaction.operation == Operation::Invoice;
-    match (transaction.opened, transaction.ending) {
+    match (transaction.opened, &transaction.ending) {
         (Status::Error, _) => [(0, 0), (0, 0)],
         (Status::Success, _) if invoice => [(amount, 0), (0, 0)],
         (Status::Success, _) => [(-amount, 0), (amount, 0)],
@@ -94,7 +94,7 @@ fn check_chains(memory: &Memory) {
         let after = posting.after;
         assert_eq!(after.version, tail.version + 1);
         assert!(after.created_at >= tail.created_at);
-        let decided_at = transaction.ending.map_or(transaction.created_at, |ending| ending.at);
+        let decided_at = transaction.ending.as_ref().map_or(transaction.created_at, |ending| ending.at);
         assert_eq!(after.created_at, decided_at, "a transaction and its postings are of one time");
         assert_eq!((after.actual, after.frozen), (tail.actual + actual, tail.frozen + frozen));
         assert!(after.actual >= 0 && after.frozen >= 0 && after.actual + after.frozen < LIMIT);

@@ -16,9 +16,11 @@ use lapin::{Channel, Connection};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Access, on_behalf_of};
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, within};
 use super::given_up::{Original, is_requeued};
 use super::{InFlight, Ticket, Topology, operation};
+use crate::answer::Rejection;
 use crate::engine::Job;
 use crate::metrics::Metrics;
 
@@ -36,6 +38,8 @@ pub struct Consumer {
     pub prefetch: u16,
     /// Longer bodies are refused.
     pub body_limits: Limits,
+    /// What is demanded of those who send requests.
+    pub access: Access,
     /// Where to tell whether the connection stands.
     pub link: Link,
     /// Where to count.
@@ -169,8 +173,15 @@ impl Consumer {
             reply_to: reply_to.as_ref().map(ShortString::as_str),
             correlation_id: correlation_id.as_ref().map(ShortString::as_str),
             first_received_at: is_first_delivery(delivery).then(SystemTime::now),
+            user_id: properties.user_id().as_ref().map(ShortString::as_str),
+            on_behalf_of: on_behalf_of(properties),
+            speaks_for_others: self.access.speaks_for_others(properties),
         };
-        let request = decode(&envelope, &delivery.data, &self.body_limits);
+        let request = match self.access.bar(properties, &self.topology.work_queue) {
+            Some(barred) => Err(barred),
+            None => decode(&envelope, &delivery.data, &self.body_limits).map_err(Rejection::Refused),
+        };
+        let longest = self.body_limits.max_body_bytes.max(self.body_limits.max_batch_body_bytes);
         Job {
             size_bytes: size_of::<Job<Ticket>>() + delivery.data.len(),
             ticket: Ticket {
@@ -179,7 +190,7 @@ impl Consumer {
                 operation,
                 reply_to,
                 correlation_id,
-                original: Original::of(delivery, &request),
+                original: Original::of(delivery, &request, longest),
                 received_at: Instant::now(),
                 _in_flight: InFlight::new(&self.metrics.in_flight_requests),
             },

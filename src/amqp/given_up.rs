@@ -6,7 +6,7 @@
 //!
 //! Copying takes the message as it was delivered, and that is dropped when it is decoded. To keep all of them for
 //! the few that are given up would cost memory, so a request that is given up at its first delivery is given back
-//! to the broker: what is delivered again is kept.
+//! to the broker: what is delivered again is kept. What must not be worked on is known at once, and kept at once.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,7 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::outgoing::{Message, PERSISTENT};
+use crate::answer::Rejection;
 
 /// The headers of a dead letter that the service wrote: why, for programs and for people; when; where the request
 /// had been published, and by whom when it said so.
@@ -42,7 +43,7 @@ const OTHER_ROUTES: [&str; 2] = ["CC", "BCC"];
 pub(super) enum Original {
     /// It can be had again: the broker has delivered it for the first time.
     NotKept,
-    /// It was delivered before.
+    /// It was delivered before, or must not be worked on.
     Kept(Box<Request>),
     /// It is too long to be kept.
     TooLong,
@@ -67,13 +68,15 @@ pub(super) struct GivenUp {
 }
 
 impl Original {
-    /// Keeps what was delivered before, unless it was refused for its length.
-    pub(super) fn of<T>(delivery: &Delivery, request: &Result<T, Refusal>) -> Self {
-        if !delivery.redelivered {
-            return Self::NotKept;
-        }
-        if matches!(request, Err(Refusal { code: ErrorCode::TooLarge, .. })) {
-            return Self::TooLong;
+    /// Keeps what was delivered before, and what must not be worked on, unless it has more than `longest` bytes or was
+    /// refused for its length.
+    pub(super) fn of<T>(delivery: &Delivery, request: &Result<T, Rejection>, longest: usize) -> Self {
+        match request {
+            Err(Rejection::Barred { .. }) if delivery.data.len() > longest => return Self::TooLong,
+            Err(Rejection::Barred { .. }) => {}
+            _ if !delivery.redelivered => return Self::NotKept,
+            Err(Rejection::Refused(Refusal { code: ErrorCode::TooLarge, .. })) => return Self::TooLong,
+            _ => {}
         }
         Self::Kept(Box::new(Request {
             exchange: delivery.exchange.clone(),

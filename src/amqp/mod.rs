@@ -5,6 +5,7 @@
 //! its own, for a broker in need blocks the connections that publish, and acknowledgements must still get
 //! through. In between, a request carries a [`Ticket`].
 
+mod access;
 mod connection;
 mod consumer;
 pub mod dead;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use lapin::types::ShortString;
 use prometheus::IntGauge;
 
+pub use access::Access;
 pub use connection::{Error, Link};
 pub use consumer::Consumer;
 pub use publisher::Publisher;

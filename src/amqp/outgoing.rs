@@ -12,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::Ticket;
 use super::given_up::{GivenUp, Original};
-use crate::answer::Verdict;
+use crate::answer::{Rejection, Verdict};
 use crate::engine::{Answers, Done};
 use crate::metrics::UNKNOWN_OPERATION;
 
@@ -102,10 +102,14 @@ impl Outgoing {
                 let reply = Reply::to_command(&command, &outcome);
                 Some(EncodedReply::new(&ticket, &reply, outcome.replayed))
             }
-            Verdict::Refused(refusal) => {
+            Verdict::Rejected(Rejection::Refused(refusal)) => {
                 Some(EncodedReply::new(&ticket, &Reply::refused(ticket.operation.as_str(), &refusal), false))
             }
             Verdict::Batch { atomic, items } => Some(EncodedReply::of_batch(&ticket, atomic, &items)),
+            Verdict::Rejected(Rejection::Barred { error, reason }) => {
+                refused = Some(GivenUp { error, reason });
+                None
+            }
             Verdict::Unacceptable(reason) => {
                 refused = Some(GivenUp::data_refused(reason));
                 None

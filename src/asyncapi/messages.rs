@@ -1,7 +1,7 @@
 //! Messages: bodies, properties, examples.
 
 use florin_wire::schema::{EVENT, REFUSAL, Schemas};
-use florin_wire::{Event, IDEMPOTENT_REPLAYED};
+use florin_wire::{Event, IDEMPOTENT_REPLAYED, ON_BEHALF_OF};
 use serde_json::{Map, Value, json};
 
 use super::{BINDING_VERSION, SCHEMAS, operation_names, reference};
@@ -83,7 +83,7 @@ fn dead_letter() -> Value {
     json!({
         "name": DEAD_LETTER,
         "title": "a request that could not be worked on",
-        "description": "The request as it came, with the broker's headers on why it is here.",
+        "description": "The request as it came, with headers on why it is here: the service's, or the broker's.",
         "headers": reference(SCHEMAS, "DeadLetterProperties"),
         "payload": {"description": "Whatever the client sent."},
     })
@@ -130,6 +130,17 @@ fn properties() -> Map<String, Value> {
         "message_id": message_id,
         "correlation_id": correlation_id,
         "reply_to": property("The queue for the answer, or RabbitMQ's direct reply-to. Without it nothing is answered."),
+        "user_id": property(
+            "The user of the broker who sends the request; the broker takes no other name. It is recorded with the \
+             transaction. The service can be set up to demand it.",
+        ),
+        ON_BEHALF_OF: {
+            "type": "string",
+            "pattern": "^[ -~]{1,255}$",
+            "description": "For whom the request is asked: recorded in place of the user. Only looked at when the service \
+                            trusts the user of `user_id`.",
+            "x-amqp": "header",
+        },
         "type": property("The operation, of a message that is sent to the work queue by its name."),
         "expiration": {
             "type": "string",
@@ -151,7 +162,28 @@ fn properties() -> Map<String, Value> {
         "message_id": property("`<transaction_id>.<status>`, in lower case: the same whenever this step is told again."),
         "delivery_mode": mode,
     });
-    let death = json!({
+    [
+        (REQUEST_PROPERTIES, request),
+        (REPLY_PROPERTIES, reply),
+        (EVENT_PROPERTIES, event),
+        ("DeadLetterProperties", dead_letter_properties()),
+    ]
+    .map(|(name, properties)| (name.to_owned(), object(properties)))
+    .into_iter()
+    .collect()
+}
+
+/// Why a request is in the dead-letter queue: what the service says of it, or else the broker.
+fn dead_letter_properties() -> Value {
+    let header = |about: &str| json!({"type": "string", "description": about, "x-amqp": "header"});
+    json!({
+        "florin-error": {
+            "enum": ["data_refused", "reply_to_refused", "reply_to_not_allowed", "user_id_missing"],
+            "description": "Why the service gave it up.",
+            "x-amqp": "header",
+        },
+        "florin-reason": header("The same, for people."),
+        "florin-user-id": header("The user of the broker who sent the request, when it said so."),
         "x-death": {"type": "array", "description": "Which queue it left, when, how often and why.", "x-amqp": "header"},
         "x-first-death-reason": {
             "enum": ["rejected", "delivery_limit", "expired"],
@@ -159,14 +191,5 @@ fn properties() -> Map<String, Value> {
                             `expired`: its `expiration` was over.",
             "x-amqp": "header",
         },
-    });
-    [
-        (REQUEST_PROPERTIES, request),
-        (REPLY_PROPERTIES, reply),
-        (EVENT_PROPERTIES, event),
-        ("DeadLetterProperties", death),
-    ]
-    .map(|(name, properties)| (name.to_owned(), object(properties)))
-    .into_iter()
-    .collect()
+    })
 }

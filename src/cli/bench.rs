@@ -222,6 +222,7 @@ impl Bench {
             route,
             max_in_flight: defaults.max_in_flight.max(in_flight as usize),
             connection_name: "florin bench".to_owned(),
+            send_user_id: self.config.broker.require_user_id,
             coalescing: defaults.coalescing.clone().filter(|_| self.coalesce),
             ..defaults
         };

@@ -42,6 +42,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let options = ClientOptions {
         timeout: TIMEOUT,
         connection_name: "florin demo".to_owned(),
+        send_user_id: true,
         ..ClientOptions::default()
     };
     let client = Client::connect(&config.broker.url(), options).await?;

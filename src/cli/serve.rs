@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use florin::amqp::{Link, Topology};
-use florin::config::{Config, Flag};
+use florin::amqp::{Access, Link, Topology};
+use florin::config::{Broker, Config, Flag, ReplyTo};
 use florin::engine::BatchLimits;
 use florin::http;
 use florin::metrics::Metrics;
@@ -194,11 +194,21 @@ pub(super) fn settings(config: &Config) -> service::Settings {
         topology: Topology::service(&broker.queue, broker.delivery_limit, broker.single_active_consumer),
         prefetch: broker.prefetch,
         body_limits: limits(config),
+        access: access(broker),
         with_events: config.events.enabled,
         batch: BatchLimits {
             commands: config.engine.max_batch_commands,
             bytes: config.engine.max_batch_bytes,
         },
         remembered_wallets: config.engine.remembered_wallets,
+    }
+}
+
+/// The service trusts the user that it is itself.
+fn access(broker: &Broker) -> Access {
+    Access {
+        trusted_users: broker.trusted_users.iter().cloned().chain([broker.own_user()]).collect(),
+        require_user_id: broker.require_user_id,
+        own_replies_only: broker.reply_to == ReplyTo::Own,
     }
 }

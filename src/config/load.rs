@@ -238,6 +238,7 @@ fn of_flag(flag: &Flag) -> Result<Given, Error> {
 }
 
 fn checked(setting: &Setting, value: Value, origin: impl Fn() -> String) -> Result<Given, Error> {
+    let value = setting.allowed.kept(value);
     if setting.allowed.accepts(&value) {
         return Ok((setting.key, Some(value)));
     }

@@ -34,10 +34,13 @@ pub(super) enum Allowed {
     LogFilter,
     AmqpUrl,
     PostgresUrl,
+    /// A list, or a text with commas.
+    Names,
 }
 
 use Allowed::{
-    AmqpUrl, Host, HostOrSocket, IpAddress, LogFilter, Number, OneOf, PlainSslMode, PostgresUrl, Switch, Text,
+    AmqpUrl, Host, HostOrSocket, IpAddress, LogFilter, Names, Number, OneOf, PlainSslMode, PostgresUrl,
+    Switch, Text,
 };
 
 const PORT: Allowed = Number(1..=65_535);
@@ -60,6 +63,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         &["FLORIN_BROKER_MAX_BATCH_BODY_BYTES"],
         Number(1..=16 * 1024 * 1024),
     ),
+    setting("broker.trusted_users", &["FLORIN_BROKER_TRUSTED_USERS"], Names),
+    setting("broker.require_user_id", &["FLORIN_BROKER_REQUIRE_USER_ID"], Switch),
+    setting("broker.reply_to", &["FLORIN_BROKER_REPLY_TO"], OneOf(&["any", "own"])),
     setting("database.url", &["DATABASE_URL"], PostgresUrl),
     setting("database.host", &["DB_HOST"], HostOrSocket),
     setting("database.port", &["DB_PORT"], PORT),
@@ -106,10 +112,19 @@ impl Allowed {
         value.unwrap_or_else(|| Value::String(text.to_owned()))
     }
 
+    /// The value as it is kept: a text with commas is a list, wherever it stands.
+    pub(super) fn kept(&self, value: Value) -> Value {
+        match (self, value) {
+            (Names, Value::String(text)) => names(&text),
+            (_, value) => value,
+        }
+    }
+
     pub(super) fn accepts(&self, value: &Value) -> bool {
         match (self, value) {
             (Number(range), Value::Integer(number)) => range.contains(number),
             (Switch, Value::Boolean(_)) => true,
+            (Names, Value::Array(names)) => names.iter().all(is_name),
             (_, Value::String(text)) => self.accepts_text(text),
             _ => false,
         }
@@ -117,7 +132,7 @@ impl Allowed {
 
     fn accepts_text(&self, text: &str) -> bool {
         match self {
-            Number(_) | Switch => false,
+            Number(_) | Switch | Names => false,
             Allowed::Secret => true,
             Text => !text.is_empty() && text.len() <= 255,
             Host => is_host(text),
@@ -135,6 +150,16 @@ impl Allowed {
     pub(super) const fn is_secret(&self) -> bool {
         matches!(self, Allowed::Secret | AmqpUrl | PostgresUrl)
     }
+}
+
+/// The names in a text with commas.
+fn names(text: &str) -> Value {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    Value::Array(names.map(|name| Value::String(name.to_owned())).collect())
+}
+
+fn is_name(value: &Value) -> bool {
+    value.as_str().is_some_and(|name| !name.is_empty() && name.len() <= 255)
 }
 
 /// A name or an IPv4 address. The AMQP client takes an IPv6 address for `localhost`, so none is let through.
@@ -171,6 +196,7 @@ impl fmt::Display for Allowed {
             IpAddress => f.write_str("an IP address, such as 127.0.0.1, or 0.0.0.0 for every interface"),
             Number(range) => write!(f, "a whole number from {} to {}", range.start(), range.end()),
             Switch => f.write_str("true or false"),
+            Names => f.write_str("a list of names of 1 to 255 bytes, or a text of them with commas"),
             OneOf(words) => f.write_str(&words.join(" or ")),
             PlainSslMode => f.write_str("disable, allow or prefer: this version speaks no TLS yet"),
             LogFilter => f.write_str(

@@ -272,3 +272,28 @@ fn a_missing_file_is_an_error_only_when_it_was_named() {
     let error = Sources::of_process(Vec::new(), Some(missing)).unwrap_err();
     assert_eq!(error.to_string(), "/nonexistent/florin.toml cannot be read");
 }
+
+#[test]
+fn trusted_users_are_a_list_or_a_text_with_commas() {
+    let users = |sources: Sources| sources.load().broker.trusted_users;
+    let cases = [
+        (sources().file("[broker]\ntrusted_users = [\"http\", \"a,b\"]"), vec!["http", "a,b"]),
+        (sources().file("[broker]\ntrusted_users = \"http, shop\""), vec!["http", "shop"]),
+        (sources().variable("FLORIN_BROKER_TRUSTED_USERS", " http ,,5 "), vec!["http", "5"]),
+        (sources().variable("FLORIN_BROKER_TRUSTED_USERS", ","), vec![]),
+    ];
+    for (sources, expected) in cases {
+        assert_eq!(users(sources), expected);
+    }
+    for wrong in ["[1]", "[\"\"]", "1", "[[\"http\"]]"] {
+        let refusal = sources().file(&format!("[broker]\ntrusted_users = {wrong}")).refusal();
+        assert!(refusal.contains("a list of names"), "{refusal}");
+    }
+}
+
+#[test]
+fn the_service_knows_its_own_user() {
+    assert_eq!(Config::default().broker.own_user(), "guest");
+    assert_eq!(sources().variable("BR_USER", "me@here").load().broker.own_user(), "me@here");
+    assert_eq!(sources().variable("AMQP_URL", "amqp://f%40x:p@h/v").load().broker.own_user(), "f@x");
+}

@@ -128,6 +128,14 @@ impl Caller {
         }
     }
 
+    /// Under which name transactions keep who asked for them.
+    pub(super) fn on_behalf_of(&self) -> String {
+        match self {
+            Self::Anybody => "anybody".to_owned(),
+            Self::Key(key) => format!("key:{}", key.name),
+        }
+    }
+
     /// The only wallets that it may see to; all when there are none.
     pub(super) fn wallets(&self) -> Option<&RangeInclusive<WalletId>> {
         match self {

@@ -8,13 +8,26 @@ use std::time::Duration;
 use florin_client::{
     BasicProperties, Body, CallOptions, Client, ClientOptions, Error, Operation, Response, Route,
 };
-use florin_wire::BATCH;
+use florin_wire::{BATCH, ON_BEHALF_OF};
+use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::problem::{Fault, Problem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Survives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// Who asks, and under which identity.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) message_id: String,
+    /// The transaction that it opens or ends.
+    pub(super) transaction_id: Option<Uuid>,
+    pub(super) on_behalf_of: String,
+}
 
 /// The broker, as HTTP uses it.
 #[derive(Debug)]
@@ -32,6 +45,8 @@ impl Broker {
             timeout,
             max_in_flight,
             connect_timeout: CONNECT_TIMEOUT,
+            // Only to its own user the service believes for whom it asks.
+            send_user_id: true,
             connection_name: format!("florin http {}", std::process::id()),
             ..ClientOptions::default()
         };
@@ -43,21 +58,29 @@ impl Broker {
         &self,
         operation: Operation,
         body: Body,
-        message_id: String,
-        transaction_id: Uuid,
+        asked: Asked,
     ) -> Result<Response, Problem> {
-        let options = CallOptions { message_id: Some(message_id), ..CallOptions::default() };
+        let Asked { message_id, transaction_id, on_behalf_of } = asked;
+        let options = CallOptions {
+            message_id: Some(message_id),
+            on_behalf_of: Some(on_behalf_of),
+            ..CallOptions::default()
+        };
         let name = operation.as_str();
         let answer = async { self.client().await?.call_body(operation, body, options).await };
-        answer.await.map_err(|error| problem(&error).of_operation(name).of_transaction(Some(transaction_id)))
+        answer.await.map_err(|error| problem(&error).of_operation(name).of_transaction(transaction_id))
     }
 
     /// What the service answers to a batch.
-    pub(super) async fn batch(&self, body: Vec<u8>, message_id: &str) -> Result<Response, Problem> {
+    pub(super) async fn batch(&self, body: Vec<u8>, asked: Asked) -> Result<Response, Problem> {
+        // Says so for all operations, whatever is written in them.
+        let mut headers = FieldTable::default();
+        headers.insert(ON_BEHALF_OF.into(), AMQPValue::LongString(asked.on_behalf_of.into()));
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
-            .with_delivery_mode(2)
-            .with_message_id(message_id.into());
+            .with_delivery_mode(PERSISTENT)
+            .with_message_id(asked.message_id.into())
+            .with_headers(headers);
         let answer = async {
             self.client().await?.call_raw(BATCH, body, properties, None).await?.read().map_err(Error::Reply)
         };

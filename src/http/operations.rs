@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::access::Caller;
 use super::answer::answer;
+use super::broker::Asked;
 use super::problem::{Fault, Problem};
 use super::text::{JsonText, idempotency_key, malformed};
 use super::{App, Shared};
@@ -31,13 +32,11 @@ pub(super) async fn change(
     let message_id = message_id(&headers).map_err(|problem| problem.of_operation(name))?;
     let command = app.command(name, &message_id, &body)?;
     app.check_wallets(&caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
-    let transaction_id = command
-        .movement()
-        .map(|movement| movement.identity.transaction_id)
-        .or(command.named_transaction())
-        .unwrap_or_default();
+    let movement = command.movement().map(|movement| movement.identity.transaction_id);
+    let transaction_id = movement.or(command.named_transaction());
+    let asked = Asked { message_id, transaction_id, on_behalf_of: caller.on_behalf_of() };
     let body = Body::read(&body).map_err(|refusal| Problem::of_refusal(&refusal).of_operation(name))?;
-    let response = app.broker.call(operation, body, message_id, transaction_id).await?;
+    let response = app.broker.call(operation, body, asked).await?;
     Ok(answer(response.reply, response.replayed))
 }
 
@@ -55,7 +54,8 @@ pub(super) async fn batch(
     };
     let commands = readable(&batch);
     app.check_wallets(&caller, commands).await.map_err(|problem| problem.of_operation(BATCH))?;
-    let response = app.broker.batch(body.into(), &message_id).await?;
+    let asked = Asked { message_id, transaction_id: None, on_behalf_of: caller.on_behalf_of() };
+    let response = app.broker.batch(body.into(), asked).await?;
     Ok(answer(response.reply, response.replayed))
 }
 

@@ -130,7 +130,8 @@ pub(super) async fn transactions(
         "SELECT opened.transaction_id, t.ticker_id, t.name, t.scale, opened.operation, opened.wallet_id,
                       opened.counterparty_wallet_id, opened.amount::text, opened.status, opened.error,
                       opened.created_at, opened.expires_at, opened.metadata::text, opened.request_hash,
-                      opened.redelivered, ended.error, ended.amount::text, ended.created_at
+                      opened.redelivered, ended.error, ended.amount::text, ended.created_at,
+                      opened.requested_by, ended.requested_by
                  FROM postings opened
                  JOIN tickers t ON t.ticker_id = opened.ticker_id
                  LEFT JOIN postings ended ON opened.status = 'Created'
@@ -151,6 +152,7 @@ fn transaction(row: &Row) -> Result<Transaction, Error> {
             error: error_code(row.get(15))?,
             amount: minor_units("amount", row.get(16), ticker.scale)?,
             at,
+            requested_by: row.get::<_, Option<&str>>(19).map(Arc::from),
         }),
         None => None,
     };
@@ -166,6 +168,7 @@ fn transaction(row: &Row) -> Result<Transaction, Error> {
         created_at: row.get(10),
         expires_at: row.get(11),
         metadata: row.get::<_, Option<&str>>(12).map(Arc::from),
+        requested_by: row.get::<_, Option<&str>>(18).map(Arc::from),
         request_hash: hash
             .try_into()
             .map_err(|_| Error::unknown_value("request_hash", format!("{hash:?}")))?,

@@ -13,18 +13,18 @@ use super::Error;
 const INSERT: &str = "
     INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
                           amount, actual_after, frozen_after, held, request_hash, redelivered, created_at,
-                          counterparty_wallet_id, metadata, expires_at)
+                          counterparty_wallet_id, metadata, expires_at, requested_by)
     SELECT * FROM unnest($1::int8[], $2::int4[], $3::int8[], $4::uuid[], $5::int2[], $6::text[], $7::text[],
                          $8::text[], $9::text[]::numeric[], $10::text[]::numeric[], $11::text[]::numeric[],
                          $12::bool[], $13::bytea[], $14::bool[], $15::timestamptz[], $16::int8[],
-                         $17::text[]::json[], $18::timestamptz[])";
+                         $17::text[]::json[], $18::timestamptz[], $19::text[])";
 
 /// Before [`INSERT`], when transactions begin or cease to wait.
 const KEEP_HOLDS: &str = "
     WITH opened AS (
          INSERT INTO holds (transaction_id, created_at, expires_at)
-         SELECT * FROM unnest($19::uuid[], $20::timestamptz[], $21::timestamptz[])),
-         ended AS (DELETE FROM holds WHERE transaction_id = ANY($22::uuid[]))";
+         SELECT * FROM unnest($20::uuid[], $21::timestamptz[], $22::timestamptz[])),
+         ended AS (DELETE FROM holds WHERE transaction_id = ANY($23::uuid[]))";
 
 /// Appends the postings in the order of their chains, so that batches that collide wait for each other in
 /// one direction.
@@ -34,7 +34,7 @@ pub(super) async fn append(client: &impl GenericClient, changes: &[Change]) -> R
     rows.sort_unstable_by_key(|(change, posting)| {
         (posting.wallet_id, change.transaction.ticker.id, posting.after.version)
     });
-    let columns: [&(dyn ToSql + Sync); 18] = [
+    let columns: [&(dyn ToSql + Sync); 19] = [
         &column(&rows, |_, posting| posting.wallet_id),
         &column(&rows, |change, _| change.transaction.ticker.id),
         &column(&rows, |_, posting| posting.after.version),
@@ -53,6 +53,7 @@ pub(super) async fn append(client: &impl GenericClient, changes: &[Change]) -> R
         &column(&rows, |change, posting| change.transaction.counterparty_of(posting.wallet_id)),
         &opening(&rows, |transaction| transaction.metadata.as_deref()),
         &opening(&rows, |transaction| transaction.expires_at),
+        &column(&rows, |change, posting| requested_by(&change.transaction, posting.part)),
     ];
     let holds = Holds::of(changes);
     let stored = if holds.opened.is_empty() && holds.ended.is_empty() {
@@ -82,6 +83,15 @@ fn column<'a, T>(rows: &[Row<'a>], mut value: impl FnMut(&'a Change, &'a Posting
 /// What only the row that opens a transaction tells.
 fn opening<'a, T>(rows: &[Row<'a>], value: impl Fn(&'a Transaction) -> Option<T>) -> Vec<Option<T>> {
     column(rows, |change, posting| if posting.part == 0 { value(&change.transaction) } else { None })
+}
+
+/// Who opened the transaction, or who ended it. The payee's side tells neither.
+fn requested_by(transaction: &Transaction, part: i16) -> Option<&str> {
+    match part {
+        0 => transaction.requested_by.as_deref(),
+        2 => transaction.ending.as_ref()?.requested_by.as_deref(),
+        _ => None,
+    }
 }
 
 fn text(change: &Change, units: i128) -> String {

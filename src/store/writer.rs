@@ -332,7 +332,7 @@ fn rest_on_memory(
     units.iter().flat_map(Unit::commands).zip(outcomes).any(|(command, outcome)| {
         let payee = match command {
             Command::Transfer { to_wallet_id, .. } => Some(*to_wallet_id),
-            Command::End { transaction_id, how: End::Settle { .. } } => {
+            Command::End { transaction_id, how: End::Settle { .. }, .. } => {
                 transactions.get(transaction_id).and_then(|transaction| transaction.to_wallet_id)
             }
             _ => None,

@@ -39,10 +39,9 @@ pub struct World {
 impl World {
     /// A fresh database and a fresh virtual host on the servers that all tests of this binary share.
     pub async fn new() -> Self {
-        static SERVERS: OnceLock<Stack> = OnceLock::new();
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         let (database_url, amqp_url) = tokio::task::spawn_blocking(|| {
-            let servers = SERVERS.get_or_init(start_servers);
+            let servers = shared_servers();
             let name = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
             let database = servers.postgres.create_database(&name).expect("a database");
             (database, servers.rabbit.create_vhost(&name).expect("a virtual host"))
@@ -79,6 +78,22 @@ impl World {
 /// Sends a request until it is answered.
 pub async fn call(client: &Client, request: Request) -> Reply {
     client.call(&request, CallOptions::default()).await.expect("an answer").reply
+}
+
+/// The servers that all tests of this binary share.
+fn shared_servers() -> &'static Stack {
+    static SERVERS: OnceLock<Stack> = OnceLock::new();
+    SERVERS.get_or_init(start_servers)
+}
+
+/// Runs `rabbitmqctl` against the broker that all tests of this binary share.
+pub async fn rabbitmqctl(arguments: &[&str]) {
+    let arguments: Vec<String> = arguments.iter().copied().map(String::from).collect();
+    let run = move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        shared_servers().rabbit.ctl(&arguments).expect("it does as it is told");
+    };
+    tokio::task::spawn_blocking(run).await.expect("no panic");
 }
 
 /// Servers of a test's own, to be stopped and killed.

@@ -192,7 +192,8 @@ async fn dead_letters_are_as_documented() {
     assert_eq!((dead.routing_key.as_str(), dead.data.as_slice()), ("florin.work", &b"{}"[..]));
     let headers = dead.properties.headers().as_ref().unwrap().inner();
     let schema = &document()["components"]["schemas"]["DeadLetterProperties"]["properties"];
-    for name in schema.as_object().unwrap().keys() {
+    // The others are the service's own: `dead` and `access` are about those.
+    for name in schema.as_object().unwrap().keys().filter(|name| name.starts_with("x-")) {
         assert!(headers.contains_key(name.as_str()), "{name} in {headers:?}");
     }
     assert_eq!(headers["x-first-death-reason"], AMQPValue::LongString("expired".into()));

@@ -161,7 +161,7 @@ async fn answers(split: &Split, coalescing: Option<Coalescing>) -> BTreeMap<(usi
 async fn in_turn(client: &Client, lane: usize, asks: Vec<Ask>) -> Vec<((usize, usize), Response)> {
     let mut answers = Vec::new();
     for (index, ask) in asks.into_iter().enumerate() {
-        let options = CallOptions { message_id: Some(ask.message_id), timeout: None };
+        let options = CallOptions { message_id: Some(ask.message_id), timeout: None, on_behalf_of: None };
         let body = Body::read(ask.body.as_bytes()).unwrap();
         let mut response = client.call_body(ask.operation, body, options).await.unwrap();
         response.reply.body = timeless(&response.reply);

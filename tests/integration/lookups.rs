@@ -22,7 +22,7 @@ async fn history(client: &Client, query: HistoryQueryBody) -> HistoryBody {
 }
 
 /// A page, without the broker.
-pub async fn page(store: &Store, query: &HistoryQuery) -> Page {
+pub(crate) async fn page(store: &Store, query: &HistoryQuery) -> Page {
     let (_, outcome) = store.look_up(Command::History(query.clone())).await.unwrap();
     match outcome.answer {
         Answer::History(page) => page,

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
 mod asyncapi;
 mod bad_input;
 mod batches;

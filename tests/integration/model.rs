@@ -357,6 +357,7 @@ async fn the_room_of_a_payee_is_never_stale() {
             amount: Decimal::from_minor(units, Scale::new(2).unwrap()),
             pending: waits.then_some(Pending { timeout: None }),
             metadata: None,
+            requested_by: None,
         }
     };
     let writer = || Writer::new(world.store.clone(), NonZeroUsize::new(3).unwrap(), true);
@@ -366,7 +367,7 @@ async fn the_room_of_a_payee_is_never_stale() {
     let [waiting, transfer, pending, too_much] =
         transfers.map(|movement| Command::Transfer { movement, to_wallet_id: 2 });
     let transaction_id = waiting.movement().unwrap().identity.transaction_id;
-    let settle = Command::End { transaction_id, how: End::Settle { amount: None } };
+    let settle = Command::End { transaction_id, how: End::Settle { amount: None }, requested_by: None };
     let all = LIMIT - 1;
     let [first, second, third, last] =
         [all, all - 5, all - 10, all - 14].map(|units| Command::Invoice(movement(2, units, false)));

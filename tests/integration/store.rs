@@ -27,7 +27,15 @@ fn movement(id: u128, wallet_id: i64, ticker: &str, units: i128) -> Movement {
         redelivered: false,
     };
     let amount = Decimal::from_minor(units, Scale::new(2).unwrap());
-    Movement { identity, wallet_id, ticker: ticker.to_owned(), amount, pending: None, metadata: None }
+    Movement {
+        identity,
+        wallet_id,
+        ticker: ticker.to_owned(),
+        amount,
+        pending: None,
+        metadata: None,
+        requested_by: None,
+    }
 }
 
 fn balance(wallet_id: i64) -> Command {

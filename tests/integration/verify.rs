@@ -149,6 +149,13 @@ async fn every_damage_is_found_where_it_is() {
             "part 0",
             "counterparty 2".into(),
         ),
+        (
+            without("postings_requested_by", posting(2, 1, "requested_by = 'shop'")),
+            &[Schema, Fields],
+            "2/USD/1",
+            "part 1",
+            "by shop".into(),
+        ),
         (posting(1, 1, "operation = 'gift'"), &[Balances, Money, Fields], "1/USD/1", "part 0", "gift".into()),
         (posting(1, 3, "error = 'no_money'"), &[Errors], "1/USD/3", "an error of part 0", "no_money".into()),
         (posting(1, 3, "error = 'expired'"), &[Errors], "1/USD/3", "an error of part 0", "expired".into()),

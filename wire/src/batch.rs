@@ -10,6 +10,7 @@ use crate::fields::{Field, Fields, flag};
 use crate::identity::BatchIdentities;
 use crate::json::string;
 use crate::refusal::Refusal;
+use crate::requester::Requester;
 
 /// The operation that holds other operations.
 pub const BATCH: &str = "batch";
@@ -51,7 +52,11 @@ impl Batch {
         self.atomic && self.items.iter().any(|item| item.command.is_err())
     }
 
-    pub(crate) fn decode(envelope: &Envelope<'_>, body: &str) -> Result<Self, Refusal> {
+    pub(crate) fn decode(
+        envelope: &Envelope<'_>,
+        requester: &Requester,
+        body: &str,
+    ) -> Result<Self, Refusal> {
         let fields = Fields::read(body)?;
         let fields = fields.unambiguous()?;
         let operations = fields.required(Field::Operations, "a list of operations", |raw| {
@@ -71,7 +76,8 @@ impl Batch {
         let items = operations.into_iter().enumerate();
         let mut postings: u16 = 0;
         let items = items.map(|(index, raw)| {
-            let item = Item::decode(raw.get(), |id, request_hash| identities.at(index, id, request_hash));
+            let item =
+                Item::decode(raw.get(), requester, |id, request_hash| identities.at(index, id, request_hash));
             item.within(&mut postings)
         });
         Ok(Self { atomic, items: items.collect() })
@@ -93,7 +99,11 @@ impl Item {
         Self { command: Err(Refusal::too_large(reason)), ..self }
     }
 
-    fn decode(json: &str, identify: impl FnOnce(Option<&str>, RequestHash) -> Identity) -> Self {
+    fn decode(
+        json: &str,
+        requester: &Requester,
+        identify: impl FnOnce(Option<&str>, RequestHash) -> Identity,
+    ) -> Self {
         let named = Fields::read(json).and_then(|fields| {
             let name = fields.required(Field::Operation, NAME, short_text)?;
             Ok((fields, name))
@@ -106,10 +116,12 @@ impl Item {
             Ok(operation) => operation,
             Err(refusal) => return Self { operation: Cow::Owned(name.into_owned()), command: Err(refusal) },
         };
-        let id = fields.optional(Field::Id, NAME, short_text);
-        let command = id
-            .and_then(|id| command(operation, &fields, |request_hash| identify(id.as_deref(), request_hash)));
-        Self { operation: Cow::Borrowed(operation.as_str()), command }
+        let command = || {
+            let id = fields.optional(Field::Id, NAME, short_text)?;
+            let requested_by = requester.of_operation(&fields)?;
+            command(operation, &fields, requested_by, |request_hash| identify(id.as_deref(), request_hash))
+        };
+        Self { operation: Cow::Borrowed(operation.as_str()), command: command() }
     }
 }
 

@@ -28,7 +28,7 @@ impl BatchRequest {
     pub fn to_json(&self) -> Vec<u8> {
         let mut writer = BatchWriter::new();
         for BatchItem { id, request } in &self.operations {
-            writer.push(request.operation().as_str(), id.as_deref(), &Body::from(request));
+            writer.push(request.operation().as_str(), id.as_deref(), None, &Body::from(request));
         }
         writer.finish(self.atomic)
     }
@@ -43,13 +43,14 @@ impl Body {
     ///
     /// # Errors
     ///
-    /// When it is no JSON object, or has a name twice, or one that a batch needs for itself (`operation`, `id`): the
+    /// When it is no JSON object, or has a name twice, or one that a batch needs for itself (`operation`, `id`,
+    /// `on_behalf_of`): the
     /// service would refuse it, or read it differently in a batch.
     pub fn read(json: &[u8]) -> Result<Self, Refusal> {
         let text = crate::decode::text(json)?;
         let fields = Fields::read(text)?;
         let fields = fields.unambiguous()?;
-        for field in [Field::Operation, Field::Id] {
+        for field in [Field::Operation, Field::Id, Field::OnBehalfOf] {
             if fields.is_named(field) {
                 let name = field.name();
                 return Err(Refusal::malformed(format!("a body has no field {name:?} of its own")));
@@ -103,12 +104,13 @@ impl BatchWriter {
         Self { json: br#"{"operations":["#.to_vec(), operations: 0 }
     }
 
-    /// Adds an operation, with the client's own identity for it.
+    /// Adds an operation, with the client's own identity for it, and for whom it is asked: that is believed of those
+    /// only whom the service trusts.
     ///
     /// # Panics
     ///
     /// Never: text is JSON.
-    pub fn push(&mut self, operation: &str, id: Option<&str>, body: &Body) {
+    pub fn push(&mut self, operation: &str, id: Option<&str>, on_behalf_of: Option<&str>, body: &Body) {
         let json = &mut self.json;
         if self.operations > 0 {
             json.push(b',');
@@ -116,9 +118,12 @@ impl BatchWriter {
         self.operations += 1;
         json.extend_from_slice(br#"{"operation":"#);
         serde_json::to_writer(&mut *json, operation).expect("text is JSON");
-        if let Some(id) = id {
-            json.extend_from_slice(br#","id":"#);
-            serde_json::to_writer(&mut *json, id).expect("text is JSON");
+        let own = [(&br#","id":"#[..], id), (br#","on_behalf_of":"#, on_behalf_of)];
+        for (name, text) in own {
+            if let Some(text) = text {
+                json.extend_from_slice(name);
+                serde_json::to_writer(&mut *json, text).expect("text is JSON");
+            }
         }
         let content = body.content();
         if !content.is_empty() {

@@ -92,6 +92,14 @@ pub struct TransactionBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "schema::Time")]
     pub expires_at: Option<JsonTime>,
+    /// Who asked for it: `amqp:<user>`, or whom a trusted user named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Requester")]
+    pub requested_by: Option<String>,
+    /// Who asked for its end, when it had waited for that; none when one who came too late found it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "schema::Requester")]
+    pub ended_by: Option<String>,
     /// What the client had kept with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "schema::Metadata")]
@@ -177,7 +185,8 @@ impl BalanceBody {
 impl TransactionBody {
     pub(crate) fn new(transaction: &Transaction) -> Self {
         let amount = |units| JsonDecimal(Decimal::from_minor(units, transaction.ticker.scale));
-        let settled = transaction.ending.filter(|ending| ending.error.is_none());
+        let ending = transaction.ending.as_ref();
+        let settled = ending.filter(|ending| ending.error.is_none());
         let error = transaction.error();
         let metadata = transaction.metadata.as_deref();
         Self {
@@ -194,6 +203,8 @@ impl TransactionBody {
             created_at: JsonTime(transaction.created_at),
             ended_at: transaction.ended_at().map(JsonTime),
             expires_at: transaction.expires_at.map(JsonTime),
+            requested_by: transaction.requested_by.as_deref().map(str::to_owned),
+            ended_by: ending.and_then(|ending| ending.requested_by.as_deref()).map(str::to_owned),
             metadata: metadata.map(|text| text.parse().expect("only JSON is taken as metadata")),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
@@ -15,6 +16,7 @@ use crate::fields::{Field, Fields, decimal, flag, transaction_id, whole};
 use crate::identity::{Meaning, identity};
 use crate::json::string;
 use crate::refusal::Refusal;
+use crate::requester::Requester;
 use crate::{cursor, metadata, time};
 
 /// Ten years.
@@ -35,6 +37,12 @@ pub struct Envelope<'a> {
     pub correlation_id: Option<&'a str>,
     /// When the broker delivered this message for the first time; none when it may have done so before.
     pub first_received_at: Option<SystemTime>,
+    /// The user of the broker who sent the request: the broker takes no message with another's name.
+    pub user_id: Option<&'a str>,
+    /// For whom that user asks: the header [`ON_BEHALF_OF`](crate::ON_BEHALF_OF), empty when it is no text.
+    pub on_behalf_of: Option<&'a [u8]>,
+    /// Whether that user may ask for others. What others say of that is ignored.
+    pub speaks_for_others: bool,
 }
 
 /// How long a body may be.
@@ -68,13 +76,15 @@ pub fn decode(envelope: &Envelope<'_>, body: &[u8], limits: &Limits) -> Result<D
         let reason = format!("the body has {} bytes; at most {limit} are taken", body.len());
         return Err(Refusal::too_large(reason));
     }
+    let requester = Requester::of(envelope)?;
     if is_batch {
-        return Batch::decode(envelope, text(body)?).map(Decoded::Batch);
+        return Batch::decode(envelope, &requester, text(body)?).map(Decoded::Batch);
     }
     let operation = operation(envelope.operation)?;
     let body = text(body)?;
     let fields = Fields::read(body)?;
-    command(operation, &fields, |request_hash| identity(envelope, body, request_hash)).map(Decoded::One)
+    let identify = |request_hash| identity(envelope, body, request_hash);
+    command(operation, &fields, requester.into_name(), identify).map(Decoded::One)
 }
 
 /// The operation of this name.
@@ -90,21 +100,29 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
 pub(crate) fn command(
     operation: Operation,
     fields: &Fields<'_>,
+    requested_by: Option<Arc<str>>,
     identify: impl FnOnce(RequestHash) -> Identity,
 ) -> Result<Command, Refusal> {
     let fields = fields.unambiguous()?;
-    let end = |how| Ok(Command::End { transaction_id: named_transaction(fields)?, how });
+    let end = |how, requested_by| {
+        Ok(Command::End { transaction_id: named_transaction(fields)?, how, requested_by })
+    };
     match operation {
-        Operation::Invoice => movement(operation, fields, None, identify).map(Command::Invoice),
-        Operation::Withdraw => movement(operation, fields, None, identify).map(Command::Withdraw),
+        Operation::Invoice => movement(operation, fields, None, requested_by, identify).map(Command::Invoice),
+        Operation::Withdraw => {
+            movement(operation, fields, None, requested_by, identify).map(Command::Withdraw)
+        }
         Operation::Transfer => {
             let to_wallet_id = wallet_id(fields, Field::ToWalletId)?;
-            let movement = movement(operation, fields, Some(to_wallet_id), identify)?;
+            let movement = movement(operation, fields, Some(to_wallet_id), requested_by, identify)?;
             Ok(Command::Transfer { movement, to_wallet_id })
         }
-        Operation::Settle => end(End::Settle { amount: fields.optional(Field::Amount, AMOUNT, decimal)? }),
-        Operation::Cancel => end(End::Cancel),
-        Operation::Expire => end(End::Expire),
+        Operation::Settle => {
+            let amount = fields.optional(Field::Amount, AMOUNT, decimal)?;
+            end(End::Settle { amount }, requested_by)
+        }
+        Operation::Cancel => end(End::Cancel, requested_by),
+        Operation::Expire => end(End::Expire, requested_by),
         Operation::Balance => balance(fields).map(Command::Balance),
         Operation::Transaction => Ok(Command::Transaction { transaction_id: named_transaction(fields)? }),
         Operation::History => history(fields).map(Command::History),
@@ -119,6 +137,7 @@ fn movement(
     operation: Operation,
     fields: &Fields<'_>,
     to_wallet_id: Option<WalletId>,
+    requested_by: Option<Arc<str>>,
     identify: impl FnOnce(RequestHash) -> Identity,
 ) -> Result<Movement, Refusal> {
     let wallet_id = wallet_id(fields, Field::WalletId)?;
@@ -140,7 +159,8 @@ fn movement(
     let identity = identify(meaning.hash());
     let pending = pending.then(|| Pending { timeout: timeout_seconds.map(Duration::from_secs) });
     let metadata = metadata.map(Into::into);
-    Ok(Movement { identity, wallet_id, ticker: ticker.into_owned(), amount, pending, metadata })
+    let ticker = ticker.into_owned();
+    Ok(Movement { identity, wallet_id, ticker, amount, pending, metadata, requested_by })
 }
 
 fn wallet_id(fields: &Fields<'_>, field: Field) -> Result<WalletId, Refusal> {

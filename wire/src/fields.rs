@@ -59,6 +59,7 @@ fields! {
     Limit = "limit",
     Operations = "operations",
     Atomic = "atomic",
+    OnBehalfOf = "on_behalf_of",
 }
 
 /// The fields of one object.

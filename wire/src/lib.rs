@@ -21,6 +21,7 @@ mod reason;
 mod refusal;
 mod reply;
 mod request;
+mod requester;
 pub mod schema;
 mod time;
 
@@ -35,4 +36,5 @@ pub use json::{JsonDecimal, RawJson};
 pub use refusal::Refusal;
 pub use reply::{IDEMPOTENT_REPLAYED, Reply};
 pub use request::{BalanceQueryBody, HistoryQueryBody, MovementBody, Request, SettleBody, TransferBody};
+pub use requester::ON_BEHALF_OF;
 pub use time::{JsonTime, ParseTimeError};

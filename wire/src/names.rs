@@ -6,6 +6,12 @@ pub const REQUESTS_EXCHANGE: &str = "florin.requests";
 /// The topic exchange of the first clients. They declare it themselves, as not durable, so it stays so.
 pub const SEED_EXCHANGE: &str = "queries";
 
+/// Queues whose names begin so are the service's own: no answer is sent there.
+pub const OWN_QUEUES: &str = "florin.";
+
+/// But these are the reply queues of the Rust client; a random UUID follows.
+pub const REPLY_QUEUES: &str = "florin.reply.";
+
 /// The queue that requests wait in.
 pub const WORK_QUEUE: &str = "florin.work";
 

@@ -94,7 +94,7 @@ async fn out_of_time_names_the_identity_under_which_all_attempts_were_sent() {
     let options = ClientOptions { attempt_timeout: SHORT / 4, ..ClientOptions::default() };
     let (queue, client, _connection, channel) = silent_queue(options).await;
     let timeout = Some(SHORT);
-    let call = CallOptions { message_id: Some("order-17".into()), timeout };
+    let call = CallOptions { message_id: Some("order-17".into()), timeout, on_behalf_of: None };
     let error = client.call(&balance(), call).await.unwrap_err();
     assert!(
         matches!(&error, Error::OutcomeUnknown { message_id, .. } if message_id == "order-17"),

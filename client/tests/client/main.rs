@@ -8,4 +8,5 @@ mod calls;
 mod coalescing;
 mod fallback;
 mod lost_broker;
+mod requesters;
 mod responder;

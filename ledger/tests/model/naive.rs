@@ -81,7 +81,9 @@ impl Model {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(Operation::Transfer, movement, Some(*to_wallet_id), None)
             }
-            Command::End { transaction_id, how } => self.end(*transaction_id, *how),
+            Command::End { transaction_id, how, requested_by } => {
+                self.end(*transaction_id, *how, requested_by.as_ref())
+            }
             Command::Balance(query) => self.read_balance(query),
             Command::Transaction { transaction_id } => match self.find(*transaction_id) {
                 Some(transaction) => Outcome::fresh(Answer::Transaction(Box::new(transaction.clone()))),
@@ -101,11 +103,11 @@ impl Model {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(Operation::Transfer, movement, Some(*to_wallet_id), Some(code))
             }
-            Command::End { transaction_id, how } => {
+            Command::End { transaction_id, how, requested_by } => {
                 let found = self.find(*transaction_id);
                 let stands = found.is_some_and(|found| found.opened != Status::Error);
                 if found.is_some_and(|found| found.ending.is_some()) {
-                    self.end(*transaction_id, *how)
+                    self.end(*transaction_id, *how, requested_by.as_ref())
                 } else if opened.contains(transaction_id) && !stands {
                     Outcome::refused(ErrorCode::BatchFailed)
                 } else {
@@ -158,6 +160,7 @@ impl Model {
             created_at,
             expires_at: timeout.filter(|_| opened == Status::Created).map(|timeout| created_at + timeout),
             metadata: movement.metadata.clone(),
+            requested_by: movement.requested_by.clone(),
             request_hash: identity.request_hash,
             redelivered: identity.redelivered,
             ending: None,
@@ -201,7 +204,7 @@ impl Model {
         full.then_some(ErrorCode::AmountOutOfRange)
     }
 
-    fn end(&mut self, id: Uuid, how: End) -> Outcome {
+    fn end(&mut self, id: Uuid, how: End, by: Option<&Arc<str>>) -> Outcome {
         if let End::Settle { amount: Some(amount) } = how
             && !amount.is_positive()
         {
@@ -226,7 +229,7 @@ impl Model {
         if found.opened != Status::Created {
             return Outcome::refused(ErrorCode::AlreadyFinal);
         }
-        if let Some(ending) = found.ending {
+        if let Some(ending) = &found.ending {
             self.repeated.push(Repeated { transaction_id: id, ended: true });
             let same = (ending.error, ending.amount) == (error, amount);
             return match same {
@@ -237,7 +240,7 @@ impl Model {
         let overdue = found.expires_at.is_some_and(|expires_at| expires_at <= self.now);
         match how {
             End::Settle { .. } | End::Cancel if overdue => {
-                self.finish(id, Some(ErrorCode::Expired), found.amount);
+                self.finish(id, Some(ErrorCode::Expired), found.amount, None);
                 Outcome::refused(ErrorCode::AlreadyFinal)
             }
             End::Expire if !overdue => Outcome::refused(ErrorCode::NotExpired),
@@ -248,18 +251,18 @@ impl Model {
                 if actual + frozen + amount >= LIMIT {
                     return Outcome::refused(ErrorCode::AmountOutOfRange);
                 }
-                self.finish(id, None, amount)
+                self.finish(id, None, amount, by)
             }
-            End::Cancel | End::Expire => self.finish(id, error, amount),
+            End::Cancel | End::Expire => self.finish(id, error, amount, by),
         }
     }
 
-    fn finish(&mut self, id: Uuid, error: Option<ErrorCode>, amount: i128) -> Outcome {
+    fn finish(&mut self, id: Uuid, error: Option<ErrorCode>, amount: i128, by: Option<&Arc<str>>) -> Outcome {
         let place = self.transactions.iter().position(|transaction| transaction.id == id).unwrap();
         let mut transaction = self.transactions[place].clone();
         let other = transaction.to_wallet_id.filter(|_| error.is_none());
         let at = self.next_time(transaction.ticker.id, transaction.wallet_id, other);
-        transaction.ending = Some(Ending { error, amount, at });
+        transaction.ending = Some(Ending { error, amount, at, requested_by: by.cloned() });
         self.transactions[place] = transaction.clone();
         self.note(&transaction, at, other);
         Outcome::fresh(as_ended(&transaction))
@@ -286,7 +289,7 @@ impl Model {
                 true => transaction.wallet_id,
                 false => to,
             });
-            let amount = transaction.ending.map_or(transaction.amount, |ending| ending.amount);
+            let amount = transaction.ending.as_ref().map_or(transaction.amount, |ending| ending.amount);
             events.push(Entry {
                 cursor: Cursor { created_at: at, ticker_id: ticker.id, version },
                 ticker: Arc::clone(&ticker.name),
@@ -364,7 +367,7 @@ fn as_opened(transaction: &Transaction) -> Answer {
 }
 
 fn as_ended(transaction: &Transaction) -> Answer {
-    let ending = transaction.ending.unwrap();
+    let ending = transaction.ending.as_ref().unwrap();
     let settled = Decimal::from_minor(ending.amount, transaction.ticker.scale);
     let settled = if ending.error.is_none() { Some(settled) } else { None };
     Answer::Ended { transaction_id: transaction.id, settled, error: ending.error }
@@ -373,11 +376,11 @@ fn as_ended(transaction: &Transaction) -> Answer {
 /// What a transaction does to the balance of a wallet, as it is now.
 fn effect(transaction: &Transaction, wallet_id: WalletId) -> Balance {
     let amount = transaction.amount;
-    let (moved, waits) = match (transaction.opened, transaction.ending) {
+    let (moved, waits) = match (transaction.opened, &transaction.ending) {
         (Status::Error, _) => (0, 0),
         (Status::Success, _) => (amount, 0),
         (Status::Created, None) => (0, amount),
-        (Status::Created, Some(Ending { error: None, amount: settled, .. })) => (settled, 0),
+        (Status::Created, Some(Ending { error: None, amount: settled, .. })) => (*settled, 0),
         (Status::Created, Some(_)) => (0, 0),
     };
     let payer = transaction.wallet_id == wallet_id;

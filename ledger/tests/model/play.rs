@@ -133,6 +133,7 @@ impl Player {
             amount,
             pending: *pending,
             metadata: metadata.then(|| "{\"order\": 7}".into()),
+            requested_by: redelivered.then(|| "amqp:opener".into()),
         };
         let mut command = sealed(match operation {
             Operation::Invoice => Command::Invoice(movement),
@@ -147,7 +148,8 @@ impl Player {
     }
 
     fn end(&mut self, id: Id, how: End) -> Command {
-        Command::End { transaction_id: self.id(id), how }
+        let requested_by = (how != End::Cancel).then(|| "key:ender".into());
+        Command::End { transaction_id: self.id(id), how, requested_by }
     }
 
     fn id(&mut self, id: Id) -> Uuid {

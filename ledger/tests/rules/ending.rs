@@ -174,7 +174,7 @@ fn time_is_over_at_its_moment_not_before() {
         for now in [at(60), at(61)] {
             let mut expired = waiting.clone();
             expired.now = now;
-            assert_eq!(expired.one(&expire(1)), released(1, Expired));
+            assert_eq!(expired.one(&by_nobody(expire(1))), released(1, Expired));
             for command in &late {
                 let mut touched = waiting.clone();
                 touched.now = now;

@@ -106,10 +106,22 @@ pub(crate) const OPENERS: [(Operation, Opener); 3] = [
     (Operation::Transfer, transfer),
 ];
 
+/// Who opens transactions here, and who ends them.
+pub(crate) const OPENER: &str = "amqp:opener";
+pub(crate) const ENDER: &str = "key:ender";
+
 fn movement(number: u128, wallet_id: WalletId, ticker: &str, amount: &str) -> Movement {
     let amount = amount.parse().unwrap();
     let identity = identity(id(number));
-    Movement { identity, wallet_id, ticker: ticker.to_owned(), amount, pending: None, metadata: None }
+    Movement {
+        identity,
+        wallet_id,
+        ticker: ticker.to_owned(),
+        amount,
+        pending: None,
+        metadata: None,
+        requested_by: Some(OPENER.into()),
+    }
 }
 
 pub(crate) fn invoice(id: u128, wallet_id: WalletId, ticker: &str, amount: &str) -> Command {
@@ -148,7 +160,16 @@ pub(crate) fn waits_for(command: Command, seconds: u64) -> Command {
 }
 
 fn end(number: u128, how: End) -> Command {
-    Command::End { transaction_id: id(number), how }
+    Command::End { transaction_id: id(number), how, requested_by: Some(ENDER.into()) }
+}
+
+/// The same end, but nobody asks for it.
+pub(crate) fn by_nobody(mut command: Command) -> Command {
+    match &mut command {
+        Command::End { requested_by, .. } => *requested_by = None,
+        other => panic!("ends nothing: {other:?}"),
+    }
+    command
 }
 
 pub(crate) fn settle(id: u128) -> Command {

@@ -47,16 +47,18 @@ fn at_once() {
 
 /// The ends, the answers to them, and what is kept of them.
 fn ends() -> [(Command, Outcome, usize, Ending); 6] {
-    let done = |amount| Ending { error: None, amount, at: at(60) };
-    let not_done = |error| Ending { error: Some(error), amount: 400, at: at(60) };
+    let ending = |error, amount| Ending { error, amount, at: at(60), requested_by: Some(ENDER.into()) };
+    let done = |amount| ending(None, amount);
+    let not_done = |error| ending(Some(error), 400);
+    let too_late = Ending { requested_by: None, ..not_done(ErrorCode::Expired) };
     [
         (settle(1), settled(1, "4"), 1, done(400)),
         (settle_part(1, "4.00"), settled(1, "4"), 1, done(400)),
         (settle_part(1, "1.5"), settled(1, "1.5"), 2, done(150)),
         (cancel(1), released(1, ErrorCode::Cancelled), 3, not_done(ErrorCode::Cancelled)),
         (expire(1), released(1, ErrorCode::Expired), 3, not_done(ErrorCode::Expired)),
-        // Too late: ended as expired, and refused.
-        (settle(1), refused(ErrorCode::AlreadyFinal), 3, not_done(ErrorCode::Expired)),
+        // Too late: ended as expired, by nobody, and refused.
+        (settle(1), refused(ErrorCode::AlreadyFinal), 3, too_late),
     ]
 }
 
@@ -76,7 +78,7 @@ fn waiting_and_ended() {
             assert_eq!(book.one(&end), answer, "{what}");
             assert_eq!(book.postings(), postings[column], "{what}");
             let after = &book.changes[0].transaction;
-            assert_eq!(after.ending, Some(kept), "{what}");
+            assert_eq!(after.ending.as_ref(), Some(&kept), "{what}");
             assert_eq!(after.as_opened(), as_opened, "nothing else changed: {what}");
             assert_eq!((after.error(), after.ended_at()), (kept.error, Some(at(60))));
             let status = if kept.error.is_some() { Status::Error } else { Status::Success };

@@ -95,7 +95,7 @@ fn times_never_go_back_along_a_chain() {
         assert_eq!(steps(&book.changes), expected, "{command:?}");
         let transaction = &book.changes[0].transaction;
         let recorded_at = book.changes[0].first.after.created_at;
-        let decided_at = transaction.ending.map_or(transaction.created_at, |ending| ending.at);
+        let decided_at = transaction.ending.as_ref().map_or(transaction.created_at, |ending| ending.at);
         assert_eq!(decided_at, recorded_at, "{command:?}");
         assert!(transaction.ended_at().is_none_or(|ended_at| ended_at == recorded_at), "{command:?}");
         // The clock is right again.

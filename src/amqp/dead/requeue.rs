@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Confirmation, Connection};
 
 use super::{DeadLetter, Error, NAME};
@@ -17,6 +18,8 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Requeue {
     queue: ShortString,
     channel: Channel,
+    /// Whose requests these are from now on.
+    user: ShortString,
     _connection: Connection,
 }
 
@@ -28,6 +31,7 @@ impl Requeue {
     /// When there is no broker, or no such queue.
     pub async fn open(url: &str, queue: &str) -> Result<Self, Error> {
         let queue = ShortString::try_new(queue).map_err(|_| Error::NotTaken(ShortString::default()))?;
+        let user = user(url)?;
         let connection = connect_as(url, NAME).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -35,7 +39,7 @@ impl Requeue {
         within(RPC_TIMEOUT, "look at the queue", declare).await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
-        Ok(Self { queue, channel, _connection: connection })
+        Ok(Self { queue, channel, user, _connection: connection })
     }
 
     /// Sends it, and returns when the broker has it. It goes to the queue by its name, so that nothing else has to
@@ -48,7 +52,7 @@ impl Requeue {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let default_exchange = ShortString::default();
         let confirmed = async {
-            let properties = letter.requeued();
+            let properties = letter.requeued().with_user_id(self.user.clone());
             let publish = self.channel.basic_publish(
                 default_exchange,
                 self.queue.clone(),
@@ -63,4 +67,10 @@ impl Requeue {
             Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Err(Error::NotTaken(self.queue.clone())),
         }
     }
+}
+
+fn user(url: &str) -> Result<ShortString, Error> {
+    let uri: AMQPUri = url.parse().map_err(Error::Url)?;
+    let too_long = |error| Error::Url(format!("the user: {error}"));
+    ShortString::try_new(uri.authority.userinfo.username).map_err(too_long)
 }

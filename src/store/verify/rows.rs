@@ -46,7 +46,8 @@ pub(super) fn conditions() -> Vec<Condition> {
             "format('what a posting of part %s is made of', p.part)",
             "concat_ws(', ', p.operation, p.status, 'counterparty ' || p.counterparty_wallet_id,
                        'request hash of ' || octet_length(p.request_hash) || ' bytes',
-                       'expires at ' || p.expires_at, 'metadata ' || left(p.metadata::text, 40))",
+                       'expires at ' || p.expires_at, 'metadata ' || left(p.metadata::text, 40),
+                       'requested by ' || left(p.requested_by, 40))",
         ),
         Condition::new(
             Check::Errors,
@@ -71,7 +72,8 @@ fn fields() -> String {
               ELSE p.part IN (1, 3) AND p.operation = 'transfer' AND p.status = 'Success'
                       AND p.request_hash IS NULL AND p.expires_at IS NULL AND p.metadata IS NULL END
          AND (p.operation = 'transfer') = (p.counterparty_wallet_id IS NOT NULL)
-         AND p.counterparty_wallet_id IS DISTINCT FROM p.wallet_id"
+         AND p.counterparty_wallet_id IS DISTINCT FROM p.wallet_id
+         AND (p.requested_by IS NULL OR p.part IN (0, 2) AND octet_length(p.requested_by) BETWEEN 1 AND 255)"
     )
 }
 

@@ -12,7 +12,7 @@ use super::super::{Error, migrate};
 use super::{Check, CheckReport, Finding};
 
 /// What there must be, as PostgreSQL prints it.
-const PROTECTIONS: [(&str, &str); 38] = [
+const PROTECTIONS: [(&str, &str); 39] = [
     ("table postings", "logged"),
     ("table holds", "logged"),
     ("table wallets", "logged"),
@@ -58,6 +58,11 @@ const PROTECTIONS: [(&str, &str); 38] = [
     ("constraint postings_details", "CHECK (part = 0 OR metadata IS NULL AND expires_at IS NULL)"),
     ("constraint postings_expiry", "CHECK (expires_at IS NULL OR status = 'Created'::text)"),
     ("constraint postings_ending", "CHECK (part = 0 OR status <> 'Created'::text)"),
+    (
+        "constraint postings_requested_by",
+        "CHECK (requested_by IS NULL OR (part = ANY (ARRAY[0, 2])) AND octet_length(requested_by) >= 1 AND \
+         octet_length(requested_by) <= 255)",
+    ),
     (
         "trigger postings_are_final",
         "always BEFORE DELETE OR UPDATE OR TRUNCATE ON postings FOR EACH STATEMENT \

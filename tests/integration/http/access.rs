@@ -150,3 +150,27 @@ async fn nobody_from_elsewhere_finds_an_open_door() {
     assert_eq!(Http::of(&service).get("/tickers").await.status, 401);
     assert_eq!(Http::of(&service).with_key(&key).get("/tickers").await.status, 200);
 }
+
+/// A transaction keeps whose key opened it and whose ended it; nobody asks in another's name.
+#[tokio::test]
+async fn who_did_what_is_kept() {
+    let (world, service, ada) = served(Role::Client).await;
+    let bob = Http::of(&service).with_key(&key(&world, "bob", Role::Client, None).await);
+    let hold = r#"{"wallet_id":1,"ticker":"USD","amount":1,"pending":true}"#;
+    let held = ada.post("/invoice", hold).await.json();
+    let id = held["body"]["transaction_id"].as_str().unwrap().to_owned();
+    let settle = format!(r#"{{"transaction_id":"{id}"}}"#);
+    assert_eq!(bob.post("/settle", &settle).await.status, 200);
+    let shown = bob.get(&format!("/transactions/{id}")).await.json();
+    assert_eq!(shown["body"]["requested_by"], "key:tester");
+    assert_eq!(shown["body"]["ended_by"], "key:bob");
+
+    let forged =
+        r#"{"operation":"invoice","wallet_id":1,"ticker":"USD","amount":1,"on_behalf_of":"key:tester"}"#;
+    let batch = bob.post("/batch", &format!(r#"{{"operations":[{forged}]}}"#)).await.json();
+    let id = batch["body"]["results"][0]["body"]["transaction_id"].as_str().unwrap().to_owned();
+    let shown = bob.get(&format!("/transactions/{id}")).await.json();
+    assert_eq!(shown["body"]["requested_by"], "key:bob");
+    let single = r#"{"wallet_id":1,"ticker":"USD","amount":1,"on_behalf_of":"key:tester"}"#;
+    assert_eq!(bob.post("/invoice", single).await.refusal().1, "malformed");
+}

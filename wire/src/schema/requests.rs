@@ -4,7 +4,7 @@ use florin_ledger::Operation;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::{Asked, GivenIdentity, definition_of, reference};
+use super::{Asked, GivenIdentity, GivenRequester, definition_of, reference};
 use crate::batch::{BATCH, MAX_BATCH_OPERATIONS};
 use crate::request::{BalanceQueryBody, HistoryQueryBody, MovementBody, NamedBody, SettleBody, TransferBody};
 
@@ -90,7 +90,7 @@ fn batch(generator: &mut SchemaGenerator) -> Value {
     })
 }
 
-/// A request with its operation, and an identity of its own.
+/// A request with its operation, an identity of its own, and for whom it is asked.
 fn element(operation: Operation, generator: &mut SchemaGenerator) -> Value {
     let name = operation.as_str();
     json!({
@@ -99,6 +99,7 @@ fn element(operation: Operation, generator: &mut SchemaGenerator) -> Value {
         "properties": {
             "operation": {"description": "The operation.", "const": name},
             "id": generator.subschema_for::<Option<GivenIdentity>>(),
+            "on_behalf_of": generator.subschema_for::<Option<GivenRequester>>(),
         },
         "required": ["operation"],
     })

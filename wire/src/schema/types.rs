@@ -18,6 +18,7 @@ const TIME: &str = concat!(
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
 );
+const REQUESTER: &str = "^[ -~]{1,255}$";
 const CURSOR: &str = "^[0-9a-f]{40}$";
 
 macro_rules! values {
@@ -80,6 +81,9 @@ values! {
     /// The client's own identity of an operation of a batch: 1 to 255 bytes. A UUID is the transaction's id itself.
     GivenIdentity = json_schema!({"type": "string", "minLength": 1, "maxLength": 255});
 
+    /// For whom the operation is asked. Only looked at when the message has a `user_id` that the service trusts.
+    GivenRequester = json_schema!({"type": "string", "pattern": REQUESTER});
+
     /// A wallet.
     WalletId = json_schema!({"type": "integer", "format": "int64"});
     /// The name of a ticker (a currency).
@@ -102,6 +106,8 @@ values! {
     Version = json_schema!({"type": "integer", "format": "int64", "minimum": 1});
     /// The status of a transaction. `Created` waits to be settled, cancelled or to expire; the others are final.
     TransactionStatus = json_schema!({"type": "string", "enum": Status::ALL.map(Status::as_str)});
+    /// Who asked: `amqp:<user>` is a user of the broker; anything else was said by one that the service trusts.
+    Requester = json_schema!({"type": "string", "minLength": 1, "maxLength": 255});
     /// Why a transaction is in status `Error`.
     TransactionError = json_schema!({"type": "string", "enum": RECORDED.map(ErrorCode::as_str)});
     /// Why a request was refused, for programs: a stable name, of which new versions may have more. `docs/errors.md` says

@@ -100,6 +100,9 @@ fn texts(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
             &["10.5", r#""10.50""#, "1e2", r#""1E+2""#, r#""0.01""#],
             &["0.00", r#""0.00""#, "-1", r#""1.""#],
         ),
+        "on_behalf_of" => {
+            (&[r#""key:shop-1""#, r#"" ~\\""#, "null"], &[r#""""#, r#""é""#, r#""\u007f""#, "1", r#"["a"]"#])
+        }
         "ticker" => (&[r#""USD""#, r#""\u0055SD""#], &[r#"["USD"]"#]),
         "pending" => (&["true"], &["false", r#""true""#]),
         "atomic" => (&["true", "false"], &[r#""true""#]),
@@ -250,10 +253,11 @@ proptest! {
 fn element() -> impl Strategy<Value = (String, bool)> {
     let name = prop_oneof![12 => Just(None), 1 => Just(Some("\"batch\"")), 1 => Just(Some("1"))];
     let id = prop_oneof![right("id"), odd("id")];
-    (any_body(), name, id).prop_map(|((operation, (fields, beyond)), name, id)| {
+    let by = prop_oneof![9 => right("on_behalf_of"), 1 => odd("on_behalf_of")];
+    (any_body(), name, id, by).prop_map(|((operation, (fields, beyond)), name, id, by)| {
         let name = name.map_or_else(|| format!("{:?}", operation.as_str()), ToOwned::to_owned);
         let beyond = beyond || is_beyond_schema("id", &id) || operation == Operation::Transfer;
-        (object(&[&[("operation", name), ("id", id)], &fields[..]].concat()), beyond)
+        (object(&[&[("operation", name), ("id", id), ("on_behalf_of", by)], &fields[..]].concat()), beyond)
     })
 }
 

@@ -11,7 +11,8 @@ const LIMITS: Limits = Limits { max_body_bytes: 64 * 1024, max_batch_body_bytes:
 
 /// The body of a request for this operation, decoded.
 pub(crate) fn decode(operation: &str, message_id: Option<&str>, body: &str) -> Result<Decoded, Refusal> {
-    let envelope = Envelope { operation, message_id, ..Envelope::default() };
+    // The schemas say what one may write who is believed.
+    let envelope = Envelope { operation, message_id, speaks_for_others: true, ..Envelope::default() };
     florin_wire::decode(&envelope, body.as_bytes(), &LIMITS)
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn movement(amount: &str) -> Movement {
         redelivered: false,
     };
     let (ticker, amount) = ("USD".to_owned(), decimal(amount));
-    Movement { identity, wallet_id: 3, ticker, amount, pending: None, metadata: None }
+    Movement { identity, wallet_id: 3, ticker, amount, pending: None, metadata: None, requested_by: None }
 }
 
 /// A withdrawal of 1.50 USD that is done.
@@ -86,6 +86,7 @@ pub(crate) fn transaction() -> Transaction {
         created_at: time(0),
         expires_at: None,
         metadata: None,
+        requested_by: None,
         request_hash: [0; 16],
         redelivered: false,
         ending: None,

@@ -18,7 +18,11 @@ fn transfer() -> Transaction {
 #[test]
 fn an_event_holds_the_transaction_and_the_balances_after_it() {
     let change = Change {
-        transaction: Transaction { metadata: Some(Arc::from("{\"a\" : 1}")), ..transfer() },
+        transaction: Transaction {
+            metadata: Some(Arc::from("{\"a\" : 1}")),
+            requested_by: Some(Arc::from("key:shop-1")),
+            ..transfer()
+        },
         first: posting(3, 12, 850, 0),
         second: Some(posting(4, 1, 150, 99)),
     };
@@ -26,7 +30,8 @@ fn an_event_holds_the_transaction_and_the_balances_after_it() {
     let expected = concat!(
         r#"{"transaction":{"transaction_id":"00000000-0000-0000-0000-000000000007","operation":"transfer","#,
         r#""status":"Success","wallet_id":3,"to_wallet_id":4,"ticker":"USD","amount":1.5,"#,
-        r#""created_at":"2026-01-31T08:15:30Z","ended_at":"2026-01-31T08:15:30Z","metadata":{"a" : 1}},"#,
+        r#""created_at":"2026-01-31T08:15:30Z","ended_at":"2026-01-31T08:15:30Z","#,
+        r#""requested_by":"key:shop-1","metadata":{"a" : 1}},"#,
         r#""balances":[{"wallet_id":3,"ticker":"USD","version":12,"actual_balance":8.5,"frozen_balance":0},"#,
         r#"{"wallet_id":4,"ticker":"USD","version":1,"actual_balance":1.5,"frozen_balance":0.99}],"#,
         r#""created_at":"2026-01-31T08:15:30.000001Z"}"#,
@@ -40,7 +45,7 @@ fn an_event_holds_the_transaction_and_the_balances_after_it() {
 
 #[test]
 fn it_is_named_by_operation_and_status() {
-    let ended = |error| Some(Ending { error, amount: 150, at: time(1) });
+    let ended = |error| Some(Ending { error, amount: 150, at: time(1), requested_by: None });
     let created = Transaction { opened: Status::Created, ..transfer() };
     let rows = [
         (transaction(), "transaction.withdraw.success", "success"),

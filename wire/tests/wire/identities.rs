@@ -43,6 +43,7 @@ fn first<'a>(message_id: Option<&'a str>) -> Envelope<'a> {
         reply_to: Some("r"),
         correlation_id: Some("c"),
         first_received_at: Some(time(0)),
+        ..Envelope::default()
     }
 }
 

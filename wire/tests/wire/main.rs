@@ -12,4 +12,5 @@ mod lookups;
 mod pending;
 mod properties;
 mod replies;
+mod requesters;
 mod requests;

@@ -147,7 +147,7 @@ proptest! {
             if let Ok(body) = Body::read(text.as_bytes())
                 && !matches!(*operation, BATCH | "")
             {
-                writer.push(operation, None, &body);
+                writer.push(operation, None, None, &body);
                 expected.push(decode_as(operation, text));
             }
         }

@@ -20,7 +20,7 @@ fn transfer() -> Command {
 }
 
 fn end(how: End) -> Command {
-    Command::End { transaction_id: ID, how }
+    Command::End { transaction_id: ID, how, requested_by: None }
 }
 
 fn read(transaction_id: Uuid) -> Command {
@@ -197,6 +197,7 @@ fn a_transaction_is_told_from_beginning_to_end() {
         to_wallet_id: Some(4),
         opened: Status::Created,
         expires_at: Some(time(60_000_000)),
+        requested_by: Some(Arc::from("amqp:shop")),
         metadata: Some(Arc::from(metadata)),
         ..transaction()
     };
@@ -204,12 +205,17 @@ fn a_transaction_is_told_from_beginning_to_end() {
         r#"{head}:"transfer","status":"STATUS","wallet_id":3,"to_wallet_id":4,"ticker":"USD","amount":1.5"#
     );
     let created = r#""created_at":"2026-01-31T08:15:30Z""#;
-    let tail = format!(r#""expires_at":"2026-01-31T08:16:30Z","metadata":{metadata}}}"#);
-    let expected = format!("{head},{created},{tail}").replace("STATUS", "Created");
+    let expires = r#""expires_at":"2026-01-31T08:16:30Z","requested_by":"amqp:shop""#;
+    let expected =
+        format!(r#"{head},{created},{expires},"metadata":{metadata}}}"#).replace("STATUS", "Created");
     assert_eq!(body_of(waiting.clone()), expected);
 
-    let ended =
-        |error| Transaction { ending: Some(Ending { error, amount: 120, at: time(1) }), ..waiting.clone() };
+    let tail = format!(r#"{expires},"ended_by":"key:clerk","metadata":{metadata}}}"#);
+    let ended = |error| {
+        let requested_by = Some(Arc::from("key:clerk"));
+        let ending = Ending { error, amount: 120, at: time(1), requested_by };
+        Transaction { ending: Some(ending), ..waiting.clone() }
+    };
     let at = r#""ended_at":"2026-01-31T08:15:30.000001Z""#;
     let expected =
         format!(r#"{head},"settled_amount":1.2,{created},{at},{tail}"#).replace("STATUS", "Success");

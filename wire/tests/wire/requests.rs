@@ -159,7 +159,7 @@ fn bodies_of_others_are_spliced_as_they_are() {
         assert_eq!(body.as_bytes(), text.trim().as_bytes());
         assert_eq!(Vec::from(body.clone()), text.trim().as_bytes());
         assert_eq!((writer.operations(), writer.size_bytes()), (index, expected.len()));
-        writer.push("balance", Some("x"), &body);
+        writer.push("balance", Some("x"), None, &body);
         let comma = if index > 0 { "," } else { "" };
         let gap = if content.is_empty() { "" } else { "," };
         expected += &format!(r#"{comma}{{"operation":"balance","id":"x"{gap}{content}}}"#);
