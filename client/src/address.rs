@@ -1,6 +1,8 @@
 //! Where the broker is: a URL, and the certificates that it names.
 
-use florin_tls::{Check, Client, Names, take_parameters};
+use std::io;
+
+use florin_tls::{Check, Client, ClientConfig, Names, take_parameters};
 use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
@@ -72,6 +74,27 @@ impl Address {
         self
     }
 
+    /// Host, port, user and virtual host.
+    #[must_use]
+    pub const fn uri(&self) -> &AMQPUri {
+        &self.uri
+    }
+
+    /// What a TLS connection made by other means needs; `None` when it is not to be encrypted.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be used any more.
+    pub fn tls_config(&self) -> Result<Option<ClientConfig>, florin_tls::Error> {
+        self.tls.as_ref().map(|tls| tls.config(Check::Full)).transpose()
+    }
+
+    /// Says which setting a failed connection made by other means is about.
+    #[must_use]
+    pub fn explain(error: io::Error) -> io::Error {
+        florin_tls::explain(&error, &NAMES).map_or(error, io::Error::other)
+    }
+
     /// Connects, without a time limit.
     ///
     /// # Errors
@@ -79,8 +102,9 @@ impl Address {
     /// When the broker cannot be reached or refuses, or when the TLS handshake fails: the text then says which
     /// setting to look at.
     pub async fn connect(&self, properties: ConnectionProperties) -> lapin::Result<Connection> {
-        let Some(tls) = &self.tls else { return Connection::connect_uri(self.uri.clone(), properties).await };
-        let config = tls.config(Check::Full).map_err(std::io::Error::other)?;
+        let Some(config) = self.tls_config().map_err(io::Error::other)? else {
+            return Connection::connect_uri(self.uri.clone(), properties).await;
+        };
         let connector = RustlsConnector::from(config);
         let handshake = async move |uri: AMQPUri, runtime| {
             let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
@@ -96,7 +120,7 @@ impl Address {
 fn explained(error: lapin::Error) -> lapin::Error {
     let ErrorKind::IOError(cause) = error.kind() else { return error };
     match florin_tls::explain(cause.as_ref(), &NAMES) {
-        Some(text) => std::io::Error::new(cause.kind(), text).into(),
+        Some(text) => io::Error::new(cause.kind(), text).into(),
         None => error,
     }
 }

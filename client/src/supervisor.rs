@@ -54,7 +54,11 @@ enum End {
 }
 
 impl Supervisor {
-    pub(crate) fn new(address: Address, options: Arc<ClientOptions>, attempts: mpsc::Receiver<Attempt>) -> Self {
+    pub(crate) fn new(
+        address: Address,
+        options: Arc<ClientOptions>,
+        attempts: mpsc::Receiver<Attempt>,
+    ) -> Self {
         Self {
             address,
             options,

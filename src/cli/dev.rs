@@ -10,12 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use devstack::{Options, Stack};
 use florin::amqp::Link;
-use florin::config::{Config, SecretUrl};
+use florin::config::{Broker, Config, Database, Http, SecretUrl};
 use florin::http;
 use florin::store::Store;
 use florin_ledger::Scale;
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +67,7 @@ struct Urls {
 /// Starts everything and serves until a signal.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.common.start([])?;
-    config.http = florin::config::Http { host: Ipv4Addr::LOCALHOST.into(), port: args.http_port };
+    config.http = Http { host: Ipv4Addr::LOCALHOST.into(), port: args.http_port, ..Http::default() };
     let shutdown = signals::shutdown_token()?;
     // First, for it is the cheapest to fail.
     let listener = http::listen(&config.http).await?;
@@ -84,8 +83,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let stack = start(options, &shutdown).await?;
     let urls = Urls { amqp_url: stack.rabbit.url(), database_url: stack.postgres.url(), http_url };
-    config.broker.url = Some(SecretUrl::new(&urls.amqp_url));
-    config.database.url = Some(SecretUrl::new(&urls.database_url));
+    // These servers speak no TLS, whatever the settings say of others.
+    let Broker { tls, ca_file, cert_file, key_file, .. } = Broker::default();
+    let url = Some(SecretUrl::new(&urls.amqp_url));
+    config.broker = Broker { url, tls, ca_file, cert_file, key_file, ..config.broker };
+    let Database { ssl_mode, ca_file, cert_file, key_file, .. } = Database::default();
+    let url = Some(SecretUrl::new(&urls.database_url));
+    config.database = Database { url, ssl_mode, ca_file, cert_file, key_file, ..config.database };
 
     let served = furnish_and_serve(&config, listener, &urls, &ready_file, shutdown).await;
     drop(ready_file);
@@ -108,7 +112,7 @@ async fn start(options: Options, shutdown: &CancellationToken) -> anyhow::Result
 
 async fn furnish_and_serve(
     config: &Config,
-    listener: TcpListener,
+    listener: http::Listener,
     urls: &Urls,
     ready_file: &ReadyFile,
     shutdown: CancellationToken,

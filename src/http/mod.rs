@@ -5,6 +5,8 @@
 //! - `/readyz`: 200 when the broker and the database can be reached, 503 otherwise, with a body that says
 //!   which cannot. Do not restart for this one: the service comes back by itself.
 
+mod tls;
+
 use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +27,8 @@ use crate::amqp::Link;
 use crate::config::Http;
 use crate::metrics::Metrics;
 use crate::store::Store;
+
+pub use tls::Listener;
 
 /// How long the database may take to give a sign of life.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,6 +57,12 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] florin_tls::Error),
+    /// SIGHUP cannot be watched for.
+    #[error("SIGHUP cannot be watched for")]
+    Signal(#[source] io::Error),
     /// The listener broke.
     #[error("HTTP cannot be served any more")]
     Serve(#[source] io::Error),
@@ -62,13 +72,14 @@ pub enum Error {
 ///
 /// # Errors
 ///
-/// When the port is taken or the address is not ours.
-pub async fn listen(config: &Http) -> Result<TcpListener, Error> {
+/// When the port is taken, the address is not ours, or the certificates cannot be used.
+pub async fn listen(config: &Http) -> Result<Listener, Error> {
     let address = SocketAddr::new(config.host, config.port);
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    let tcp = TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Error::PortTaken(config.port),
         _ => Error::Listen(address, error),
-    })
+    })?;
+    Listener::new(tcp, config)
 }
 
 /// Serves until `shutdown`.
@@ -76,7 +87,7 @@ pub async fn listen(config: &Http) -> Result<TcpListener, Error> {
 /// # Errors
 ///
 /// When the listener breaks.
-pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken) -> Result<(), Error> {
     let server =
         axum::serve(listener, router(parts)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let over = async {

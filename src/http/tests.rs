@@ -27,7 +27,7 @@ async fn served(database_address: SocketAddr) -> Served {
 }
 
 fn loopback(port: u16) -> Http {
-    Http { host: Ipv4Addr::LOCALHOST.into(), port }
+    Http { host: Ipv4Addr::LOCALHOST.into(), port, ..Http::default() }
 }
 
 /// An address where nothing listens.

@@ -19,5 +19,6 @@ mod pending;
 mod poison;
 mod seed;
 mod store;
+mod tls;
 mod vectors;
 mod verify;

@@ -72,9 +72,7 @@ impl Client {
         match (&self.cert_file, &self.key_file) {
             (Some(cert), Some(key)) => {
                 let Identity { chain, key } = Identity::read(cert, key, names)?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|source| Error::of_identity(names, source))
+                builder.with_client_auth_cert(chain, key).map_err(|source| Error::of_identity(names, source))
             }
             (None, None) => Ok(builder.with_no_client_auth()),
             _ => Err(Error::HalfIdentity { names }),

@@ -118,9 +118,7 @@ pub(crate) fn authorities(ca: Option<&Path>, setting: &'static str) -> Result<Ro
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
         for certificate in certificates(setting, path)? {
-            roots
-                .add(certificate)
-                .map_err(|source| Error::Authorities { setting, source: source.into() })?;
+            roots.add(certificate).map_err(|source| Error::Authorities { setting, source: source.into() })?;
         }
     } else {
         // Some systems keep a few that nobody can read any more; the others are enough.

@@ -13,4 +13,5 @@ mod verify;
 pub use config::{Check, Client, Server};
 pub use explain::explain;
 pub use files::{Error, Names};
+pub use rustls::ClientConfig;
 pub use url::{take_parameters, with_parameters};

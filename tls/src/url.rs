@@ -28,11 +28,13 @@ pub fn take_parameters<const N: usize>(url: &str, names: [&str; N]) -> (String, 
 #[must_use]
 pub fn with_parameters<'a>(
     url: String,
-    parameters: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    parameters: impl IntoIterator<Item = (&'static str, Option<&'a str>)>,
 ) -> String {
     let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));
     given.fold(url, |url, (name, value)| {
-        let separator = if url.contains('?') { '&' } else { '?' };
+        // Before the host, it would be part of a password.
+        let has_parameters = url.rsplit('@').next().is_some_and(|address| address.contains('?'));
+        let separator = if has_parameters { '&' } else { '?' };
         format!("{url}{separator}{name}={}", utf8_percent_encode(value, ENCODED))
     })
 }
