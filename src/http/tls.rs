@@ -74,12 +74,6 @@ impl Listener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
-
-    /// `http`, or `https`.
-    #[must_use]
-    pub const fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
-    }
 }
 
 impl Accept for Listener {
