@@ -1,9 +1,10 @@
 //! What can be set, what it is when nobody sets it, and the addresses that follow from it.
 //!
 //! The fields below say what each setting means; `settings` says what it is called in the environment and
-//! which values it takes; `load` reads the flags, the environment, the `.env` file and the TOML file, in
+//! which values it takes; `addresses` makes URLs of them; `load` reads the flags, the environment, the `.env` file and the TOML file, in
 //! this order of precedence. `florin.example.toml` shows every setting with its default.
 
+mod addresses;
 mod load;
 mod secret;
 mod settings;
@@ -11,11 +12,12 @@ mod settings;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 
-use lapin::uri::{AMQPAuthority, AMQPUri, AMQPUserInfo};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use addresses::DatabaseUrl;
+pub use addresses::UnknownSslMode;
 pub use load::{Error, Flag, Sources};
 pub use secret::{Secret, SecretUrl};
 
@@ -44,11 +46,11 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
-    /// The whole address as a URL. Replaces the five fields below it.
+    /// The whole address as a URL (`amqps://` for TLS). Replaces the five fields below it.
     pub url: Option<SecretUrl>,
     /// Host name or IPv4 address.
     pub host: String,
-    /// TCP port, 1 to 65535.
+    /// TCP port, 1 to 65535. With `tls` it is 5671 unless it is set.
     pub port: u16,
     /// User name.
     pub user: String,
@@ -56,6 +58,14 @@ pub struct Broker {
     pub password: Secret,
     /// Virtual host.
     pub vhost: String,
+    /// Whether the connections are encrypted. The broker's certificate is then always checked, with its name.
+    pub tls: bool,
+    /// PEM file of the authorities that are trusted; none for those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate, when the server wants one, with those that vouch for it.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the key of that certificate, without a pass phrase.
+    pub key_file: Option<PathBuf>,
     /// The work queue. The dead-letter queue and the exchanges have fixed names.
     pub queue: String,
     /// Requests that are taken from the queue before the first of them is answered, 1 to 65535. Bounds memory
@@ -82,7 +92,8 @@ pub struct Broker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// The whole address as a URL. Replaces the six fields below it.
+    /// The whole address as a URL. Replaces the five fields below it, and those of TLS as far as it has
+    /// `sslmode`, `sslrootcert`, `sslcert` and `sslkey`.
     pub url: Option<SecretUrl>,
     /// Host name, IPv4 address, or the folder of a Unix socket.
     pub host: String,
@@ -94,8 +105,14 @@ pub struct Database {
     pub password: Option<Secret>,
     /// Name of the database.
     pub name: String,
-    /// Whether the connection is encrypted. This version speaks no TLS, so all three mean the same.
+    /// Whether the connections are encrypted, and whether the server's certificate is checked.
     pub ssl_mode: SslMode,
+    /// PEM file of the authorities that are trusted; none for those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of our certificate, when the server wants one, with those that vouch for it.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the key of that certificate, without a pass phrase.
+    pub key_file: Option<PathBuf>,
     /// Most connections to the database, 1 to 1000.
     pub pool_size: usize,
     /// Whether `serve` brings the schema up to date before it starts.
@@ -139,6 +156,12 @@ pub struct Http {
     pub max_requests: usize,
     /// How many seconds an answer of the service is waited for, 1 to 300. After that it is 504.
     pub timeout_secs: u64,
+    /// PEM file of the certificate, with those that vouch for it. With it, HTTPS is served and plain HTTP is not.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the key of the certificate, without a pass phrase.
+    pub key_file: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for clients. With it, a client needs a certificate of theirs.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// What is logged and how.
@@ -162,16 +185,23 @@ pub enum ReplyTo {
     Own,
 }
 
-/// Whether the connection to the database is encrypted, in the words of libpq.
+/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the socket of
+/// this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// Never.
     Disable,
-    /// Only when the server insists.
+    /// Only when the server takes no plain connection. No certificate is checked.
     Allow,
-    /// When the server can.
+    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one fails.
     Prefer,
+    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all otherwise.
+    Require,
+    /// Always, with a server whose certificate an authority of `ca_file` signed, for whatever name.
+    VerifyCa,
+    /// Always, with a server whose certificate somebody trusted signed, for the name that was dialled.
+    VerifyFull,
 }
 
 /// The form of a line of the log.
@@ -195,6 +225,10 @@ impl Default for Broker {
             user: "guest".into(),
             password: Secret::new("guest"),
             vhost: "/".into(),
+            tls: false,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             queue: "florin.work".into(),
             prefetch: 2000,
             delivery_limit: 20,
@@ -218,6 +252,9 @@ impl Default for Database {
             password: None,
             name: "florin".into(),
             ssl_mode: SslMode::Prefer,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             pool_size: 8,
             migrate_on_start: true,
         }
@@ -249,6 +286,9 @@ impl Default for Http {
             key_requests_per_second: KEY_REQUESTS_PER_SECOND,
             max_requests: 4096,
             timeout_secs: 10,
+            cert_file: None,
+            key_file: None,
+            client_ca_file: None,
         }
     }
 }
@@ -259,61 +299,23 @@ impl Default for Log {
     }
 }
 
-impl Broker {
-    /// The address of the broker, with its password.
-    #[must_use]
-    pub fn url(&self) -> String {
-        match &self.url {
-            Some(url) => with_default_vhost(url.expose()),
-            None => self.uri().to_string(),
+impl SslMode {
+    const ALL: [Self; 6] =
+        [Self::Disable, Self::Allow, Self::Prefer, Self::Require, Self::VerifyCa, Self::VerifyFull];
+
+    fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
         }
-    }
-
-    /// The user that the service is for the broker.
-    #[must_use]
-    pub fn own_user(&self) -> String {
-        // What cannot be read cannot be connected to either.
-        self.url().parse().map(|uri: AMQPUri| uri.authority.userinfo.username).unwrap_or_default()
-    }
-
-    fn uri(&self) -> AMQPUri {
-        let userinfo =
-            AMQPUserInfo { username: self.user.clone(), password: self.password.expose().to_owned() };
-        AMQPUri {
-            authority: AMQPAuthority { userinfo, host: self.host.clone(), port: self.port },
-            vhost: self.vhost.clone(),
-            ..AMQPUri::default()
-        }
-    }
-}
-
-/// `amqp://host/` names the virtual host with the empty name, which hardly exists and nobody means.
-fn with_default_vhost(url: &str) -> String {
-    match url.parse::<AMQPUri>() {
-        Ok(uri) if uri.vhost.is_empty() => AMQPUri { vhost: "/".into(), ..uri }.to_string(),
-        _ => url.to_owned(),
-    }
-}
-
-impl Database {
-    /// The address of the database, with its password.
-    #[must_use]
-    pub fn url(&self) -> String {
-        if let Some(url) = &self.url {
-            return url.expose().to_owned();
-        }
-        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-        let password =
-            self.password.as_ref().map(|secret| format!(":{}", encoded(secret.expose()))).unwrap_or_default();
-        // The folder of a Unix socket has slashes; a host name is left readable.
-        let host =
-            if self.host.starts_with('/') { encoded(&self.host).to_string() } else { self.host.clone() };
-        format!(
-            "postgres://{}{password}@{host}:{}/{}?sslmode=disable",
-            encoded(&self.user),
-            self.port,
-            encoded(&self.name),
-        )
     }
 }
 

@@ -33,19 +33,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. From then on, lost connections are made again without end.
+    /// Connects. From then on, lost connections are made again without end. The URL may be one of TLS
+    /// (`amqps://`), and name certificates: see [`Address`](crate::Address).
     ///
     /// # Errors
     ///
-    /// When the URL is wrong or this first connection fails.
+    /// When the URL or a file it names is wrong, or this first connection fails.
     pub async fn connect(amqp_url: &str, options: ClientOptions) -> Result<Self, Error> {
-        let uri = parse_url(amqp_url)?;
-        let session = Session::open(&uri, &options).await?;
+        let address = parse_url(amqp_url)?;
+        let session = Session::open(&address, &options).await?;
         let options = Arc::new(options);
         // A place is needed to send an attempt, so this queue is never full.
         let (attempts, receiver) = mpsc::channel(options.max_in_flight);
         let (done, running) = mpsc::channel(1);
-        let supervisor = Supervisor::new(uri, Arc::clone(&options), receiver);
+        let supervisor = Supervisor::new(address, Arc::clone(&options), receiver);
         tokio::spawn(async move {
             supervisor.run(session).await;
             drop(running);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::address::AddressError;
+
 /// Why a call has no answer.
 ///
 /// Money may have moved in the cases of [`Error::OutcomeUnknown`], [`Error::Reply`] and [`Error::Closed`]: send the
@@ -9,9 +11,9 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The URL of the broker cannot be read. The URL is left out: it holds a password.
-    #[error("the URL of the broker cannot be read: {0}")]
-    Url(String),
+    /// The URL of the broker, or a certificate that it names, cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The first connection could not be made. Later ones are tried again without end.
     #[error("cannot connect to the broker: {0}")]
     Connect(#[source] lapin::Error),

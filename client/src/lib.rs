@@ -52,8 +52,9 @@
 //!
 //! One task (`supervisor`) owns the connection: it publishes, hands answers to their callers, and reconnects
 //! for as long as it takes. In reading order: [`ClientOptions`], [`Client`], `message`, `queue` (attempts become
-//! messages), `flights` (messages that travel), `supervisor`, `session` (one connection).
+//! messages), `flights` (messages that travel), `supervisor`, `session` (one connection), `address` (where to, and TLS).
 
+mod address;
 mod client;
 mod error;
 mod flights;
@@ -65,6 +66,7 @@ mod response;
 mod session;
 mod supervisor;
 
+pub use address::{Address, AddressError, TLS_PARAMETERS};
 pub use client::Client;
 pub use error::Error;
 pub use florin_ledger::Operation;

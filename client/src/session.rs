@@ -11,10 +11,10 @@ use lapin::options::{
     QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::uri::AMQPUri;
 use lapin::{Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind};
 use uuid::Uuid;
 
+use crate::address::Address;
 use crate::error::Error;
 use crate::message::Outgoing;
 use crate::options::{ClientOptions, Replies, Route};
@@ -41,27 +41,25 @@ pub(crate) struct Session {
 }
 
 /// Reads the URL once, so that a wrong one is an error of its own.
-pub(crate) fn parse_url(amqp_url: &str) -> Result<AMQPUri, Error> {
-    let mut uri: AMQPUri = amqp_url.parse().map_err(Error::Url)?;
-    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-    Ok(uri)
+pub(crate) fn parse_url(amqp_url: &str) -> Result<Address, Error> {
+    Ok(Address::parse(amqp_url)?.with_defaults(HEARTBEAT_SECONDS, None))
 }
 
 impl Session {
     /// Connects and declares. Everything is declared anew, for nothing of an earlier session is left: the
     /// reply queue has a fresh name each time because the broker may still hold the old one.
-    pub(crate) async fn open(uri: &AMQPUri, options: &ClientOptions) -> Result<Self, Error> {
-        let opening = Self::open_unlimited(uri, options);
+    pub(crate) async fn open(address: &Address, options: &ClientOptions) -> Result<Self, Error> {
+        let opening = Self::open_unlimited(address, options);
         match tokio::time::timeout(options.connect_timeout, opening).await {
             Ok(session) => session.map_err(Error::Connect),
             Err(_) => Err(Error::ConnectTimeout(options.connect_timeout)),
         }
     }
 
-    async fn open_unlimited(uri: &AMQPUri, options: &ClientOptions) -> Result<Self, lapin::Error> {
+    async fn open_unlimited(address: &Address, options: &ClientOptions) -> Result<Self, lapin::Error> {
         let name = options.connection_name.as_str().into();
         let properties = ConnectionProperties::default().with_connection_name(name);
-        let connection = Connection::connect_uri(uri.clone(), properties).await?;
+        let connection = address.connect(properties).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         declare_exchange(&connection, &channel, &options.route).await?;
@@ -70,7 +68,8 @@ impl Session {
         let replies = channel
             .basic_consume(reply_to.clone(), ShortString::default(), consume, FieldTable::default())
             .await?;
-        let user_id = options.send_user_id.then(|| uri.authority.userinfo.username.as_str().into());
+        let username = &address.uri().authority.userinfo.username;
+        let user_id = options.send_user_id.then(|| username.as_str().into());
         let unconfirmed = Unconfirmed::default();
         Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, user_id, unconfirmed })
     }

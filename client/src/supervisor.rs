@@ -12,11 +12,11 @@ use florin_wire::{Reply, ResultBody};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Confirmation, ErrorKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::address::Address;
 use crate::flights::Flights;
 use crate::options::ClientOptions;
 use crate::queue::{Answer, Attempt, Departure, NotTaken, Queue, Waiting};
@@ -33,7 +33,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 const NO_BATCHES: Duration = Duration::from_secs(10);
 
 pub(crate) struct Supervisor {
-    uri: AMQPUri,
+    address: Address,
     options: Arc<ClientOptions>,
     attempts: mpsc::Receiver<Attempt>,
     queue: Queue,
@@ -54,9 +54,13 @@ enum End {
 }
 
 impl Supervisor {
-    pub(crate) fn new(uri: AMQPUri, options: Arc<ClientOptions>, attempts: mpsc::Receiver<Attempt>) -> Self {
+    pub(crate) fn new(
+        address: Address,
+        options: Arc<ClientOptions>,
+        attempts: mpsc::Receiver<Attempt>,
+    ) -> Self {
         Self {
-            uri,
+            address,
             options,
             attempts,
             queue: Queue::default(),
@@ -96,7 +100,7 @@ impl Supervisor {
             if self.attempts.is_closed() {
                 return None;
             }
-            match Session::open(&self.uri, &self.options).await {
+            match Session::open(&self.address, &self.options).await {
                 Ok(session) => return Some(session),
                 Err(error) => tracing::debug!(%error, "cannot connect to the broker yet"),
             }

@@ -19,7 +19,7 @@
 //! servers' defaults.
 //!
 //! From the bottom: `tree` reads the process table, `guard` and `process` run one child process,
-//! `folder` is where a server lives, `server` is what both servers share, `postgres` and `rabbit` are
+//! `folder` is where a server lives, `server` is what both servers share, `tls` their certificates, `postgres` and `rabbit` are
 //! the two servers.
 
 mod binaries;
@@ -31,6 +31,7 @@ mod postgres;
 mod process;
 mod rabbit;
 mod server;
+mod tls;
 mod tree;
 mod wait;
 
@@ -56,8 +57,23 @@ pub struct Options {
     pub amqp_port: Option<u16>,
     /// Further PostgreSQL settings, such as `("max_connections", "300")`.
     pub postgres_settings: Vec<(String, String)>,
+    /// Certificates, to serve TLS. PostgreSQL then takes no other connections over TCP; RabbitMQ listens on a
+    /// further port.
+    pub tls: Option<Tls>,
     /// RabbitMQ plugins to enable, such as `rabbitmq_consistent_hash_exchange`.
     pub rabbit_plugins: Vec<String>,
+}
+
+/// The PEM files of servers that speak TLS. They are copied, for the servers may run as another user.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Who vouches for clients. Every client needs a certificate of theirs; for PostgreSQL, one for the name of
+    /// its user, `florin`.
+    pub client_ca_file: PathBuf,
+    /// The certificate.
+    pub cert_file: PathBuf,
+    /// The key of the certificate.
+    pub key_file: PathBuf,
 }
 
 /// A private PostgreSQL and a private RabbitMQ. Dropping it stops both.

@@ -11,7 +11,7 @@ use crate::error::{Doing, Error, plain_name};
 use crate::ports;
 use crate::server::{Server, run};
 use crate::wait::wait_until;
-use crate::{Options, USER};
+use crate::{Options, Tls, USER};
 
 /// A fast shutdown writes out all changed pages, which takes a while when there are many.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -20,6 +20,9 @@ const ORPHANS_LIMIT: Duration = Duration::from_secs(10);
 /// The longest path of a socket's folder that the system takes (macOS has the lowest limit, 104 bytes
 /// with the name of the socket).
 const SOCKET_DIR_MAX: usize = 80;
+
+/// Who may connect, when TLS is spoken: over TCP only who shows a certificate for the name of the user.
+const TLS_CLIENTS: &str = "local all all trust\nhostssl all all all trust clientcert=verify-full\n";
 
 /// A private PostgreSQL server: superuser `florin` without a password, database `florin`.
 ///
@@ -30,6 +33,7 @@ pub struct Postgres {
     bin: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
+    tls: Option<Tls>,
 }
 
 impl Postgres {
@@ -38,7 +42,8 @@ impl Postgres {
         let bin = binaries::postgres_dir()?;
         let server = Server::new("postgres", options.data_dir.as_deref(), Signal::SIGINT, STOP_LIMIT)?;
         let settings = options.postgres_settings.clone();
-        let mut postgres = Self { server, bin, port: 0, settings };
+        let tls = options.tls.as_ref().map(|tls| tls.copy(&server.folder)).transpose()?;
+        let mut postgres = Self { server, bin, port: 0, settings, tls };
         postgres.initialise()?;
         ports::with_retries(options.postgres_port.is_none(), || {
             postgres.port = options.postgres_port.map_or_else(|| ports::free().map(|[port]| port), Ok)?;
@@ -58,8 +63,12 @@ impl Postgres {
     /// The same over the server's Unix socket; `None` where the path of the folder is too long for one.
     /// Only root and the user who started the server can get at it.
     pub fn socket_url(&self) -> Option<String> {
+        self.socket_url_of(USER)
+    }
+
+    fn socket_url_of(&self, database: &str) -> Option<String> {
         let dir = self.socket_dir()?;
-        Some(format!("postgres://{USER}@localhost:{}/{USER}?host={}", self.port, dir.display()))
+        Some(format!("postgres://{USER}@localhost:{}/{database}?host={}", self.port, dir.display()))
     }
 
     /// The port on 127.0.0.1. It stays the same after a restart.
@@ -141,7 +150,9 @@ impl Postgres {
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, Error> {
         let mut command = self.server.folder.command(self.bin.join("psql"));
         command.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]);
-        command.args(["-v", "ON_ERROR_STOP=1", "-c", sql, &self.database_url(database)]);
+        command.args(["-v", "ON_ERROR_STOP=1", "-c", sql]);
+        // Over the socket, where no certificate is asked for.
+        command.arg(self.socket_url_of(database).unwrap_or_else(|| self.database_url(database)));
         run(command)
     }
 
@@ -194,6 +205,19 @@ impl Postgres {
         let given = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.into_iter().chain(given) {
             arguments.extend(["-c".into(), format!("{name}={value}")]);
+        }
+        if let Some(tls) = &self.tls {
+            let clients = self.server.folder.write("pg_hba.conf", TLS_CLIENTS)?;
+            let files = [
+                ("ssl_ca_file", &tls.client_ca_file),
+                ("ssl_cert_file", &tls.cert_file),
+                ("ssl_key_file", &tls.key_file),
+                ("hba_file", &clients),
+            ];
+            arguments.extend(words(&["-c", "ssl=on"]));
+            for (name, path) in files {
+                arguments.extend(["-c".into(), format!("{name}={}", path.display())]);
+            }
         }
         Ok(arguments)
     }

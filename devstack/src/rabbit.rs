@@ -13,7 +13,7 @@ use crate::binaries;
 use crate::error::{Error, plain_name};
 use crate::ports;
 use crate::server::{Server, run};
-use crate::{Options, USER};
+use crate::{Options, Tls, USER};
 
 /// A node with many messages takes seconds to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -34,11 +34,13 @@ pub struct Rabbit {
     node: String,
     ports: Ports,
     plugins: Vec<String>,
+    tls: Option<Tls>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Ports {
     amqp: u16,
+    amqps: u16,
     epmd: u16,
     distribution: u16,
 }
@@ -50,13 +52,15 @@ impl Rabbit {
         let epmd = binaries::epmd()?;
         let server = Server::new("rabbitmq", options.data_dir.as_deref(), Signal::SIGTERM, STOP_LIMIT)?;
         let node = node_name(&server)?;
-        let ports = Ports { amqp: 0, epmd: 0, distribution: 0 };
+        let ports = Ports { amqp: 0, amqps: 0, epmd: 0, distribution: 0 };
+        let tls = options.tls.as_ref().map(|tls| tls.copy(&server.folder)).transpose()?;
         let plugins = options.rabbit_plugins.clone();
-        let mut rabbit = Self { server, bin, epmd, node, ports, plugins };
+        let mut rabbit = Self { server, bin, epmd, node, ports, plugins, tls };
         // The other two ports are never given, so another attempt may help even if this one is.
         ports::with_retries(true, || {
-            let [amqp, epmd, distribution] = ports::free()?;
-            rabbit.ports = Ports { amqp: options.amqp_port.unwrap_or(amqp), epmd, distribution };
+            let [amqp, amqps, epmd, distribution] = ports::free()?;
+            let amqp = options.amqp_port.unwrap_or(amqp);
+            rabbit.ports = Ports { amqp, amqps, epmd, distribution };
             rabbit.start()
         })?;
         Ok(rabbit)
@@ -70,6 +74,11 @@ impl Rabbit {
     /// The AMQP port on 127.0.0.1. It stays the same after a restart.
     pub fn port(&self) -> u16 {
         self.ports.amqp
+    }
+
+    /// The port on 127.0.0.1 for TLS, when the options have certificates. It stays the same after a restart.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(|_| self.ports.amqps)
     }
 
     /// The process id of the Erlang machine, while there is one.
@@ -167,7 +176,7 @@ impl Rabbit {
         folder.write("rabbitmq-env.conf", "")?;
         folder.write("plugins", &format!("[{}].\n", self.plugins.join(",")))?;
         let port = self.ports.amqp;
-        let text = format!(
+        let mut text = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\n\
              default_user = {USER}\n\
              default_pass = {USER}\n\
@@ -176,6 +185,20 @@ impl Rabbit {
              log.console = true\n\
              log.console.level = info\n"
         );
+        if let Some(Tls { client_ca_file, cert_file, key_file }) = &self.tls {
+            text.push_str(&format!(
+                "listeners.ssl.1 = 127.0.0.1:{}\n\
+                 ssl_options.cacertfile = {}\n\
+                 ssl_options.certfile = {}\n\
+                 ssl_options.keyfile = {}\n\
+                 ssl_options.verify = verify_peer\n\
+                 ssl_options.fail_if_no_peer_cert = true\n",
+                self.ports.amqps,
+                client_ca_file.display(),
+                cert_file.display(),
+                key_file.display(),
+            ));
+        }
         folder.write("rabbitmq.conf", &text)?;
         Ok(())
     }

@@ -7,9 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use florin_client::{Address, AddressError};
 use futures_util::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::time::timeout;
 
@@ -28,9 +28,9 @@ const MAX_DELAY: Duration = Duration::from_secs(2);
 /// What can go wrong between us and the broker.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The URL of the broker cannot be read.
-    #[error("the URL of the broker cannot be read: {0}")]
-    Url(String),
+    /// The URL of the broker, or a certificate that it names, cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The broker refused something, or the connection broke.
     #[error(transparent)]
     Broker(#[from] lapin::Error),
@@ -142,11 +142,9 @@ pub(super) async fn connect(url: &str, role: Role) -> Result<Connection, Error> 
 
 /// Connects under this name, within a time limit.
 pub(super) async fn connect_as(url: &str, name: &str) -> Result<Connection, Error> {
-    let mut uri: AMQPUri = url.parse().map_err(Error::Url)?;
-    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECS);
-    uri.query.frame_max.get_or_insert(FRAME_BYTES);
+    let address = Address::parse(url)?.with_defaults(HEARTBEAT_SECS, Some(FRAME_BYTES));
     let properties = ConnectionProperties::default().with_connection_name(connection_name(name).into());
-    within(RPC_TIMEOUT, "accept the connection", Connection::connect_uri(uri, properties)).await
+    within(RPC_TIMEOUT, "accept the connection", address.connect(properties)).await
 }
 
 /// What the broker's lists call a connection.

@@ -15,9 +15,9 @@ use std::time::Duration;
 use amq_protocol::protocol::basic::AMQPMethod as Basic;
 use amq_protocol::protocol::queue::AMQPMethod as Queue;
 use amq_protocol::protocol::{AMQPClass, basic, queue};
+use florin_client::{Address, AddressError};
 use florin_wire::names::DEAD_LETTERS;
 use lapin::types::{FieldTable, ShortString};
-use lapin::uri::AMQPUri;
 
 use super::connection::connection_name;
 use bare::{Bare, Event};
@@ -57,9 +57,9 @@ impl Purpose {
 /// Why the dead-letter queue cannot be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The URL of the broker cannot be read.
-    #[error("the URL of the broker cannot be read: {0}")]
-    Url(String),
+    /// The URL of the broker, or a certificate that it names, cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// There is no broker.
     #[error("no connection to the broker at {address}: {source}")]
     NoConnection {
@@ -116,8 +116,8 @@ impl DeadLetters {
     ///
     /// When there is no broker, or no such queue.
     pub async fn open(url: &str, purpose: Purpose) -> Result<Self, Error> {
-        let uri: AMQPUri = url.parse().map_err(Error::Url)?;
-        let mut connection = Bare::open(&uri, &connection_name(NAME)).await?;
+        let address = Address::parse(url)?;
+        let mut connection = Bare::open(&address, &connection_name(NAME)).await?;
         let left = connection.call(ask_for_count(), "look at the queue", |answer| count(&answer)).await?;
         let window = purpose.window();
         Ok(Self { connection, window, left, consumers: 0, got: 0, removed: Vec::new() })

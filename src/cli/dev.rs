@@ -10,13 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use devstack::{Options, Stack};
 use florin::amqp::Link;
-use florin::config::{Config, SecretUrl};
+use florin::config::{Broker, Config, Database, Http, SecretUrl};
 use florin::http;
 use florin::keys::Role;
 use florin::store::{NewKey, Store};
 use florin_ledger::Scale;
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -71,8 +70,9 @@ struct Access {
 /// Starts everything and serves until a signal.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.common.start([])?;
-    config.http.host = Ipv4Addr::LOCALHOST.into();
-    config.http.port = args.http_port;
+    let (host, port) = (Ipv4Addr::LOCALHOST.into(), args.http_port);
+    // HTTPS would need a certificate of this address.
+    config.http = Http { host, port, cert_file: None, key_file: None, client_ca_file: None, ..config.http };
     let shutdown = signals::shutdown_token()?;
     // First, for it is the cheapest to fail.
     let listener = http::listen(&config.http).await?;
@@ -88,8 +88,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let stack = start(options, &shutdown).await?;
     let (amqp_url, database_url) = (stack.rabbit.url(), stack.postgres.url());
-    config.broker.url = Some(SecretUrl::new(&amqp_url));
-    config.database.url = Some(SecretUrl::new(&database_url));
+    // These servers speak no TLS, whatever the settings say of others.
+    let Broker { tls, ca_file, cert_file, key_file, .. } = Broker::default();
+    let url = Some(SecretUrl::new(&amqp_url));
+    config.broker = Broker { url, tls, ca_file, cert_file, key_file, ..config.broker };
+    let Database { ssl_mode, ca_file, cert_file, key_file, .. } = Database::default();
+    let url = Some(SecretUrl::new(&database_url));
+    config.database = Database { url, ssl_mode, ca_file, cert_file, key_file, ..config.database };
     let access = Access { amqp_url, database_url, http_url, operator_key: String::new() };
 
     let served = furnish_and_serve(&config, listener, access, &ready_file, shutdown).await;
@@ -113,7 +118,7 @@ async fn start(options: Options, shutdown: &CancellationToken) -> anyhow::Result
 
 async fn furnish_and_serve(
     config: &Config,
-    listener: TcpListener,
+    listener: http::Listener,
     mut access: Access,
     ready_file: &ReadyFile,
     shutdown: CancellationToken,

@@ -11,8 +11,8 @@ use florin::http;
 use florin::metrics::Metrics;
 use florin::service;
 use florin::store::{self, Store};
+use florin_client::Address;
 use florin_wire::Limits;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{BrokerArgs, CommonArgs, DatabaseArgs, flag};
@@ -93,11 +93,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 /// The service and its HTTP side. `link` tells the caller when the broker is connected.
 pub(super) async fn serve(
     config: &Config,
-    listener: TcpListener,
+    listener: http::Listener,
     link: Link,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %listener.local_addr()?, "starting");
+    // Wrong certificates are told now, where a broker that is not there yet would be waited for.
+    Address::parse(&config.broker.url())?;
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     let metrics = Metrics::new();
     let parts = http_parts(config, store.clone(), link.clone(), metrics.clone());

@@ -22,6 +22,9 @@ const DOT_ENV_FILE: &str = ".env";
 /// Names the TOML file when no flag does.
 const FILE_VARIABLE: &str = "FLORIN_CONFIG";
 
+/// Where brokers listen for TLS.
+const AMQPS_PORT: u16 = 5671;
+
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -45,6 +48,9 @@ pub enum Error {
         /// The keys that can be meant.
         known: String,
     },
+    /// Settings that are allowed one by one do not go together.
+    #[error("{0}")]
+    Contradiction(&'static str),
     /// A file is not in the form it should be in.
     #[error("{file}: {message}")]
     Malformed {
@@ -154,7 +160,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When a value is wrong or a file is malformed.
+    /// When a value is wrong, values do not go together, or a file is malformed.
     pub fn load(sources: &Sources) -> Result<Self, Error> {
         let layers = [
             sources.file.as_ref().map(of_file).transpose()?.unwrap_or_default(),
@@ -163,8 +169,14 @@ impl Config {
             sources.flags.iter().map(of_flag).collect::<Result<_, _>>()?,
         ];
         let given = layers.into_iter().flat_map(with_host_over_url);
-        let settings = given.fold(Figment::new(), Figment::merge);
-        settings.extract().map_err(|error| Error::Inconsistent(Box::new(error)))
+        let given: Vec<Given> = given.collect();
+        let has_port = given.iter().any(|(key, _)| *key == "broker.port");
+        let settings = given.into_iter().fold(Figment::new(), Figment::merge);
+        let mut config: Self = settings.extract().map_err(|error| Error::Inconsistent(Box::new(error)))?;
+        if config.broker.tls && !has_port {
+            config.broker.port = AMQPS_PORT;
+        }
+        config.contradiction().map_or(Ok(config), |text| Err(Error::Contradiction(text)))
     }
 }
 

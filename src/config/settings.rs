@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use lapin::uri::{AMQPScheme, AMQPUri};
-use tokio_postgres::config::SslMode;
+use lapin::uri::AMQPUri;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+
+use super::DatabaseUrl;
 
 /// One setting.
 pub(super) struct Setting {
@@ -30,7 +31,7 @@ pub(super) enum Allowed {
     Number(RangeInclusive<i64>),
     Switch,
     OneOf(&'static [&'static str]),
-    PlainSslMode,
+    File,
     LogFilter,
     AmqpUrl,
     PostgresUrl,
@@ -39,9 +40,13 @@ pub(super) enum Allowed {
 }
 
 use Allowed::{
-    AmqpUrl, Host, HostOrSocket, IpAddress, LogFilter, Names, Number, OneOf, PlainSslMode, PostgresUrl,
-    Switch, Text,
+    AmqpUrl, File, Host, HostOrSocket, IpAddress, LogFilter, Names, Number, OneOf, PostgresUrl, Switch, Text,
 };
+
+const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+/// What the system takes.
+const MAX_PATH_BYTES: usize = 4095;
 
 const PORT: Allowed = Number(1..=65_535);
 
@@ -53,6 +58,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("broker.user", &["BR_USER"], Text),
     setting("broker.password", &["BR_PASSWORD"], Allowed::Secret),
     setting("broker.vhost", &["FLORIN_BROKER_VHOST"], Text),
+    setting("broker.tls", &["FLORIN_BROKER_TLS"], Switch),
+    setting("broker.ca_file", &["FLORIN_BROKER_CA_FILE"], File),
+    setting("broker.cert_file", &["FLORIN_BROKER_CERT_FILE"], File),
+    setting("broker.key_file", &["FLORIN_BROKER_KEY_FILE"], File),
     setting("broker.queue", &["FLORIN_BROKER_QUEUE"], Text),
     setting("broker.prefetch", &["FLORIN_BROKER_PREFETCH"], Number(1..=65_535)),
     setting("broker.delivery_limit", &["FLORIN_BROKER_DELIVERY_LIMIT"], Number(10..=1_000_000)),
@@ -72,7 +81,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("database.user", &["DB_USER"], Text),
     setting("database.password", &["DB_PASSWORD"], Allowed::Secret),
     setting("database.name", &["DB_NAME"], Text),
-    setting("database.ssl_mode", &["SSL_MODE"], PlainSslMode),
+    setting("database.ssl_mode", &["SSL_MODE"], OneOf(SSL_MODES)),
+    setting("database.ca_file", &["FLORIN_DATABASE_CA_FILE"], File),
+    setting("database.cert_file", &["FLORIN_DATABASE_CERT_FILE"], File),
+    setting("database.key_file", &["FLORIN_DATABASE_KEY_FILE"], File),
     setting("database.pool_size", &["FLORIN_DATABASE_POOL_SIZE"], Number(1..=1000)),
     setting("database.migrate_on_start", &["FLORIN_DATABASE_MIGRATE_ON_START"], Switch),
     setting("engine.max_batch_commands", &["FLORIN_ENGINE_MAX_BATCH_COMMANDS"], Number(1..=100_000)),
@@ -85,6 +97,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("http.key_requests_per_second", &["FLORIN_HTTP_KEY_REQUESTS_PER_SECOND"], Number(1..=1_000_000)),
     setting("http.max_requests", &["FLORIN_HTTP_MAX_REQUESTS"], Number(1..=100_000)),
     setting("http.timeout_secs", &["FLORIN_HTTP_TIMEOUT_SECS"], Number(1..=300)),
+    setting("http.cert_file", &["FLORIN_HTTP_CERT_FILE"], File),
+    setting("http.key_file", &["FLORIN_HTTP_KEY_FILE"], File),
+    setting("http.client_ca_file", &["FLORIN_HTTP_CLIENT_CA_FILE"], File),
     setting("log.filter", &["RUST_LOG", "LOG_LEVEL"], LogFilter),
     setting("log.format", &["FLORIN_LOG_FORMAT"], OneOf(&["auto", "human", "json"])),
 ];
@@ -139,7 +154,7 @@ impl Allowed {
             HostOrSocket => is_host(text) || text.starts_with('/'),
             IpAddress => text.parse::<IpAddr>().is_ok(),
             OneOf(words) => words.contains(&text),
-            PlainSslMode => ["disable", "allow", "prefer"].contains(&text),
+            File => !text.is_empty() && text.len() <= MAX_PATH_BYTES && !text.contains('\0'),
             LogFilter => is_log_filter(text),
             AmqpUrl => is_amqp_url(text),
             PostgresUrl => is_postgres_url(text),
@@ -176,13 +191,13 @@ fn is_log_filter(text: &str) -> bool {
 }
 
 fn is_amqp_url(text: &str) -> bool {
-    text.parse::<AMQPUri>().is_ok_and(|uri| uri.scheme == AMQPScheme::AMQP) && !text.contains('[')
+    text.parse::<AMQPUri>().is_ok() && !text.contains('[')
 }
 
 fn is_postgres_url(text: &str) -> bool {
     let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    let config = text.parse::<tokio_postgres::Config>();
-    is_url && config.is_ok_and(|config| config.get_ssl_mode() != SslMode::Require)
+    let readable = |parts: DatabaseUrl| parts.url.parse::<tokio_postgres::Config>().is_ok();
+    is_url && DatabaseUrl::parse(text).is_ok_and(readable)
 }
 
 /// Ends the sentence "it must be".
@@ -198,17 +213,17 @@ impl fmt::Display for Allowed {
             Switch => f.write_str("true or false"),
             Names => f.write_str("a list of names of 1 to 255 bytes, or a text of them with commas"),
             OneOf(words) => f.write_str(&words.join(" or ")),
-            PlainSslMode => f.write_str("disable, allow or prefer: this version speaks no TLS yet"),
+            File => write!(f, "the path of a file, of 1 to {MAX_PATH_BYTES} bytes"),
             LogFilter => f.write_str(
                 "off, error, warn, info, debug or trace, or levels by module, such as warn,florin=debug",
             ),
             AmqpUrl => f.write_str(
-                "a URL as amqp://user:password@host:5672/vhost, with a host name or an IPv4 address; \
-                 this version speaks no TLS yet (amqps)",
+                "a URL as amqp://user:password@host:5672/vhost, or amqps:// for TLS, with a host name or an \
+                 IPv4 address",
             ),
             PostgresUrl => f.write_str(
-                "a URL as postgres://user:password@host:5432/name; this version speaks no TLS yet, so \
-                 sslmode can be disable or prefer",
+                "a URL as postgres://user:password@host:5432/name; sslmode can be disable, allow, prefer, \
+                 require, verify-ca or verify-full",
             ),
         }
     }

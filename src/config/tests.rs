@@ -2,6 +2,8 @@ use super::load::SourceFile;
 use super::settings::SETTINGS;
 use super::*;
 
+use lapin::uri::AMQPUri;
+
 const SECRET: &str = "s3cret";
 
 fn sources() -> Sources {
@@ -43,7 +45,7 @@ fn nothing_given_means_the_defaults() {
     let config = sources().load();
     assert_eq!(config, Config::default());
     assert_eq!(config.broker.url(), "amqp://guest:guest@127.0.0.1:5672/%2F");
-    assert_eq!(config.database.url(), "postgres://florin@127.0.0.1:5432/florin?sslmode=disable");
+    assert_eq!(config.database.url(), "postgres://florin@127.0.0.1:5432/florin?sslmode=prefer");
 }
 
 #[test]
@@ -68,6 +70,10 @@ fn the_table_has_every_field() {
     config.broker.url = Some(SecretUrl::new("amqp://h"));
     config.database.url = Some(SecretUrl::new("postgres://h"));
     config.database.password = Some(Secret::new("p"));
+    let file = || Some("/f".into());
+    config.broker = Broker { ca_file: file(), cert_file: file(), key_file: file(), ..config.broker };
+    config.database = Database { ca_file: file(), cert_file: file(), key_file: file(), ..config.database };
+    config.http = Http { cert_file: file(), key_file: file(), client_ca_file: file(), ..config.http };
     let toml: toml::Table = config.to_string().parse().unwrap();
     let fields = toml.iter().flat_map(|(section, fields)| {
         fields.as_table().unwrap().keys().map(move |field| format!("{section}.{field}"))
@@ -162,8 +168,9 @@ fn wrong_values_are_named_as_they_were_written() {
         (sources().file("broker.port = 1.5"), format!("broker.port in florin.toml is 1.5; {port}")),
         (sources().flag("--prefetch", "broker.prefetch", "0"), format!("--prefetch is 0; {port}")),
         (
-            sources().variable("SSL_MODE", "require"),
-            "SSL_MODE is \"require\"; it must be disable, allow or prefer: this version speaks no TLS yet"
+            sources().variable("SSL_MODE", "verify"),
+            "SSL_MODE is \"verify\"; it must be disable or allow or prefer or require or verify-ca or \
+             verify-full"
                 .into(),
         ),
         (
@@ -190,7 +197,7 @@ fn wrong_values_are_named_as_they_were_written() {
 #[test]
 fn every_setting_refuses_nonsense_and_names_its_variable() {
     for setting in SETTINGS.iter().filter(|setting| setting.key != "broker.password") {
-        let nonsense = "no such=thing/\u{1F4A5}".repeat(20);
+        let nonsense = "no such=thing/\u{1F4A5}".repeat(300);
         for variable in setting.variables {
             let result = Config::load(&sources().variable(variable, &nonsense));
             if setting.key == "database.password" {
@@ -205,21 +212,68 @@ fn every_setting_refuses_nonsense_and_names_its_variable() {
 }
 
 #[test]
-fn urls_of_encrypted_connections_and_of_other_things_are_refused() {
+fn urls_of_other_things_are_refused() {
     let cases = [
-        ("AMQP_URL", "amqps://u:s3cret@h"),
         ("AMQP_URL", "amqp://u:s3cret@[::1]"),
         ("AMQP_URL", "http://u:s3cret@h"),
         ("AMQP_URL", "u:s3cret"),
-        ("DATABASE_URL", "postgres://u:s3cret@h/db?sslmode=require"),
-        ("DATABASE_URL", "postgres://u:s3cret@h/db?sslmode=verify-full"),
+        ("DATABASE_URL", "postgres://u:s3cret@h/db?sslmode=verify"),
+        ("DATABASE_URL", "postgres://u:s3cret@h/db?sslrootdir=/ca"),
         ("DATABASE_URL", "mysql://u:s3cret@h/db"),
         ("DATABASE_URL", "host=h password=s3cret"),
     ];
     for (variable, url) in cases {
         let message = sources().variable(variable, url).refusal();
         assert!(message.starts_with(&format!("{variable} has a wrong value (not shown)")), "{message}");
-        assert!(message.contains("no TLS") && !message.contains(SECRET), "{message}");
+        assert!(!message.contains(SECRET), "{message}");
+    }
+}
+
+#[test]
+fn certificates_travel_in_the_urls() {
+    let config = sources()
+        .file("[broker]\ntls = true\nca_file = \"/etc/my ca.pem\"\n[database]\nssl_mode = \"verify-full\"")
+        .variable("FLORIN_DATABASE_CA_FILE", "/ca.pem")
+        .load();
+    assert_eq!(config.broker.url(), "amqps://guest:guest@127.0.0.1:5671/%2F?cacertfile=/etc/my%20ca.pem");
+    assert_eq!(
+        config.database.url(),
+        "postgres://florin@127.0.0.1:5432/florin?sslmode=verify-full&sslrootcert=/ca.pem"
+    );
+    let config = sources()
+        .variable("AMQP_URL", "amqps://h/?heartbeat=5&certfile=/url")
+        .variable("FLORIN_BROKER_CERT_FILE", "/c")
+        .variable("FLORIN_BROKER_KEY_FILE", "/k")
+        .variable("DATABASE_URL", "postgres://u:p?w@h/db?sslmode=verify-ca&sslrootcert=/url")
+        .variable("FLORIN_DATABASE_CA_FILE", "/ca.pem")
+        .load();
+    assert_eq!(config.broker.url(), "amqps://guest:guest@h:5671/%2F?heartbeat=5&certfile=/url&keyfile=/k");
+    assert_eq!(config.database.url(), "postgres://u:p?w@h/db?sslmode=verify-ca&sslrootcert=/url");
+}
+
+/// Nothing that asks for protection is silently without.
+#[test]
+fn settings_that_would_protect_less_than_they_seem_to_are_refused() {
+    let url = |name, text| sources().variable(name, text);
+    let cases = [
+        (url("AMQP_URL", "amqp://h").variable("FLORIN_BROKER_TLS", "true"), "broker.tls is true, so"),
+        (url("FLORIN_BROKER_CA_FILE", "/ca"), "broker.ca_file, broker.cert_file and broker.key_file have no"),
+        (
+            url("AMQP_URL", "amqps://h").variable("FLORIN_BROKER_KEY_FILE", "/k"),
+            "broker.cert_file and broker.key_file belong together",
+        ),
+        (url("FLORIN_DATABASE_CA_FILE", "/ca"), "database.ca_file has no effect with this"),
+        (
+            url("DATABASE_URL", "postgres://h?sslmode=prefer&sslrootcert=/ca"),
+            "database.ca_file has no effect",
+        ),
+        (url("SSL_MODE", "verify-ca"), "database.ssl_mode is verify-ca, which needs"),
+        (url("FLORIN_HTTP_KEY_FILE", "/k"), "http.cert_file and http.key_file belong together"),
+        (url("FLORIN_HTTP_CLIENT_CA_FILE", "/ca"), "http.client_ca_file needs"),
+    ];
+    for (sources, start) in cases {
+        let message = sources.refusal();
+        assert!(message.starts_with(start), "{message}");
     }
 }
 

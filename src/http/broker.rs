@@ -96,7 +96,7 @@ impl Broker {
 fn problem(error: &Error) -> Problem {
     let fault = match error {
         Error::Overloaded { .. } => Fault::Overloaded,
-        Error::Url(_)
+        Error::Address(_)
         | Error::Connect(_)
         | Error::ConnectTimeout(_)
         | Error::Unroutable { .. }

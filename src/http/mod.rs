@@ -16,6 +16,7 @@ mod problem;
 mod routes;
 mod server;
 mod text;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::store::Store;
 
 pub use openapi::document as openapi_document;
+pub use tls::Listener;
 
 /// What the HTTP side is made from.
 #[derive(Debug, Clone)]
@@ -81,23 +83,30 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] florin_tls::Error),
+    /// SIGHUP cannot be watched for.
+    #[error("SIGHUP cannot be watched for")]
+    Signal(#[source] io::Error),
 }
 
 /// Listens where the configuration says.
 ///
 /// # Errors
 ///
-/// When the port is taken or the address is not ours.
-pub async fn listen(config: &Http) -> Result<TcpListener, Error> {
+/// When the port is taken, the address is not ours, or the certificates cannot be used.
+pub async fn listen(config: &Http) -> Result<Listener, Error> {
     let address = SocketAddr::new(config.host, config.port);
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    let tcp = TcpListener::bind(address).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Error::PortTaken(config.port),
         _ => Error::Listen(address, error),
-    })
+    })?;
+    Listener::new(tcp, config)
 }
 
 /// Serves until `shutdown`.
-pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) {
+pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken) {
     server::serve(listener, routes::router(&parts.shared()), shutdown).await;
 }
 

@@ -93,7 +93,10 @@ fn page(
 
 /// All addresses.
 pub(super) fn all() -> Vec<Route> {
-    let operator = |route: Route| Route { method: Method::Post, role: Some(Role::Operator), ..route };
+    [changes(), look_ups(), wallets_and_tickers(), pages()].into_iter().flatten().collect()
+}
+
+fn changes() -> Vec<Route> {
     vec![
         change(Operation::Invoice, "Credits a wallet."),
         change(Operation::Withdraw, "Debits a wallet."),
@@ -109,6 +112,11 @@ pub(super) fn all() -> Vec<Route> {
             kind: Kind::Change(BATCH),
             handler: post(operations::batch),
         },
+    ]
+}
+
+fn look_ups() -> Vec<Route> {
+    vec![
         Route {
             method: Method::Post,
             ..read(
@@ -140,6 +148,12 @@ pub(super) fn all() -> Vec<Route> {
             Kind::LookUp(Operation::Transaction, &[]),
             get(operations::transaction),
         ),
+    ]
+}
+
+fn wallets_and_tickers() -> Vec<Route> {
+    let operator = |route: Route| Route { method: Method::Post, role: Some(Role::Operator), ..route };
+    vec![
         read(
             "/wallets",
             "list_wallets",
@@ -162,6 +176,11 @@ pub(super) fn all() -> Vec<Route> {
             Kind::AddTicker,
             post(catalog::add_ticker),
         )),
+    ]
+}
+
+fn pages() -> Vec<Route> {
+    vec![
         page("/metrics", "What is counted, for Prometheus.", "text/plain", get(health::metrics)),
         page("/healthz", "Whether the process serves at all.", "application/json", get(health::healthz)),
         page(

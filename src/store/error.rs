@@ -1,5 +1,7 @@
 //! What can go wrong between us and PostgreSQL, classified once, by SQLSTATE and by the keys' names.
 
+use super::connect::NAMES;
+use crate::config::UnknownSslMode;
 use tokio_postgres::error::{Severity, SqlState};
 
 /// The unique keys that decide who came first.
@@ -45,6 +47,12 @@ pub enum Error {
     /// The URL of the database cannot be read.
     #[error("the URL of the database cannot be read: {0}")]
     Url(#[source] tokio_postgres::Error),
+    /// The URL asks for a mode of encryption that does not exist.
+    #[error("the URL of the database cannot be read: {0}")]
+    SslMode(#[from] UnknownSslMode),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] florin_tls::Error),
     /// The connection pool cannot be made.
     #[error("the connection pool cannot be made: {0}")]
     Pool(#[from] deadpool_postgres::BuildError),
@@ -132,6 +140,9 @@ fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
     match error {
         deadpool_postgres::PoolError::Backend(backend) => {
             use std::error::Error as _;
+            if let Some(text) = florin_tls::explain(backend, &NAMES) {
+                return text;
+            }
             match backend.source() {
                 Some(cause) if backend.as_db_error().is_none() => format!("{backend}: {cause}"),
                 _ => describe(backend),

@@ -2,9 +2,11 @@
 //!
 //! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `load` reads what
 //! the rules need, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers, `migrate` the
-//! schema, `verify` audits them, `error` sorts what can go wrong.
+//! schema, `verify` audits them, `connect` makes
+//! connections, `error` sorts what can go wrong.
 
 mod catalog;
+mod connect;
 mod error;
 mod history;
 mod holds;
@@ -19,9 +21,9 @@ mod writer;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
-use tokio_postgres::NoTls;
 
 pub use catalog::{TickerRow, WalletBalance, WalletRow};
+use connect::Connector;
 pub use error::Error;
 pub use holds::SweepLock;
 pub use keys::NewKey;
@@ -44,6 +46,7 @@ const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: Pool,
+    connector: Connector,
 }
 
 impl Store {
@@ -51,10 +54,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Url`] when the URL cannot be read. Whether the database can be reached is not tried here:
+    /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used. Whether the database can be reached is not tried here:
     /// see [`Store::ping`].
     pub fn new(database_url: &str, pool_size: usize) -> Result<Self, Error> {
-        let mut config: tokio_postgres::Config = database_url.parse().map_err(Error::Url)?;
+        let (mut config, connector) = Connector::new(database_url)?;
         let options = config.get_options().map_or(SESSION_OPTIONS.to_owned(), |given| {
             // What the operator gives comes last and wins.
             format!("{SESSION_OPTIONS} {given}")
@@ -66,14 +69,14 @@ impl Store {
             .keepalives_idle(Duration::from_secs(10))
             .tcp_user_timeout(Duration::from_secs(30));
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+        let pool = Pool::builder(Manager::from_connect(config, connector.clone(), recycling))
             .max_size(pool_size)
             .wait_timeout(Some(CONNECT_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT))
             .recycle_timeout(Some(CONNECT_TIMEOUT))
             .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self { pool })
+        Ok(Self { pool, connector })
     }
 
     /// Asks the database for a sign of life.

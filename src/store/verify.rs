@@ -26,10 +26,11 @@ use deadpool_postgres::ClientWrapper;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use tokio_postgres::{CancelToken, NoTls};
+use tokio_postgres::CancelToken;
 
 pub use report::{AuditReport, Check, CheckReport, Finding};
 
+use super::connect::Connector;
 use super::{Error, Store};
 use plan::Plan;
 use scope::{Count, Scope};
@@ -59,6 +60,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Audit {
     sessions: Vec<ClientWrapper>,
+    connector: Connector,
     limit: usize,
     started: Instant,
 }
@@ -67,6 +69,7 @@ pub struct Audit {
 #[derive(Clone)]
 pub struct AuditStop {
     tokens: Vec<CancelToken>,
+    connector: Connector,
 }
 
 impl Store {
@@ -78,14 +81,14 @@ impl Store {
     pub async fn audit(&self, options: AuditOptions) -> Result<Audit, Error> {
         let started = Instant::now();
         let sessions = session::open(self, options.connections).await?;
-        Ok(Audit { sessions, limit: options.limit, started })
+        Ok(Audit { sessions, connector: self.connector.clone(), limit: options.limit, started })
     }
 }
 
 impl AuditStop {
     /// Cancels what the server is busy with.
     pub async fn stop(&self) {
-        let cancelled = join_all(self.tokens.iter().map(|token| token.cancel_query(NoTls)));
+        let cancelled = join_all(self.tokens.iter().map(|token| self.connector.cancel(token)));
         // A server that cannot be reached is not waited for.
         let _ = tokio::time::timeout(STOP_TIMEOUT, cancelled).await;
     }
@@ -95,7 +98,8 @@ impl Audit {
     /// What ends this audit from outside.
     #[must_use]
     pub fn stopper(&self) -> AuditStop {
-        AuditStop { tokens: self.sessions.iter().map(|session| session.cancel_token()).collect() }
+        let tokens = self.sessions.iter().map(|session| session.cancel_token()).collect();
+        AuditStop { tokens, connector: self.connector.clone() }
     }
 
     /// Examines everything, and tells `progress` after each step.

@@ -56,7 +56,7 @@ impl World {
         Self::at(servers.postgres.url(), servers.rabbit.url()).await
     }
 
-    async fn at(database_url: String, amqp_url: String) -> Self {
+    pub async fn at(database_url: String, amqp_url: String) -> Self {
         let store = Store::new(&database_url, 2).expect("a store");
         store.migrate().await.expect("migrations");
         for (name, scale) in TICKERS {

@@ -22,5 +22,6 @@ mod poison;
 mod sabotage;
 mod seed;
 mod store;
+mod tls;
 mod vectors;
 mod verify;

@@ -139,7 +139,7 @@ async fn calls_in_flight_are_bounded_and_abandoned_ones_give_their_place_back() 
 #[tokio::test]
 async fn what_cannot_be_sent_says_why() {
     let connect = |url| Client::connect(url, ClientOptions::default());
-    assert!(matches!(connect("http://localhost").await, Err(Error::Url(_))));
+    assert!(matches!(connect("http://localhost").await, Err(Error::Address(_))));
     assert!(matches!(connect("amqp://127.0.0.1:1").await, Err(Error::Connect(_))));
     let client = connect(amqp_url()).await.unwrap();
     let options = CallOptions { message_id: Some("x".repeat(256)), ..CallOptions::default() };

@@ -7,6 +7,8 @@
 //! Nothing is read ahead: what was not asked for waits in the broker and on the wire, so one message is in memory
 //! at a time.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use amq_protocol::auth::{Credentials, SASLMechanism};
@@ -16,12 +18,17 @@ use amq_protocol::protocol::channel::{self, AMQPMethod as OfChannel};
 use amq_protocol::protocol::connection::{self, AMQPMethod as OfConnection};
 use amq_protocol::protocol::constants::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, REPLY_SUCCESS};
 use amq_protocol::protocol::{AMQPClass, basic};
+use florin_client::{Address, AddressError};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::either::Either;
 
 use super::Error;
 use super::mend::{self, Envelope, Method};
@@ -37,8 +44,11 @@ const MAX_FRAME_BYTES: u32 = 16 * 1024 * 1024;
 /// A connection with one channel.
 #[derive(Debug)]
 pub(super) struct Bare {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
 }
+
+/// Plain, or encrypted.
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// A message as it was delivered.
 #[derive(Debug)]
@@ -64,14 +74,25 @@ struct Frame {
     payload: Vec<u8>,
 }
 
+async fn connect(address: &Address) -> io::Result<Stream> {
+    let authority = &address.uri().authority;
+    let config = address.tls_config().map_err(io::Error::other)?;
+    let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+    let Some(config) = config else { return Ok(Either::Left(stream)) };
+    let name = ServerName::try_from(authority.host.clone()).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    Ok(Either::Right(stream))
+}
+
 impl Bare {
     /// Connects and opens the channel.
-    pub(super) async fn open(uri: &AMQPUri, name: &str) -> Result<Self, Error> {
-        let (host, port) = (uri.authority.host.as_str(), uri.authority.port);
-        let stream = timeout(RPC_TIMEOUT, TcpStream::connect((host, port))).await;
-        let stream = stream
-            .map_err(|_| Error::TimedOut("accept the connection"))?
-            .map_err(|source| Error::NoConnection { address: format!("{host}:{port}"), source })?;
+    pub(super) async fn open(address: &Address, name: &str) -> Result<Self, Error> {
+        let uri = address.uri();
+        let stream = timeout(RPC_TIMEOUT, connect(address)).await;
+        let stream = stream.map_err(|_| Error::TimedOut("accept the connection"))?.map_err(|error| {
+            let address = format!("{}:{}", uri.authority.host, uri.authority.port);
+            Error::NoConnection { address, source: Address::explain(error) }
+        })?;
         let mut bare = Self { stream: BufReader::new(stream) };
         bare.log_in(uri, name).await?;
         let open = AMQPClass::Channel(OfChannel::Open(channel::Open {}));
@@ -84,7 +105,7 @@ impl Bare {
 
     async fn log_in(&mut self, uri: &AMQPUri, name: &str) -> Result<(), Error> {
         let virtual_host = ShortString::try_new(uri.vhost.as_str())
-            .map_err(|error| Error::Url(format!("the virtual host: {error}")))?;
+            .map_err(|error| AddressError::Url(format!("the virtual host: {error}")))?;
         self.write(&AMQPFrame::ProtocolHeader(ProtocolVersion::amqp_0_9_1())).await?;
         self.answer("greet", |answer| {
             matches!(answer, AMQPClass::Connection(OfConnection::Start(_))).then_some(())
@@ -229,7 +250,12 @@ impl Bare {
     async fn write(&mut self, frame: &AMQPFrame) -> Result<(), Error> {
         let written = gen_frame(frame)(WriteContext::from(Vec::new()));
         let (bytes, _) = written.map_err(|error| Error::Broken(std::io::Error::other(error)))?.into_inner();
-        let sent = timeout(RPC_TIMEOUT, self.stream.write_all(&bytes)).await;
+        // TLS may keep what is written until it is flushed.
+        let writing = async {
+            self.stream.write_all(&bytes).await?;
+            self.stream.flush().await
+        };
+        let sent = timeout(RPC_TIMEOUT, writing).await;
         sent.map_err(|_| Error::TimedOut("take what was sent"))?.map_err(Error::Broken)
     }
 

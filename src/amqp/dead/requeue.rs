@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use florin_client::{Address, AddressError};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::uri::AMQPUri;
 use lapin::{Channel, Confirmation, Connection};
 
 use super::{DeadLetter, Error, NAME};
@@ -70,7 +70,7 @@ impl Requeue {
 }
 
 fn user(url: &str) -> Result<ShortString, Error> {
-    let uri: AMQPUri = url.parse().map_err(Error::Url)?;
-    let too_long = |error| Error::Url(format!("the user: {error}"));
-    ShortString::try_new(uri.authority.userinfo.username).map_err(too_long)
+    let address = Address::parse(url)?;
+    let username = address.uri().authority.userinfo.username.as_str();
+    ShortString::try_new(username).map_err(|error| AddressError::Url(format!("the user: {error}")).into())
 }

@@ -12,9 +12,9 @@ use anyhow::{Context, bail};
 use florin::amqp::Topology;
 use florin::config::Config;
 use florin::service::{self, Settings};
-use florin_client::{Client, ClientOptions, Route};
+use florin_client::{Address, Client, ClientOptions, Route};
+use lapin::ConnectionProperties;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
-use lapin::{Connection, ConnectionProperties};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn remove(amqp_url: &str) -> anyhow::Result<()> {
-    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
+    let connection = Address::parse(amqp_url)?.connect(ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.queue_delete(NAME.into(), QueueDeleteOptions::default()).await?;
     channel.exchange_delete(NAME.into(), ExchangeDeleteOptions::default()).await?;
