@@ -5,6 +5,7 @@
 
 pub(crate) mod echo;
 mod generator;
+mod http;
 mod mix;
 mod report;
 
@@ -19,7 +20,8 @@ use florin_ledger::{Scale, WalletId};
 
 use super::config::{BrokerArgs, CommonArgs, DatabaseArgs};
 use echo::Echo;
-use generator::{Load, Measurement};
+use generator::{Load, Measurement, Way};
+use http::Http;
 use mix::Mix;
 use report::Comparison;
 
@@ -36,6 +38,7 @@ Examples:
   florin bench --compare --in-flight 1,100,1000      both in turn, and the ratio
   florin bench --batch 1000 --in-flight 8            8 messages in flight, of 1000 requests each
   florin bench --coalesce --in-flight 1024           1024 callers, whose calls the client puts into batches
+  florin bench --http http://127.0.0.1:9000 --api-key florin_...
   florin bench --json > result.json
 
 IN FLIGHT and the latencies are of messages (or calls), REQUESTS/S is of requests.
@@ -71,11 +74,18 @@ pub(crate) struct Args {
     /// Where the requests are published.
     #[arg(long, value_enum, default_value_t = RouteKind::Exchange)]
     route: RouteKind,
+    /// Sends the requests over HTTP, to this address, such as http://127.0.0.1:9000. The key may send no more than
+    /// `http.key_requests_per_second`.
+    #[arg(long, value_name = "URL", requires = "api_key", conflicts_with_all = ["coalesce", "route"])]
+    http: Option<String>,
+    /// The API key for `--http`, of a client.
+    #[arg(long, value_name = "KEY", env = "FLORIN_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
     /// The same number gives the same sequence of wallets and operations.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     /// Measures a stand-in for the service that answers at once, without a database.
-    #[arg(long, conflicts_with = "compare")]
+    #[arg(long, conflicts_with_all = ["compare", "http"])]
     echo: bool,
     /// Measures the service and the stand-in in turn.
     #[arg(long)]
@@ -122,14 +132,17 @@ struct Bench {
     seed: u64,
     batch: u32,
     coalesce: bool,
+    /// The address and the key.
+    http: Option<(String, String)>,
 }
 
 /// Measures and reports.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let flags = args.broker.flags().into_iter().chain(args.database.flags());
+    let http = args.http.zip(args.api_key);
     let Args { mix, wallets, duration, warm_up, route, seed, batch, coalesce, .. } = args;
     let config = args.common.start(flags)?;
-    let bench = Bench { config, mix, wallets, duration, warm_up, route, seed, batch, coalesce };
+    let bench = Bench { config, mix, wallets, duration, warm_up, route, seed, batch, coalesce, http };
     let echo = (args.echo || args.compare).then(|| Echo::start(&bench.config)).transpose()?;
     if !args.echo {
         bench.furnish().await?;
@@ -195,7 +208,10 @@ impl Bench {
     }
 
     async fn measure(&self, target: Target, in_flight: u32) -> anyhow::Result<Measurement> {
-        let client = self.connect(target, in_flight).await?;
+        let way = match &self.http {
+            Some((url, key)) if target == Target::Florin => Way::Http(Http::new(url, key)?),
+            _ => Way::Amqp(self.connect(target, in_flight).await?),
+        };
         let load = Load {
             in_flight,
             mix: &self.mix,
@@ -205,8 +221,10 @@ impl Bench {
             seed: self.seed,
             batch: self.batch,
         };
-        let measurement = generator::measure(&client, &load, target.name()).await?;
-        client.close().await;
+        let measurement = generator::measure(&way, &load, target.name()).await?;
+        if let Way::Amqp(client) = way {
+            client.close().await;
+        }
         Ok(measurement)
     }
 

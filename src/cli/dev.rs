@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,7 +73,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = args.common.start([])?;
     let (host, port) = (Ipv4Addr::LOCALHOST.into(), args.http_port);
     // HTTPS would need a certificate of this address.
-    config.http = Http { host, port, cert_file: None, key_file: None, client_ca_file: None, ..config.http };
+    // Whoever tries things out may send as much as there is.
+    let key_requests_per_second = NonZeroU32::MAX;
+    config.http = Http {
+        host,
+        port,
+        key_requests_per_second,
+        cert_file: None,
+        key_file: None,
+        client_ca_file: None,
+        ..config.http
+    };
     let shutdown = signals::shutdown_token()?;
     // First, for it is the cheapest to fail.
     let listener = http::listen(&config.http).await?;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use clap::{Subcommand, ValueEnum};
 use florin::asyncapi;
+use florin::http::openapi_document;
 use florin_ledger::ErrorCode;
 use florin_wire::Guide;
 use florin_wire::schema::Schemas;
@@ -15,6 +16,7 @@ use serde_json::Value;
 Examples:
   florin schema asyncapi > asyncapi.json
   florin schema asyncapi --format yaml
+  florin schema openapi > openapi.json
   florin schema list
   florin schema show invoice.request
   florin schema errors")]
@@ -30,6 +32,13 @@ enum Action {
         after_help = "Examples:\n  florin schema asyncapi > asyncapi.json\n  florin schema asyncapi --format yaml"
     )]
     Asyncapi {
+        /// The notation.
+        #[arg(long, value_enum, default_value = "json")]
+        format: Format,
+    },
+    /// Prints the HTTP side as an OpenAPI 3.1 document, as served at /openapi.json.
+    #[command(after_help = "Examples:\n  florin schema openapi > openapi.json")]
+    Openapi {
         /// The notation.
         #[arg(long, value_enum, default_value = "json")]
         format: Format,
@@ -72,13 +81,22 @@ fn schema(name: &str) -> Result<Named, String> {
 /// Prints what is asked for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.action {
-        Action::Asyncapi { format: Format::Json } => json(&asyncapi::document())?,
-        Action::Asyncapi { format: Format::Yaml } => yaml_serde::to_string(&asyncapi::document())?,
+        Action::Asyncapi { format } => format.write(&asyncapi::document())?,
+        Action::Openapi { format } => format.write(&openapi_document())?,
         Action::List => Schemas::new().names().fold(String::new(), |list, name| list + name + "\n"),
         Action::Show { name: Named(schema) } => json(schema)?,
         Action::Errors => errors()?,
     };
     super::print(&text)
+}
+
+impl Format {
+    fn write(self, document: &Value) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Json => json(document)?,
+            Self::Yaml => yaml_serde::to_string(document)?,
+        })
+    }
 }
 
 fn json(value: &Value) -> serde_json::Result<String> {

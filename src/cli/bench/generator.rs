@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
 use super::TICKER;
+use super::http::Http;
 use super::mix::{Kind, Mix};
 
 /// The longest latency that is told apart, in microseconds.
@@ -23,6 +24,13 @@ const MAX_LATENCY_MICROS: u64 = 600_000_000;
 const FUNDS: i128 = 1_000_000_000;
 const FUNDING_IN_FLIGHT: usize = 500;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How the requests travel.
+#[derive(Debug)]
+pub(super) enum Way {
+    Amqp(Client),
+    Http(Http),
+}
 
 /// What is to be measured.
 #[derive(Debug)]
@@ -81,7 +89,7 @@ pub(super) async fn fund(client: &Client, wallets: WalletId) -> Result<(), Error
 }
 
 /// Runs the load. The first call that gets no answer ends it.
-pub(super) async fn measure(client: &Client, load: &Load<'_>, name: &str) -> anyhow::Result<Measurement> {
+pub(super) async fn measure(way: &Way, load: &Load<'_>, name: &str) -> anyhow::Result<Measurement> {
     let mut random = fastrand::Rng::with_seed(load.seed);
     let mut measurement = Measurement {
         in_flight: load.in_flight,
@@ -93,12 +101,12 @@ pub(super) async fn measure(client: &Client, load: &Load<'_>, name: &str) -> any
     let end = begin + load.duration;
     let mut progress = Progress::new(name, load);
     let mut calls: FuturesUnordered<_> =
-        (0..load.in_flight).map(|_| call(client, requests(load, &mut random))).collect();
+        (0..load.in_flight).map(|_| call(way, requests(load, &mut random))).collect();
     while let Some(answer) = calls.next().await {
         let answer = answer?;
         let now = Instant::now();
         if now < end {
-            calls.push(call(client, requests(load, &mut random)));
+            calls.push(call(way, requests(load, &mut random)));
             if now >= begin {
                 measurement.record(&answer);
             }
@@ -110,18 +118,27 @@ pub(super) async fn measure(client: &Client, load: &Load<'_>, name: &str) -> any
 }
 
 /// One request, or a batch of them.
-async fn call(client: &Client, requests: Vec<Request>) -> Result<Answer, Error> {
+async fn call(way: &Way, requests: Vec<Request>) -> anyhow::Result<Answer> {
     let started = Instant::now();
     let operations = requests.iter().map(Request::operation).collect::<Vec<_>>().into_iter();
     let codes = if let [request] = requests.as_slice() {
-        let response = client.call(request, CallOptions::default()).await?;
-        operations.zip([response.reply.code]).collect()
+        let code = match way {
+            Way::Amqp(client) => client.call(request, CallOptions::default()).await?.reply.code,
+            Way::Http(http) => http.call(request).await?,
+        };
+        operations.zip([code]).collect()
     } else {
         let items =
             requests.into_iter().map(|request| BatchItem { id: Some(Uuid::now_v7().to_string()), request });
         let batch = BatchRequest { operations: items.collect(), atomic: false };
-        let response = client.batch(&batch, CallOptions::default()).await?;
-        operations.zip(response.results.iter().map(|result| result.reply.code)).collect()
+        let codes: Vec<u16> = match way {
+            Way::Amqp(client) => {
+                let response = client.batch(&batch, CallOptions::default()).await?;
+                response.results.iter().map(|result| result.reply.code).collect()
+            }
+            Way::Http(http) => http.batch(&batch).await?,
+        };
+        operations.zip(codes).collect()
     };
     Ok(Answer { codes, latency: started.elapsed() })
 }
