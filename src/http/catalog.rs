@@ -17,19 +17,19 @@ use super::text::{JsonText, malformed};
 use crate::store::{Error, TickerRow, WalletRow};
 
 /// So many wallets are made at a time at most.
-const MAX_NEW_WALLETS: i64 = 1_000_000;
+const MAX_NEW_WALLETS: i64 = 100_000;
 const DEFAULT_PAGE: i64 = 100;
 const MAX_PAGE: i64 = 1000;
 
 /// The wallets to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(title = "new_wallets")]
+#[schemars(rename = "new_wallets")]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewWallets {
     /// The first.
     #[schemars(range(min = 1))]
     from: WalletId,
-    /// The last, at most a million in all; only the first when there is none.
+    /// The last, at most 100,000 in all; only the first when there is none.
     #[serde(default)]
     #[schemars(range(min = 1))]
     to: Option<WalletId>,
@@ -37,7 +37,7 @@ pub(super) struct NewWallets {
 
 /// How many wallets were made.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "created_wallets")]
+#[schemars(rename = "created_wallets")]
 pub(super) struct CreatedWallets {
     /// Those that there were already do not count.
     created: u64,
@@ -55,7 +55,7 @@ pub(super) struct WalletPage {
 
 /// Some wallets, by number.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "wallets")]
+#[schemars(rename = "wallets")]
 pub(super) struct Wallets {
     wallets: Vec<Wallet>,
     /// What to give as `after` for the page that follows; none on the last.
@@ -64,7 +64,7 @@ pub(super) struct Wallets {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "wallet")]
+#[schemars(rename = "wallet")]
 struct Wallet {
     wallet_id: WalletId,
     /// One per ticker that it ever held.
@@ -72,7 +72,7 @@ struct Wallet {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "wallet_balance")]
+#[schemars(rename = "wallet_balance")]
 struct Balance {
     ticker: String,
     /// What can be withdrawn.
@@ -85,7 +85,7 @@ struct Balance {
 
 /// A ticker.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "ticker")]
+#[schemars(rename = "ticker")]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ticker {
     /// 1 to 32 letters, digits, `.`, `_` and `-`.
@@ -98,7 +98,7 @@ pub(super) struct Ticker {
 
 /// All tickers, by name.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "tickers")]
+#[schemars(rename = "tickers")]
 pub(super) struct TickerList {
     tickers: Vec<Ticker>,
 }

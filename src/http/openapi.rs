@@ -74,7 +74,11 @@ pub fn document() -> Value {
 fn operation(route: &Route) -> Value {
     let mut responses = Map::new();
     for (status, what, schema) in successes(route.kind) {
-        responses.insert(status.to_owned(), response(what, schema));
+        let mut response = response(what, schema);
+        if opens(route.kind) {
+            response["links"] = links();
+        }
+        responses.insert(status.to_owned(), response);
     }
     for status in refusals(route) {
         let what = StatusCode::from_u16(status)
@@ -133,9 +137,8 @@ fn successes(kind: Kind) -> Vec<(&'static str, &'static str, (&'static str, Valu
     let object = |schema| ("application/json", schema);
     match kind {
         Kind::Change(name) => {
-            let waits = [Operation::Invoice, Operation::Withdraw, Operation::Transfer].map(Operation::as_str);
             let mut answers = vec![("200", "It is done.", object(reply(name)))];
-            if waits.contains(&name) {
+            if opens(kind) {
                 answers.push(("202", "It waits to be settled or cancelled.", object(reply(name))));
             }
             answers
@@ -155,6 +158,22 @@ fn successes(kind: Kind) -> Vec<(&'static str, &'static str, (&'static str, Valu
         }
         Kind::Page(content_type) => vec![("200", "The page.", (content_type, json!({})))],
     }
+}
+
+/// Whether it opens a transaction.
+fn opens(kind: Kind) -> bool {
+    let openers = [Operation::Invoice, Operation::Withdraw, Operation::Transfer].map(Operation::as_str);
+    matches!(kind, Kind::Change(name) if openers.contains(&name))
+}
+
+/// What can be done with the transaction in the answer.
+fn links() -> Value {
+    const ID: &str = "$response.body#/body/transaction_id";
+    json!({
+        "transaction": {"operationId": "transaction", "parameters": {"transaction_id": ID}},
+        "settle": {"operationId": "settle", "requestBody": {"transaction_id": ID}},
+        "cancel": {"operationId": "cancel", "requestBody": {"transaction_id": ID}},
+    })
 }
 
 /// A reply whose body is an object.

@@ -96,7 +96,7 @@ pub(super) struct Problem {
 
 /// The body of the answer.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "problem")]
+#[schemars(rename = "problem")]
 pub(super) struct Document {
     /// Where the error is described.
     r#type: String,

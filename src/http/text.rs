@@ -58,7 +58,10 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Pro
     if given.next().is_some() {
         return Err(malformed("there are several Idempotency-Keys"));
     }
-    let key = key.to_str().ok().filter(|key| (1..=LONGEST_KEY_BYTES).contains(&key.len()));
+    let is_plain = |key: &&str| {
+        (1..=LONGEST_KEY_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    };
+    let key = key.to_str().ok().filter(is_plain);
     key.map(|key| Some(key.to_owned()))
         .ok_or_else(|| malformed("an Idempotency-Key has 1 to 255 visible ASCII characters"))
 }

@@ -115,7 +115,10 @@ async fn calls_that_share_a_message_keep_their_own_names() {
         assert_eq!(row.get::<_, &str>(0), name);
     }
     let metrics = service.get("/metrics").await;
-    let shared = metrics.lines().find(|line| line.contains(r#"{operation="batch",status="200"}"#)).unwrap();
+    let shared = metrics
+        .lines()
+        .find(|line| line.contains(r#"{operation="batch",status="200",transport="amqp"}"#))
+        .unwrap();
     assert!(!shared.ends_with(" 0"), "none shared a message: {shared}");
     ledger.assert_sound().await;
 }

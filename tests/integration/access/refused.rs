@@ -121,7 +121,9 @@ async fn no_answer_goes_to_a_queue_of_another() {
     assert_eq!(count(&client, "reply.victim.1").await, 0);
 
     client.publish("invoice", ONE_USD, of_user("reply.florin.1")).await;
-    service.metric("app_queries_status_counter{operation=\"invoice\",status=\"200\"} 2").await;
+    service
+        .metric("app_queries_status_counter{operation=\"invoice\",status=\"200\",transport=\"amqp\"} 2")
+        .await;
     assert_eq!(count(&client, "reply.florin.1").await, 1);
     assert_eq!(world.ledger().await.balances().await["1/USD"], "2");
 }

@@ -1,0 +1,10 @@
+-- A role for `florin serve --no-migrate`: it appends and reads, and can neither change nor delete what is in the ledger.
+-- Run it as the owner of the tables, who migrates (`florin migrate`), and give the role a password.
+CREATE ROLE florin_service LOGIN;
+GRANT SELECT, INSERT ON postings, wallets, tickers TO florin_service;
+-- Locks the rows of wallets; a trigger refuses every update.
+GRANT UPDATE (wallet_id) ON wallets TO florin_service;
+-- Derived from postings: what waits now.
+GRANT SELECT, INSERT, DELETE ON holds TO florin_service;
+GRANT SELECT, INSERT, UPDATE (revoked_at) ON api_keys TO florin_service;
+GRANT SELECT ON refinery_schema_history TO florin_service;
