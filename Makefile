@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fmt clean
+.PHONY: help setup run test browser fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -15,6 +15,9 @@ run: setup ## Build Florin, start it with private servers, run the demo, stay un
 
 test: setup ## Check format, lints and dependencies, run all tests on real servers
 	@scripts/test.sh
+
+browser: setup ## Try the console in a real browser: installs Chromium and Node.js if they are missing
+	@scripts/browser.sh
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod console;
 
 use std::ops::RangeInclusive;
 use std::time::SystemTime;

@@ -81,10 +81,6 @@ pub(super) async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Failure> {
-    show_list(&app, &caller, &html! {}).await
-}
-
-async fn show_list(app: &App, caller: &Caller, notice: &Markup) -> Result<Response, Failure> {
     let reading = async {
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let total = queue.left();
@@ -99,7 +95,6 @@ async fn show_list(app: &App, caller: &Caller, notice: &Markup) -> Result<Respon
     let (mut rows, total) = patiently(reading).await?;
     rows.sort_by_key(|row| row.died_at);
     let content = html! {
-        (notice)
         h1 { "Dead letters" }
         p.lead { "Requests that could not be worked on, the oldest first. Nothing happens to them unless you decide." }
         @if rows.is_empty() {
@@ -111,7 +106,7 @@ async fn show_list(app: &App, caller: &Caller, notice: &Markup) -> Result<Respon
             }
         }
     };
-    Ok(page(caller, Section::Dead, "Dead letters", &content))
+    Ok(page(&caller, Section::Dead, "Dead letters", &content))
 }
 
 fn rows_table(rows: &[Row]) -> Markup {
@@ -261,7 +256,13 @@ pub(super) async fn deal(
             notice(Tone::Good, "Dropped", &html! { "The message " span.id { (id) } " is gone for good." })
         }
     };
-    show_list(&app, &caller, &told).await
+    // No list here: the broker may not have put back yet what was read along the way.
+    let content = html! {
+        h1 { "Dead letters" }
+        (told)
+        p { a.button href="/console/dead" { "Back to the list" } }
+    };
+    Ok(page(&caller, Section::Dead, "Dead letters", &content))
 }
 
 async fn find(queue: &mut DeadLetters, id: &str) -> Result<Option<DeadLetter>, Error> {
