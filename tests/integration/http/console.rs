@@ -203,7 +203,7 @@ async fn an_operator_settles_a_part_and_sees_it() {
 
     let wallet = operator.get("/console/wallets/1").await.text;
     assert!(wallet.contains("8.00"), "10.50 less 2.50: {wallet}");
-    assert_eq!(world.ledger().await.balances().await["1/USD"], "8.00");
+    assert_eq!(world.ledger().await.balances().await["1/USD"], "8");
     assert!(operator.get("/console/pending").await.text.contains("Nothing waits"));
     world.ledger().await.assert_sound().await;
 }
@@ -273,7 +273,7 @@ async fn wallets_and_histories_have_pages() {
     let second = reader.get(&next).await.text;
     assert_eq!(second.matches("<tr>").count(), 3, "{second}");
     assert!(second.contains("First page"), "{second}");
-    assert_eq!(reader.get("/console/wallets/1?ticker=XXX").await.status, 404);
+    assert_eq!(reader.get("/console/wallets/1?ticker=XXX").await.status, 400);
     let injected = reader.get("/console/wallets/1?ticker=%22%3E%3Cscript%3E").await;
     assert!(!injected.text.contains("<script>"), "{}", injected.text);
 }
@@ -350,7 +350,7 @@ async fn assets_are_kept_by_browsers_and_change_with_their_content() {
         let asset = http.get(path).await;
         assert_eq!((asset.status, asset.header("content-type")), (200, Some(content_type)));
         assert!(asset.header("cache-control").unwrap().contains("immutable"));
-        assert!(!asset.text.contains("http") || path.contains("icon"), "an address of elsewhere in {path}");
+        assert!(!asset.text.contains("://") || path.contains("icon"), "an address of elsewhere in {path}");
     }
     assert_eq!(http.get("/console/assets/other.js").await.status, 404);
 }
