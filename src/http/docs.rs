@@ -141,6 +141,9 @@ fn kind(schema: &Value) -> String {
             .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
             .collect::<Vec<_>>()
     };
+    if let Some(choices) = ["anyOf", "oneOf"].into_iter().find_map(|name| schema[name].as_array()) {
+        return choices.iter().map(kind).collect::<Vec<_>>().join(" or ");
+    }
     let mut kind = match (&schema["type"], &schema["enum"], &schema["const"]) {
         (_, values @ Value::Array(_), _) => format!("one of {}", words(values).join(", ")),
         (_, _, value) if !value.is_null() => value.to_string(),

@@ -91,9 +91,15 @@ fn page(
     Route { method: Method::Get, path, role: None, name, summary, kind: Kind::Page(content_type), handler }
 }
 
-/// All addresses.
+/// All addresses, without the pages of the console.
 pub(super) fn all() -> Vec<Route> {
-    let operator = |route: Route| Route { method: Method::Post, role: Some(Role::Operator), ..route };
+    let mut routes = operations();
+    routes.extend(catalog());
+    routes.extend(pages());
+    routes
+}
+
+fn operations() -> Vec<Route> {
     vec![
         change(Operation::Invoice, "Credits a wallet."),
         change(Operation::Withdraw, "Debits a wallet."),
@@ -140,6 +146,12 @@ pub(super) fn all() -> Vec<Route> {
             Kind::LookUp(Operation::Transaction, &[]),
             get(operations::transaction),
         ),
+    ]
+}
+
+fn catalog() -> Vec<Route> {
+    let operator = |route: Route| Route { method: Method::Post, role: Some(Role::Operator), ..route };
+    vec![
         read(
             "/wallets",
             "list_wallets",
@@ -162,6 +174,11 @@ pub(super) fn all() -> Vec<Route> {
             Kind::AddTicker,
             post(catalog::add_ticker),
         )),
+    ]
+}
+
+fn pages() -> Vec<Route> {
+    vec![
         page("/metrics", "What is counted, for Prometheus.", "text/plain", get(health::metrics)),
         page("/healthz", "Whether the process serves at all.", "application/json", get(health::healthz)),
         page(

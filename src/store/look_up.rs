@@ -29,7 +29,7 @@ impl Store {
         let mut units = [Unit::One(command)];
         let Executed { outcomes, .. } = writer.execute(&mut units).await?;
         let [unit] = units;
-        let decided = unit.into_commands().into_iter().zip(outcomes).next();
+        let decided = unit.into_commands().zip(outcomes).next();
         Ok(decided.expect("one command has one outcome"))
     }
 

@@ -42,14 +42,21 @@ pub(super) fn balance(ticker: &str, newest_first: &[PostingBody]) -> Markup {
     );
     html! {
         figure.chart {
-            figcaption { "Actual balance, " (ticker) span.quiet { " · the last " (newest_first.len()) " postings" } }
+            figcaption { "Actual balance, " (ticker) span.quiet { "the last " (newest_first.len()) " postings" } }
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(label) {
                 path.area d=(area) {}
                 path.line d=(line) {}
             }
-            div.axis { span { (text::time(start)) } span { (text::time(last.created_at.0)) } }
+            div.axis { span { (text::time(start)) } span { "highest " (highest_balance(newest_first)) } span { (text::time(last.created_at.0)) } }
         }
     }
+}
+
+/// With all its digits.
+fn highest_balance(postings: &[PostingBody]) -> String {
+    let balances = postings.iter().map(|posting| posting.actual_balance.0);
+    let highest = balances.max_by(|one, other| pixels(one).total_cmp(&pixels(other)));
+    highest.map_or_else(String::new, |highest| highest.to_string())
 }
 
 fn pixels(balance: &florin_ledger::Decimal) -> f64 {

@@ -18,10 +18,11 @@ use crate::http::health::reachable;
 pub(super) async fn overview(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
     let (broker, database) = reachable(&app).await;
     let pending = if database { app.store.pending_summary().await.ok() } else { None };
-    let oldest = pending.and_then(|pending| pending.oldest);
+    let count = pending.map(|pending| pending.count.to_string());
+    let oldest = pending.and_then(|pending| pending.oldest).map(text::age);
     let content = html! {
         div.title { h1 { "Overview" } p #stream.quiet role="status" { "As of when this page was opened" } }
-        ul.health aria-label="Health" {
+        ul.health aria-label="Health" aria-live="polite" {
             li #broker { span { "Broker" } (reached(broker)) }
             li #database { span { "Database" } (reached(database)) }
             li #instance { span { "This instance" } span.badge { "…" } }
@@ -32,8 +33,8 @@ pub(super) async fn overview(State(app): State<App>, Extension(caller): Extensio
             (card("p99", "99 of 100 take at most", None))
             (card("waiting", "Waiting in the queue", None))
             (card("consumers", "Instances listening", None))
-            (card("pending", "Pending transactions", pending.map(|pending| pending.count.to_string())))
-            (card("oldest", "The oldest waits for", oldest.map(text::age)))
+            (card("pending", "Pending transactions", count.as_deref()))
+            (card("oldest", "The oldest waits for", oldest.as_deref()))
             (card("dead", "Dead letters", None))
         }
         div.charts {
@@ -51,8 +52,8 @@ fn reached(reached: bool) -> Markup {
     if reached { badge(Tone::Good, "reached") } else { badge(Tone::Bad, "unreachable") }
 }
 
-fn card(id: &str, name: &str, value: Option<String>) -> Markup {
-    html! { div.card { dt { (name) } dd.big id=(id) { (value.as_deref().unwrap_or("–")) } } }
+fn card(id: &str, name: &str, value: Option<&str>) -> Markup {
+    html! { div.card { dt { (name) } dd.big id=(id) { (value.unwrap_or("–")) } } }
 }
 
 /// Filled by the script.

@@ -61,8 +61,7 @@ fn list(rows: &[PendingRow]) -> Markup {
         ("Since", false),
         ("Expires", false),
         ("Operation", false),
-        ("Wallet", true),
-        ("To wallet", true),
+        ("Wallet", false),
         ("Amount", true),
         ("Ticker", false),
         ("Transaction", false),
@@ -76,8 +75,10 @@ fn list(rows: &[PendingRow]) -> Markup {
             Some(at) => (text::time(at)),
         } }
         td { (row.operation) }
-        td.number { (wallet_link(row.wallet_id)) }
-        td.number { @if let Some(to) = row.counterparty_wallet_id { (wallet_link(to)) } }
+        td {
+            (wallet_link(row.wallet_id))
+            @if let Some(to) = row.counterparty_wallet_id { " to " (wallet_link(to)) }
+        }
         td.number { (text::amount(row.amount, row.scale)) }
         td { (row.ticker) }
         td { (transaction_link(row.transaction_id)) }

@@ -221,20 +221,21 @@ fn postings(postings: &[PostingBody], scales: &Scales) -> Markup {
         ("Amount", true),
         ("Actual after", true),
         ("Frozen after", true),
-        ("Other wallet", true),
         ("Transaction", false),
     ];
     let rows = html! { @for posting in postings {
         @let scale = scale_of(scales, &posting.ticker);
         tr {
             td { (text::time(posting.created_at.0)) }
-            td { (posting.operation) }
+            td {
+                (posting.operation)
+                @if let Some(other) = posting.counterparty_wallet_id { " with " (wallet_link(other)) }
+            }
             td { (status(&posting.status)) @if let Some(error) = &posting.error { " " span.quiet { (error) } } }
             td { (posting.ticker) }
             td.number { (text::amount(posting.amount.0, scale)) }
             td.number { (text::amount(posting.actual_balance.0, scale)) }
             td.number { (text::amount(posting.frozen_balance.0, scale)) }
-            td.number { @if let Some(other) = posting.counterparty_wallet_id { (wallet_link(other)) } }
             td { (transaction_link(posting.transaction_id)) }
         }
     } };
