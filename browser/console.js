@@ -115,7 +115,7 @@ test('pages are fit for everybody, in light and in dark', async () => {
   }
 });
 
-test('pictures of the main pages', { skip: !withPictures }, async () => {
+test('pictures of the pages', { skip: !withPictures }, async () => {
   await mkdir(images, { recursive: true });
   for (const colorScheme of SCHEMES) {
     const page = await open({ colorScheme, viewport: { width: 1280, height: 860 } });
@@ -126,46 +126,11 @@ test('pictures of the main pages', { skip: !withPictures }, async () => {
     }
     await close(page);
   }
-  const load = florin.run('bench', '--duration', '70s', '--warm-up', '100ms', '--in-flight', '4');
-  const full = (page) => page.waitForFunction(() => document.querySelector('#dead').textContent !== '–'
-    && document.querySelector('#latency-chart path').getAttribute('d')?.split('L').length > 50, null, { timeout: 90_000 });
-  for (const colorScheme of SCHEMES) {
-    const page = await open({ colorScheme, viewport: { width: 1280, height: 860 } });
-    await signIn(page);
-    await full(page);
-    await page.screenshot({ path: `${images}overview-${colorScheme}.png` });
-    await close(page);
-  }
   const phone = await open({ viewport: { width: 360, height: 740 } });
   await signIn(phone);
-  for (const name of ['overview', 'wallet']) {
-    await phone.goto(pages()[name]);
-    if (name === 'overview') await full(phone);
-    await phone.screenshot({ path: `${images}${name}-phone.png` });
-  }
+  await phone.goto(pages().wallet);
+  await phone.screenshot({ path: `${images}wallet-phone.png` });
   await close(phone);
-  await load.ended;
-});
-
-test('the charts move under load', async () => {
-  const page = await open();
-  await signIn(page);
-  await page.getByText('Live', { exact: true }).waitFor();
-  const before = await highest(page);
-  const bench = florin.run('bench', '--duration', '4s', '--warm-up', '500ms', '--in-flight', '20');
-  await page.waitForFunction(
-    (before) => {
-      const label = document.querySelector('#rate-chart svg').getAttribute('aria-label');
-      const rate = Number(document.querySelector('#rate').textContent.replaceAll(',', ''));
-      return label !== before && rate > 100;
-    },
-    before,
-    { timeout: 30_000 },
-  );
-  await page.locator('#instance').getByText('at work').waitFor();
-  assert.match(await page.locator('#latency-chart path').first().getAttribute('d'), /^M[\d.]+ [\d.]+h0\.1/);
-  assert.equal(await bench.ended, 0);
-  await close(page);
 });
 
 test('a wallet is found and a pending withdrawal is settled with the keyboard alone', async () => {
@@ -265,4 +230,40 @@ test('the pages work without scripts', async () => {
   assert.match(await page.getByRole('status').textContent(), /The money is back/);
   complaints = complaints.filter((text) => !text.includes('404'));
   await close(page);
+});
+
+test('the charts move under load', async () => {
+  const page = await open();
+  await signIn(page);
+  await page.getByText('Live', { exact: true }).waitFor();
+  const before = await highest(page);
+  const bench = florin.run('bench', '--duration', '4s', '--warm-up', '500ms', '--in-flight', '20');
+  await page.waitForFunction(
+    (before) => {
+      const label = document.querySelector('#rate-chart svg').getAttribute('aria-label');
+      const rate = Number(document.querySelector('#rate').textContent.replaceAll(',', ''));
+      return label !== before && rate > 100;
+    },
+    before,
+    { timeout: 30_000 },
+  );
+  await page.locator('#instance').getByText('at work').waitFor();
+  assert.match(await page.locator('#latency-chart path').first().getAttribute('d'), /^M[\d.]+ [\d.]+h0\.1/);
+  assert.equal(await bench.ended, 0);
+  await close(page);
+});
+
+test('pictures of the overview', { skip: !withPictures }, async () => {
+  const load = florin.run('bench', '--duration', '60s', '--warm-up', '100ms', '--in-flight', '4');
+  const views = [...SCHEMES.map((name) => ({ name, options: { colorScheme: name, viewport: { width: 1280, height: 860 } } })),
+    { name: 'phone', options: { viewport: { width: 360, height: 740 } } }];
+  for (const { name, options } of views) {
+    const page = await open(options);
+    await signIn(page);
+    await page.waitForFunction(() => document.querySelector('#dead').textContent !== '–'
+      && document.querySelector('#latency-chart path').getAttribute('d')?.split('L').length > 50, null, { timeout: 90_000 });
+    await page.screenshot({ path: `${images}overview-${name}.png` });
+    await close(page);
+  }
+  await load.ended;
 });

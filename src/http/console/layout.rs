@@ -65,7 +65,7 @@ pub(super) fn page(caller: &Caller, section: Section, title: &str, content: &Mar
         }
         form.search role="search" action="/console/search" {
             label.hidden for="search" { "Transaction id or wallet number" }
-            input #search type="search" name="q" placeholder="Transaction id or wallet number"
+            input #search type="search" name="q" placeholder="Transaction or wallet"
                 autocomplete="off" spellcheck="false" required maxlength="64";
             button.plain { "Find" }
         }

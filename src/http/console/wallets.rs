@@ -187,7 +187,7 @@ fn totals(balances: &BalanceBody, scales: &Scales) -> Markup {
     let frozen = |ticker: &str| balances.frozen_balance.get(ticker).copied();
     let amount = |ticker: &str, JsonDecimal(decimal)| text::amount(decimal, scale_of(scales, ticker));
     html! {
-        dl.cards { @for (ticker, actual) in &balances.actual_balance {
+        dl.cards.balances { @for (ticker, actual) in &balances.actual_balance {
             div.card {
                 dt { (ticker) }
                 dd.big { (amount(ticker, *actual)) }
