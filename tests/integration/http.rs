@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod console;
+mod docs;
 
 use std::ops::RangeInclusive;
 use std::time::SystemTime;

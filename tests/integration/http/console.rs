@@ -1,17 +1,16 @@
-//! The console, as a browser sees it, and the documentation page.
+//! The console, as a browser sees it.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use florin::http::openapi_document;
 use florin::keys::Role;
 use florin_ledger::WalletId;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use uuid::Uuid;
 
-use super::{key, served};
+use super::key;
 use crate::common::{Answer, Http, SeedClient, Service, World};
 
 /// What a browser says of a form of ours.
@@ -84,7 +83,7 @@ async fn submit_sign_in(http: &Http, key: &str, next: &str) -> Answer {
 }
 
 /// Nothing from elsewhere, nothing inline, nothing kept.
-fn assert_is_page(answer: &Answer) {
+pub(super) fn assert_is_page(answer: &Answer) {
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{answer:?}");
     let policy = answer.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{policy}");
@@ -353,30 +352,6 @@ async fn assets_are_kept_by_browsers_and_change_with_their_content() {
         assert!(!asset.text.contains("://") || path.contains("icon"), "an address of elsewhere in {path}");
     }
     assert_eq!(http.get("/console/assets/other.js").await.status, 404);
-}
-
-#[tokio::test]
-async fn the_documentation_has_every_address_and_an_anchor_for_each_error() {
-    let (_world, service, _) = served(Role::Reader).await;
-    let page = Http::of(&service).get("/docs").await;
-    assert_eq!(page.status, 200);
-    assert_is_page(&page);
-    assert!(!page.text.contains("<script"));
-    let document = openapi_document();
-    let errors = document["x-errors"].as_array().unwrap();
-    assert!(errors.len() > 20, "{}", errors.len());
-    for error in errors {
-        let anchor = format!("id=\"{}\"", error["error"].as_str().unwrap());
-        assert_eq!(page.text.matches(&anchor).count(), 1, "{anchor}");
-    }
-    for (path, methods) in document["paths"].as_object().unwrap() {
-        for operation in methods.as_object().unwrap().values() {
-            assert!(page.text.contains(&format!("<code>{path}</code>")), "{path}");
-            let anchor = format!("id=\"operation-{}\"", operation["operationId"].as_str().unwrap());
-            assert_eq!(page.text.matches(&anchor).count(), 1, "{anchor}");
-        }
-    }
-    assert!(page.text.contains("/asyncapi.json"));
 }
 
 /// The stream begins with what was, goes on with samples, and ends with the service.
