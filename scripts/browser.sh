@@ -20,6 +20,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 cargo build --locked --bin florin
+FLORIN=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug/florin
+export FLORIN
 cd browser
 npm ci --no-audit --no-fund
-FLORIN=../${CARGO_TARGET_DIR:-target}/debug/florin node console.js "$@"
+node console.js "$@"
