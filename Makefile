@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test api fmt clean
+.PHONY: help setup run test api browser fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -18,6 +18,9 @@ test: setup ## Check format, lints and dependencies, run all tests on real serve
 
 api: setup ## Let schemathesis try the HTTP API against its document
 	@scripts/api.sh
+
+browser: setup ## Try the console in a real browser: installs Chromium and Node.js if they are missing
+	@scripts/browser.sh
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -12,6 +12,7 @@ pub mod dead;
 mod given_up;
 mod outgoing;
 mod publisher;
+mod queues;
 mod topology;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use access::Access;
 pub use connection::{Error, Link};
 pub use consumer::Consumer;
 pub use publisher::Publisher;
+pub use queues::{Depths, Queues};
 pub use topology::{Exchange, Queue, Topology};
 
 use consumer::Session;

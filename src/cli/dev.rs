@@ -179,7 +179,8 @@ Florin is ready, with wallets 1 to 9 and tickers USD, RUB, EUR and USDT.
 
   RabbitMQ    {amqp_url}
   PostgreSQL  {database_url}
-  HTTP        {http_url}/openapi.json  /metrics  /healthz  /readyz
+  Console     {http_url}/console
+  HTTP        {http_url}/docs  /openapi.json  /metrics  /healthz  /readyz
   API key     {operator_key}
 
 Try in another terminal:

@@ -3,12 +3,15 @@
 //! HTTP is a client of the broker like any other: what moves money is sent to the work queue and waits for its
 //! answer, so that there is one way in; what only reads is looked up in the database. In reading order: `routes`
 //! (the one table of addresses), `access` (who may), `operations` and `catalog` (what is done), `broker` (the way to
-//! the service), `answer` and `problem` (what comes back), `openapi` (the table as a document), `server`.
+//! the service), `answer` and `problem` (what comes back), `openapi` (the table as a document), `docs` (the document as a
+//! page), `console` (pages for people), `server`.
 
 mod access;
 mod answer;
 mod broker;
 mod catalog;
+mod console;
+mod docs;
 mod health;
 mod openapi;
 mod operations;
@@ -72,6 +75,9 @@ struct Shared {
     broker: broker::Broker,
     limits: Limits,
     places: Semaphore,
+    amqp_url: String,
+    work_queue: String,
+    live: console::Live,
 }
 
 /// Why HTTP cannot be served.
@@ -107,19 +113,30 @@ pub async fn listen(config: &Http) -> Result<Listener, Error> {
 
 /// Serves until `shutdown`.
 pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken) {
-    server::serve(listener, routes::router(&parts.shared()), shutdown).await;
+    let app = parts.shared(shutdown.clone());
+    let sampling = tokio::spawn(console::sample(app.clone()));
+    server::serve(listener, routes::router(&app), shutdown).await;
+    sampling.abort();
 }
 
 impl Parts {
-    fn shared(self) -> App {
+    fn shared(self, shutdown: CancellationToken) -> App {
         Arc::new(Shared {
             access: access::Access::new(self.store.clone(), self.key_requests_per_second),
-            broker: broker::Broker::new(self.amqp_url, self.work_queue, self.timeout, self.max_requests),
+            broker: broker::Broker::new(
+                self.amqp_url.clone(),
+                self.work_queue.clone(),
+                self.timeout,
+                self.max_requests,
+            ),
             store: self.store,
             link: self.link,
             metrics: self.metrics,
             limits: self.limits,
             places: Semaphore::new(self.max_requests),
+            amqp_url: self.amqp_url,
+            work_queue: self.work_queue,
+            live: console::Live::new(shutdown),
         })
     }
 }

@@ -28,16 +28,9 @@ pub(super) async fn change(
     headers: HeaderMap,
     JsonText(body): JsonText,
 ) -> Result<Response, Problem> {
-    let name = operation.as_str();
-    let message_id = message_id(&headers).map_err(|problem| problem.of_operation(name))?;
-    let command = app.command(name, &message_id, &body)?;
-    app.check_wallets(&caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
-    let movement = command.movement().map(|movement| movement.identity.transaction_id);
-    let transaction_id = movement.or(command.named_transaction());
-    let asked = Asked { message_id, transaction_id, on_behalf_of: caller.on_behalf_of() };
-    let body = Body::read(&body).map_err(|refusal| Problem::of_refusal(&refusal).of_operation(name))?;
-    let response = app.broker.call(operation, body, asked).await?;
-    Ok(answer(response.reply, response.replayed))
+    let message_id = message_id(&headers).map_err(|problem| problem.of_operation(operation.as_str()))?;
+    let changed = app.change(&caller, operation, message_id, &body).await?;
+    Ok(answer(changed.reply, changed.replayed))
 }
 
 /// Several operations in one request.
@@ -148,7 +141,35 @@ impl Shared {
         }
     }
 
+    /// Sends what moves money to the broker, once it is known that the caller may.
+    pub(super) async fn change(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        message_id: String,
+        body: &[u8],
+    ) -> Result<florin_client::Response, Problem> {
+        let name = operation.as_str();
+        let command = self.command(name, &message_id, body)?;
+        self.check_wallets(caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
+        let movement = command.movement().map(|movement| movement.identity.transaction_id);
+        let transaction_id = movement.or(command.named_transaction());
+        let asked = Asked { message_id, transaction_id, on_behalf_of: caller.on_behalf_of() };
+        let body = Body::read(body).map_err(|refusal| Problem::of_refusal(&refusal).of_operation(name))?;
+        self.broker.call(operation, body, asked).await
+    }
+
     async fn look_up(&self, caller: &Caller, operation: Operation, body: &[u8]) -> Result<Response, Problem> {
+        Ok(answer(self.read(caller, operation, body).await?, false))
+    }
+
+    /// What the database knows, if the caller may see it: a reply, also one that says no.
+    pub(super) async fn read(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        body: &[u8],
+    ) -> Result<Reply, Problem> {
         let name = operation.as_str();
         let command = self.command(name, "", body)?;
         self.check_wallets(caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
@@ -156,7 +177,7 @@ impl Shared {
             Error::Unacceptable(_) => malformed("the database does not take this").of_operation(name),
             error => Problem::from(error).of_operation(name),
         })?;
-        Ok(answer(Reply::to_command(&command, &outcome), false))
+        Ok(Reply::to_command(&command, &outcome))
     }
 
     /// Whether the caller may see to all wallets of these commands, also those of the transactions that they name.

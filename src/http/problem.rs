@@ -165,6 +165,15 @@ impl Problem {
         self
     }
 
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The stable name of the error, what it means, and what was wrong with this request.
+    pub(super) fn words(&self) -> (&str, &'static str, &str) {
+        (&self.document.error, self.document.title, &self.document.reason)
+    }
+
     pub(super) const fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self

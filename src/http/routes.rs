@@ -9,7 +9,7 @@ use florin_ledger::Operation;
 use florin_wire::BATCH;
 
 use super::problem::{Fault, Problem};
-use super::{App, access, catalog, health, openapi, operations};
+use super::{App, access, catalog, console, docs, health, openapi, operations};
 use crate::keys::Role;
 use crate::metrics::HTTP;
 
@@ -91,7 +91,7 @@ fn page(
     Route { method: Method::Get, path, role: None, name, summary, kind: Kind::Page(content_type), handler }
 }
 
-/// All addresses.
+/// All addresses, without the pages of the console.
 pub(super) fn all() -> Vec<Route> {
     [changes(), look_ups(), wallets_and_tickers(), pages()].into_iter().flatten().collect()
 }
@@ -189,6 +189,7 @@ fn pages() -> Vec<Route> {
             "application/json",
             get(health::readyz),
         ),
+        page("/docs", "How to use all this, for people.", "text/html", get(docs::docs)),
         page("/openapi.json", "This document.", "application/json", get(openapi::openapi)),
         page("/asyncapi.json", "The AMQP side.", "application/json", get(openapi::asyncapi)),
     ]
@@ -207,7 +208,9 @@ pub(super) fn router(app: &App) -> Router {
         };
         router = router.route(path, handler);
     }
+    let console = console::router(app).layer(from_fn_with_state((app.clone(), "console"), measured));
     router
+        .merge(console)
         .fallback(operations::not_found)
         .method_not_allowed_fallback(operations::method_not_allowed)
         .layer(from_fn(secured))
@@ -240,16 +243,13 @@ async fn measured(
 async fn secured(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
+    for (name, value) in [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::X_FRAME_OPTIONS, "DENY")] {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -124,4 +124,10 @@ async fn what_cannot_be_passed_on_is_unavailable() {
         assert!(head.contains("retry-after: 1"), "{head}");
         assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"], "unavailable");
     }
+    for path in ["/console/wallets", "/console/pending", "/console/dead"] {
+        let (status, head, body) = get(served.address, path).await;
+        assert_eq!(status, 503, "{body}");
+        assert!(head.contains("content-type: text/html"), "{head}");
+        assert!(body.contains("cannot be reached"), "{body}");
+    }
 }

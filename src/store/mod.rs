@@ -1,15 +1,16 @@
 //! The tables in PostgreSQL: the only owner of SQL.
 //!
 //! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `load` reads what
-//! the rules need, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers, `migrate` the
-//! schema, `verify` audits them, `connect` makes
-//! connections, `error` sorts what can go wrong.
+//! the rules need, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers,
+//! `inspect` shows what people look for, `migrate` keeps the schema, `verify` audits them, `connect` makes connections,
+//! `error` sorts what can go wrong.
 
 mod catalog;
 mod connect;
 mod error;
 mod history;
 mod holds;
+mod inspect;
 mod keys;
 mod load;
 mod look_up;
@@ -26,6 +27,7 @@ pub use catalog::{TickerRow, WalletBalance, WalletRow};
 use connect::Connector;
 pub use error::Error;
 pub use holds::SweepLock;
+pub use inspect::{PendingRow, PendingSummary, PostingRow};
 pub use keys::NewKey;
 pub use verify::{Audit, AuditOptions, AuditReport, AuditStop, Check, CheckReport, Finding, Progress};
 pub use writer::{Executed, Writer};

@@ -2,6 +2,8 @@
 
 mod access;
 mod api;
+mod console;
+mod docs;
 
 use std::ops::RangeInclusive;
 use std::time::SystemTime;

@@ -47,5 +47,5 @@ async fn the_documented_role_is_enough_and_cannot_change_the_ledger() {
     ] {
         assert!(ledger.sql.batch_execute(sql).await.is_err(), "{sql}");
     }
-    world.ledger().await.assert_sound().await;
+    Ledger::open(&owner).await.assert_sound().await;
 }

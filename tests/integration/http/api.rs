@@ -189,7 +189,7 @@ async fn heads_and_lengths_are_limited() {
     assert_eq!(http.send(Method::POST, "/invoice", &typed, INVOICE).await.status, 200);
     let long = format!(r#"{{"wallet_id":1,"x":"{}"}}"#, "x".repeat(70_000));
     assert_eq!(http.post("/balance", &long).await.refusal(), (413, "too_large".into()));
-    let longer = "x".repeat(1_100_000);
+    let longer = "x".repeat(1_048_577);
     assert_eq!(http.post("/batch", &longer).await.refusal(), (413, "too_large".into()));
     let keys = [("idempotency-key", "a"), ("idempotency-key", "b")];
     assert_eq!(http.send(Method::POST, "/invoice", &keys, INVOICE).await.refusal().0, 400);

@@ -1,0 +1,154 @@
+//! What the console shows beside the look-ups: the postings of a transaction, and what waits, by age.
+
+use std::time::SystemTime;
+
+use florin_ledger::{Decimal, Scale, WalletId};
+use uuid::Uuid;
+
+use super::load::{decimal, ticker};
+use super::{Error, Store};
+
+/// What waits is counted so far.
+const COUNTED: i64 = 10_000;
+
+/// One change of one balance by a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostingRow {
+    /// Whose balance.
+    pub wallet_id: WalletId,
+    /// The ticker's name.
+    pub ticker: String,
+    /// The ticker's decimal places.
+    pub scale: Scale,
+    /// Its number in its chain.
+    pub version: i64,
+    /// 0 opens the transaction, 2 ends it; 1 and 3 are the payee's side of these.
+    pub part: i16,
+    /// The status that it brought the transaction into.
+    pub status: String,
+    /// What was asked for, settled or released.
+    pub amount: Decimal,
+    /// What could be withdrawn after it.
+    pub actual: Decimal,
+    /// What waited on transactions in status Created after it.
+    pub frozen: Decimal,
+    /// When the rules decided.
+    pub created_at: SystemTime,
+}
+
+/// A transaction in status Created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRow {
+    /// Which one.
+    pub transaction_id: Uuid,
+    /// What opened it.
+    pub operation: String,
+    /// Whose balance it moves.
+    pub wallet_id: WalletId,
+    /// The other wallet of a transfer.
+    pub counterparty_wallet_id: Option<WalletId>,
+    /// The ticker's name.
+    pub ticker: String,
+    /// The ticker's decimal places.
+    pub scale: Scale,
+    /// How much waits.
+    pub amount: Decimal,
+    /// Since when.
+    pub created_at: SystemTime,
+    /// Until when, if there is a limit.
+    pub expires_at: Option<SystemTime>,
+}
+
+/// How much waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingSummary {
+    /// How many transactions, as far as they are counted: 10,000 stands for that many or more.
+    pub count: i64,
+    /// Since when the oldest of them waits.
+    pub oldest: Option<SystemTime>,
+}
+
+impl Store {
+    /// The postings of a transaction, in the order in which they were written.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn postings_of(&self, transaction_id: Uuid) -> Result<Vec<PostingRow>, Error> {
+        let sql =
+            "SELECT t.ticker_id, t.name, t.scale, p.wallet_id, p.version, p.part, p.status, p.amount::text,
+                          p.actual_after::text, p.frozen_after::text, p.created_at
+                     FROM postings p JOIN tickers t ON t.ticker_id = p.ticker_id
+                    WHERE p.transaction_id = $1 ORDER BY p.part";
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        let rows = connection.query(&statement, &[&transaction_id]).await?;
+        let posting = |row: &tokio_postgres::Row| {
+            let ticker = ticker(row, 0)?;
+            Ok(PostingRow {
+                wallet_id: row.get(3),
+                ticker: ticker.name.to_string(),
+                scale: ticker.scale,
+                version: row.get(4),
+                part: row.get(5),
+                status: row.get(6),
+                amount: decimal("amount", row.get(7))?,
+                actual: decimal("actual_after", row.get(8))?,
+                frozen: decimal("frozen_after", row.get(9))?,
+                created_at: row.get(10),
+            })
+        };
+        rows.iter().map(posting).collect()
+    }
+
+    /// At most `limit` transactions that wait, the oldest first, those younger than the transaction `after`.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn pending(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<PendingRow>, Error> {
+        // One that was named and waits no more still has its place.
+        let sql = "SELECT t.ticker_id, t.name, t.scale, h.transaction_id, p.operation, p.wallet_id,
+                          p.counterparty_wallet_id, p.amount::text, h.created_at, h.expires_at
+                     FROM (SELECT * FROM holds
+                            WHERE $1::uuid IS NULL OR (created_at, transaction_id) >
+                                  (SELECT created_at, transaction_id FROM postings
+                                    WHERE transaction_id = $1 AND part = 0)
+                            ORDER BY created_at, transaction_id LIMIT $2) h
+                     JOIN postings p ON p.transaction_id = h.transaction_id AND p.part = 0
+                     JOIN tickers t ON t.ticker_id = p.ticker_id
+                    ORDER BY h.created_at, h.transaction_id";
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        let rows = connection.query(&statement, &[&after, &limit]).await?;
+        let pending = |row: &tokio_postgres::Row| {
+            let ticker = ticker(row, 0)?;
+            Ok(PendingRow {
+                transaction_id: row.get(3),
+                operation: row.get(4),
+                wallet_id: row.get(5),
+                counterparty_wallet_id: row.get(6),
+                ticker: ticker.name.to_string(),
+                scale: ticker.scale,
+                amount: decimal("amount", row.get(7))?,
+                created_at: row.get(8),
+                expires_at: row.get(9),
+            })
+        };
+        rows.iter().map(pending).collect()
+    }
+
+    /// How much waits.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn pending_summary(&self) -> Result<PendingSummary, Error> {
+        let sql = "SELECT (SELECT count(*) FROM (SELECT FROM holds LIMIT $1) counted),
+                          (SELECT created_at FROM holds ORDER BY created_at, transaction_id LIMIT 1)";
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        let row = connection.query_one(&statement, &[&COUNTED]).await?;
+        Ok(PendingSummary { count: row.get(0), oldest: row.get(1) })
+    }
+}
