@@ -78,6 +78,8 @@ struct Shared {
     amqp_url: String,
     work_queue: String,
     live: console::Live,
+    /// Whether the listener speaks TLS itself.
+    over_tls: bool,
 }
 
 /// Why HTTP cannot be served.
@@ -113,15 +115,18 @@ pub async fn listen(config: &Http) -> Result<Listener, Error> {
 
 /// Serves until `shutdown`.
 pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken) {
-    let app = parts.shared(shutdown.clone());
-    let sampling = tokio::spawn(console::sample(app.clone()));
-    server::serve(listener, routes::router(&app), shutdown).await;
-    sampling.abort();
+    let app = parts.shared(listener.is_tls(), shutdown.clone());
+    // Neither goes on without the other: what dies is not missed in silence.
+    tokio::select! {
+        () = server::serve(listener, routes::router(&app), shutdown) => {}
+        () = console::sample(app.clone()) => {}
+    }
 }
 
 impl Parts {
-    fn shared(self, shutdown: CancellationToken) -> App {
+    fn shared(self, over_tls: bool, shutdown: CancellationToken) -> App {
         Arc::new(Shared {
+            over_tls,
             access: access::Access::new(self.store.clone(), self.key_requests_per_second),
             broker: broker::Broker::new(
                 self.amqp_url.clone(),

@@ -66,6 +66,11 @@ impl Listener {
         Ok(Self { tcp, tls: Some(Tls { files, acceptor, hangups, handshakes: JoinSet::new() }) })
     }
 
+    /// Whether it speaks TLS.
+    pub(super) const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// The address that it listens on.
     ///
     /// # Errors

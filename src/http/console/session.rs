@@ -146,7 +146,7 @@ pub(super) async fn sign_in(
     match app.access.caller(Some(key)).await {
         Ok(Caller::Anybody) => Redirect::to(HOME).into_response(),
         // It was read as a key, so it is made of letters, digits and underscores.
-        Ok(Caller::Key(_)) => with_cookie(&headers, key, MAX_AGE, inside(&next)),
+        Ok(Caller::Key(_)) => with_cookie(is_https(&app, &headers), key, MAX_AGE, inside(&next)),
         Err(problem) => {
             let (_, _, reason) = problem.words();
             sign_in_page(problem.status(), &next, Some(reason))
@@ -155,13 +155,17 @@ pub(super) async fn sign_in(
 }
 
 /// `POST /console/sign-out`.
-pub(super) async fn sign_out(headers: HeaderMap) -> Response {
-    with_cookie(&headers, "", Duration::ZERO, "/console/sign-in")
+pub(super) async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Response {
+    with_cookie(is_https(&app, &headers), "", Duration::ZERO, "/console/sign-in")
 }
 
-fn with_cookie(headers: &HeaderMap, value: &str, max_age: Duration, next: &str) -> Response {
-    let over_tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    let secure = if over_tls { "; Secure" } else { "" };
+/// By our own TLS, or by that of a proxy before us.
+fn is_https(app: &App, headers: &HeaderMap) -> bool {
+    app.over_tls || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
+}
+
+fn with_cookie(is_https: bool, value: &str, max_age: Duration, next: &str) -> Response {
+    let secure = if is_https { "; Secure" } else { "" };
     let cookie = format!(
         "{COOKIE}={value}; Path={HOME}; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
         max_age.as_secs()
