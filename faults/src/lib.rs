@@ -1,0 +1,1 @@
+//! Fault runs on real processes, and the proof from their histories that nothing was lost or doubled.

@@ -1,0 +1,3 @@
+//! `florin-faults`: see the library.
+
+fn main() {}
