@@ -45,6 +45,7 @@ value() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" "$ready"; }
 amqp_url=$(value amqp_url)
 database_url=$(value database_url)
 http_url=$(value http_url)
+operator_key=$(value operator_key)
 
 finish "$florin" demo --amqp-url "$amqp_url"
 
@@ -55,8 +56,10 @@ Florin is running. Try next, in another terminal:
   $florin demo --amqp-url $amqp_url
   $florin bench --amqp-url $amqp_url --database-url $database_url
   psql $database_url -c 'SELECT * FROM balances'
+  curl $http_url/wallets/1/balance -H 'Authorization: Bearer $operator_key'
   curl $http_url/metrics
-  curl $http_url/readyz
+
+In a browser: $http_url/console (sign in with $operator_key), $http_url/docs
 
 The log: $log
 Ctrl-C stops everything.

@@ -95,10 +95,16 @@ impl Client {
     ///
     /// See [`Error`]. A refusal is a [`BatchResponse`].
     pub async fn batch(&self, batch: &BatchRequest, options: CallOptions) -> Result<BatchResponse, Error> {
-        let on_behalf_of = on_behalf_of(options.on_behalf_of)?;
-        let properties = properties(on_behalf_of.as_deref()).with_message_id(message_id(options.message_id)?);
-        let message = Outgoing { operation: BATCH.into(), properties, body: batch.to_json() };
-        self.deliver_alone(message, options.timeout).await?.read_batch().map_err(Error::Reply)
+        self.deliver_batch(batch.to_json(), options).await?.read_batch().map_err(Error::Reply)
+    }
+
+    /// As [`Client::batch`], with a body that is written already. The results stay in the reply.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]. A refusal is a [`Response`].
+    pub async fn batch_body(&self, body: Vec<u8>, options: CallOptions) -> Result<Response, Error> {
+        self.deliver_batch(body, options).await?.read().map_err(Error::Reply)
     }
 
     /// Sends any bytes with any properties, for tests and tools; `reply_to` and `correlation_id` are replaced.
@@ -124,6 +130,12 @@ impl Client {
         drop(attempts);
         // The supervisor limits its steps; this is for clones that are still in use.
         let _ = tokio::time::timeout(options.connect_timeout, done.closed()).await;
+    }
+
+    async fn deliver_batch(&self, body: Vec<u8>, options: CallOptions) -> Result<RawReply, Error> {
+        let on_behalf_of = on_behalf_of(options.on_behalf_of)?;
+        let properties = properties(on_behalf_of.as_deref()).with_message_id(message_id(options.message_id)?);
+        self.deliver_alone(Outgoing { operation: BATCH.into(), properties, body }, options.timeout).await
     }
 
     async fn deliver_alone(&self, message: Outgoing, timeout: Option<Duration>) -> Result<RawReply, Error> {

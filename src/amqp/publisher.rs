@@ -189,8 +189,9 @@ impl Publisher {
     }
 }
 
-/// Publishes the replies and the events of a batch and awaits all its confirms. They are awaited together: the broker confirms many at a
-/// time. A broker in need takes nothing for as long as it is in need, and that is waited for.
+/// Publishes the replies and the events of a batch and awaits all its confirms. They are awaited together: the
+/// broker confirms many at a time. A broker in need takes nothing for as long as it is in need, and that is waited
+/// for.
 async fn send(channels: Channels, connection: ConnectionStatus, batch: Arc<Batch>) -> Result<(), Error> {
     let replies = try_join_all(batch.requests.iter().map(|outgoing| send_one(&channels, outgoing)));
     let events = try_join_all(batch.events.iter().map(|event| send_event(&channels.replies, event)));

@@ -83,7 +83,8 @@ fn server(config: &Config) -> Value {
     })
 }
 
-fn error(code: ErrorCode) -> Value {
+/// What the documents say of an error.
+pub(crate) fn error(code: ErrorCode) -> Value {
     let Guide { meaning, advice, retry, givers } = Guide::of(code);
     json!({
         "error": code.as_str(),

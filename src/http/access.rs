@@ -42,7 +42,7 @@ struct Keys {
 
 #[derive(Debug)]
 struct Known {
-    key: ApiKey,
+    key: Arc<ApiKey>,
     sealed: Sealed,
     read_at: Instant,
     limiter: Arc<DefaultDirectRateLimiter>,
@@ -83,7 +83,7 @@ impl Access {
             let reason = format!("the key sent more than {} requests a second", keys.quota.burst_size());
             return Err(Problem::new(Fault::RateLimited, reason).retry_after(delay));
         }
-        Ok(Caller::Key(Arc::new(known.key.clone())))
+        Ok(Caller::Key(Arc::clone(&known.key)))
     }
 
     async fn known(&self, keys: &Keys, id: &str) -> Result<Option<Arc<Known>>, Problem> {
@@ -95,7 +95,7 @@ impl Access {
         let Some((key, sealed)) = self.store.find_key(id).await? else { return Ok(None) };
         let limiter = before
             .map_or_else(|| Arc::new(RateLimiter::direct(keys.quota)), |known| Arc::clone(&known.limiter));
-        let known = Arc::new(Known { key, sealed, read_at: Instant::now(), limiter });
+        let known = Arc::new(Known { key: Arc::new(key), sealed, read_at: Instant::now(), limiter });
         remembered().put(id.to_owned(), Arc::clone(&known));
         Ok(Some(known))
     }
@@ -125,6 +125,17 @@ impl Caller {
                 let reason = format!("key {} is not good for wallet {wallet_id}", key.name);
                 Err(Problem::new(Fault::Forbidden, reason))
             }
+        }
+    }
+
+    /// Refuses one whose key is good for some wallets only: what is asked for may be anybody's.
+    pub(super) fn needs_all_wallets(&self) -> Result<(), Problem> {
+        match self {
+            Self::Key(key) if key.wallets.is_some() => {
+                let reason = format!("key {} is good for some wallets only; this needs all", key.name);
+                Err(Problem::new(Fault::Forbidden, reason))
+            }
+            _ => Ok(()),
         }
     }
 

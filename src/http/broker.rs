@@ -5,20 +5,14 @@
 
 use std::time::Duration;
 
-use florin_client::{
-    BasicProperties, Body, CallOptions, Client, ClientOptions, Error, Operation, Response, Route,
-};
-use florin_wire::{BATCH, ON_BEHALF_OF};
-use lapin::types::{AMQPValue, FieldTable};
+use florin_client::{Body, CallOptions, Client, ClientOptions, Error, Operation, Response, Route};
+use florin_wire::BATCH;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::problem::{Fault, Problem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Survives a restart of the broker.
-const PERSISTENT: u8 = 2;
 
 /// Who asks, and under which identity.
 #[derive(Debug)]
@@ -27,6 +21,17 @@ pub(super) struct Asked {
     /// The transaction that it opens or ends.
     pub(super) transaction_id: Option<Uuid>,
     pub(super) on_behalf_of: String,
+}
+
+impl Asked {
+    fn options(self) -> CallOptions {
+        let Self { message_id, on_behalf_of, .. } = self;
+        CallOptions {
+            message_id: Some(message_id),
+            on_behalf_of: Some(on_behalf_of),
+            ..CallOptions::default()
+        }
+    }
 }
 
 /// The broker, as HTTP uses it.
@@ -60,30 +65,15 @@ impl Broker {
         body: Body,
         asked: Asked,
     ) -> Result<Response, Problem> {
-        let Asked { message_id, transaction_id, on_behalf_of } = asked;
-        let options = CallOptions {
-            message_id: Some(message_id),
-            on_behalf_of: Some(on_behalf_of),
-            ..CallOptions::default()
-        };
+        let transaction_id = asked.transaction_id;
         let name = operation.as_str();
-        let answer = async { self.client().await?.call_body(operation, body, options).await };
+        let answer = async { self.client().await?.call_body(operation, body, asked.options()).await };
         answer.await.map_err(|error| problem(&error).of_operation(name).of_transaction(transaction_id))
     }
 
-    /// What the service answers to a batch.
+    /// What the service answers to a batch. Whose it is stands in a header, whatever is written in the operations.
     pub(super) async fn batch(&self, body: Vec<u8>, asked: Asked) -> Result<Response, Problem> {
-        // Says so for all operations, whatever is written in them.
-        let mut headers = FieldTable::default();
-        headers.insert(ON_BEHALF_OF.into(), AMQPValue::LongString(asked.on_behalf_of.into()));
-        let properties = BasicProperties::default()
-            .with_content_type("application/json".into())
-            .with_delivery_mode(PERSISTENT)
-            .with_message_id(asked.message_id.into())
-            .with_headers(headers);
-        let answer = async {
-            self.client().await?.call_raw(BATCH, body, properties, None).await?.read().map_err(Error::Reply)
-        };
+        let answer = async { self.client().await?.batch_body(body, asked.options()).await };
         answer.await.map_err(|error| problem(&error).of_operation(BATCH))
     }
 

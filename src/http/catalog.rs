@@ -9,17 +9,17 @@ use florin_wire::RawJson;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::App;
 use super::access::Caller;
 use super::answer::json;
 use super::problem::{Fault, Problem};
 use super::text::{JsonText, malformed};
-use crate::store::{Error, TickerRow, WalletRow};
+use super::{App, Shared};
+use crate::store::{self, TickerRow, WalletRow};
 
 /// So many wallets are made at a time at most.
 const MAX_NEW_WALLETS: i64 = 100_000;
-const DEFAULT_PAGE: i64 = 100;
-const MAX_PAGE: i64 = 1000;
+const DEFAULT_PAGE: u16 = 100;
+const MAX_PAGE: u16 = 1000;
 
 /// The wallets to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,7 +50,7 @@ pub(super) struct WalletPage {
     #[serde(default)]
     after: Option<WalletId>,
     #[serde(default)]
-    limit: Option<i64>,
+    limit: Option<u16>,
 }
 
 /// Some wallets, by number.
@@ -114,14 +114,28 @@ pub(super) async fn list_wallets(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(malformed("limit is a whole number from 1 to 1000"));
     }
-    let after = caller.wallets().map(|wallets| wallets.start().saturating_sub(1)).max(after);
-    let rows = app.store.list_wallets(after, limit + 1).await?;
-    let mut wallets: Vec<Wallet> = rows.into_iter().map(Wallet::from).collect();
-    wallets.retain(|wallet| caller.needs_wallets([wallet.wallet_id]).is_ok());
-    let more = wallets.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    wallets.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next = wallets.last().filter(|_| more).map(|wallet| wallet.wallet_id);
+    let (rows, more) = app.wallets(&caller, after, limit).await?;
+    let next = rows.last().filter(|_| more).map(|row| row.wallet_id);
+    let wallets = rows.into_iter().map(Wallet::from).collect();
     Ok(json(StatusCode::OK, &Wallets { wallets, next }))
+}
+
+impl Shared {
+    /// At most `limit` wallets that the caller may see, by number, those after `after`; and whether there are more.
+    pub(super) async fn wallets(
+        &self,
+        caller: &Caller,
+        after: Option<WalletId>,
+        limit: u16,
+    ) -> Result<(Vec<WalletRow>, bool), store::Error> {
+        let own = caller.wallets();
+        let after = own.map(|own| own.start().saturating_sub(1)).max(after);
+        let mut rows = self.store.list_wallets(after, i64::from(limit) + 1).await?;
+        rows.retain(|row| own.is_none_or(|own| own.contains(&row.wallet_id)));
+        let more = rows.len() > usize::from(limit);
+        rows.truncate(usize::from(limit));
+        Ok((rows, more))
+    }
 }
 
 /// `POST /wallets`.
@@ -158,8 +172,10 @@ pub(super) async fn add_ticker(
     let ticker: Ticker = read(&body)?;
     let scale = Scale::new(ticker.scale).ok_or_else(|| malformed("scale is a whole number from 0 to 18"))?;
     let new = app.store.add_ticker(&ticker.name, scale).await.map_err(|error| match error {
-        Error::TickerExists { .. } => Problem::new(Fault::TickerExists, error.to_string()),
-        Error::Unacceptable(_) => malformed("a ticker's name has 1 to 32 letters, digits, '.', '_' and '-'"),
+        store::Error::TickerExists { .. } => Problem::new(Fault::TickerExists, error.to_string()),
+        store::Error::Unacceptable(_) => {
+            malformed("a ticker's name has 1 to 32 letters, digits, '.', '_' and '-'")
+        }
         error => error.into(),
     })?;
     Ok(json(if new { StatusCode::CREATED } else { StatusCode::OK }, &ticker))

@@ -16,7 +16,7 @@ pub(super) async fn docs() -> Response {
     let document = document();
     let content = html! {
         div.docs {
-            nav.contents aria-label="On this page" { (contents(&document)) }
+            nav.contents aria-label="On this page" { (contents(document)) }
             article {
                 h1 { "Florin over HTTP" }
                 @for paragraph in text(&document["info"]["description"]).split("\n\n") {
@@ -28,13 +28,13 @@ pub(super) async fn docs() -> Response {
                 }
                 @for tag in TAGS {
                     h2 id=(anchor(tag)) { (tag) }
-                    @for (path, method, operation) in operations(&document, tag) {
-                        (section(&document, path, method, operation))
+                    @for (path, method, operation) in operations(document, tag) {
+                        (section(document, path, method, operation))
                     }
                 }
                 h2 #errors { "Errors" }
                 p { "Every refusal has a stable " code { "error" } ". The addresses of problem documents lead here." }
-                (errors(&document))
+                (errors(document))
             }
         }
     };

@@ -1,16 +1,15 @@
 //! The HTTP side as an OpenAPI 3.1 document: from the table of addresses that the router is made of, and from the
 //! types that travel.
 
-use axum::extract::State;
+use std::sync::LazyLock;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use florin_ledger::{ErrorCode, Operation};
-use florin_wire::Guide;
 use florin_wire::schema::Schemas;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::App;
 use super::answer::json;
 use super::catalog::{CreatedWallets, NewWallets, Ticker, TickerList, Wallets};
 use super::problem::{Document, Fault};
@@ -32,18 +31,25 @@ in `x-errors`. A 504 `outcome_unknown` says that the request may have been done:
 request again under its key.";
 
 /// `GET /openapi.json`.
-pub(super) async fn openapi(State(_): State<App>) -> Response {
-    json(StatusCode::OK, &document())
+pub(super) async fn openapi() -> Response {
+    json(StatusCode::OK, document())
 }
 
 /// `GET /asyncapi.json`.
 pub(super) async fn asyncapi() -> Response {
-    json(StatusCode::OK, &asyncapi::document())
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(asyncapi::document);
+    json(StatusCode::OK, &*DOCUMENT)
 }
 
-/// The document.
+/// The document. It is made once: whoever may read it may read it often.
 #[must_use]
-pub fn document() -> Value {
+pub fn document() -> &'static Value {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(made);
+    &DOCUMENT
+}
+
+fn made() -> Value {
+    let wire = Schemas::new();
     let mut paths: Map<String, Value> = Map::new();
     for route in routes::all() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
@@ -51,7 +57,7 @@ pub fn document() -> Value {
             Method::Get => "get",
             Method::Post => "post",
         };
-        path[method] = operation(&route);
+        path[method] = operation(&route, &wire);
     }
     json!({
         "openapi": "3.1.0",
@@ -64,14 +70,14 @@ pub fn document() -> Value {
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": schemas(),
+            "schemas": schemas(&wire),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "florin_<id>_<secret>"}},
         },
         "x-errors": errors(),
     })
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &Route, wire: &Schemas) -> Value {
     let mut responses = Map::new();
     for (status, what, schema) in successes(route.kind) {
         let mut response = response(what, schema);
@@ -104,7 +110,8 @@ fn operation(route: &Route) -> Value {
         operation["parameters"] = parameters.into();
     }
     if let Some(name) = request(route.kind) {
-        let content = json!({"application/json": {"schema": reference(&name), "examples": examples(&name)}});
+        let content =
+            json!({"application/json": {"schema": reference(&name), "examples": examples(&name, wire)}});
         operation["requestBody"] = json!({"required": true, "content": content});
     }
     operation
@@ -253,8 +260,8 @@ fn parameter_schema(name: &str) -> Value {
 }
 
 /// Those of the wire, and those of HTTP alone.
-fn schemas() -> Map<String, Value> {
-    let mut schemas = Schemas::new().definitions_at(SCHEMAS);
+fn schemas(wire: &Schemas) -> Map<String, Value> {
+    let mut schemas = wire.definitions_at(SCHEMAS);
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = SCHEMAS[1..].into());
     let mut generator = settings.into_generator();
@@ -279,11 +286,11 @@ fn schemas() -> Map<String, Value> {
 }
 
 /// The examples of a schema of the wire.
-fn examples(name: &str) -> Value {
+fn examples(name: &str, wire: &Schemas) -> Value {
     let own = match name {
         "new_wallets" => json!([{"from": 1, "to": 9}]),
         "ticker" => json!([{"name": "USD", "scale": 2}]),
-        _ => Schemas::new().get(name).map_or(Value::Null, |schema| schema["examples"].clone()),
+        _ => wire.get(name).map_or(Value::Null, |schema| schema["examples"].clone()),
     };
     let examples = own.as_array().cloned().unwrap_or_default();
     let named = examples.into_iter().enumerate();
@@ -295,13 +302,7 @@ fn examples(name: &str) -> Value {
 
 /// All errors: those of the rules, and those of HTTP alone.
 fn errors() -> Vec<Value> {
-    let of_rules = ErrorCode::ALL.map(|code| {
-        let Guide { meaning, advice, retry, givers } = Guide::of(code);
-        json!({
-            "error": code.as_str(), "code": code.status(), "meaning": meaning, "advice": advice,
-            "retry": retry.as_str(), "operations": givers.to_string(),
-        })
-    });
+    let of_rules = ErrorCode::ALL.map(asyncapi::error);
     let of_http = Fault::ALL.map(|fault| {
         let (error, status, meaning) = fault.parts();
         json!({"error": error, "code": status.as_u16(), "meaning": meaning})

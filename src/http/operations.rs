@@ -4,12 +4,13 @@
 //! reaches the broker. What moves money then goes through the broker, what only reads is looked up.
 
 use axum::Extension;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use florin_client::{Body, Reply};
-use florin_ledger::{Command, Operation};
-use florin_wire::{BATCH, Batch, Decoded, Envelope, decode};
+use florin_ledger::{Command, ErrorCode, Operation};
+use florin_wire::{BATCH, Batch, Decoded, Envelope, Refusal, decode};
 use uuid::Uuid;
 
 use super::access::Caller;
@@ -18,7 +19,6 @@ use super::broker::Asked;
 use super::problem::{Fault, Problem};
 use super::text::{JsonText, idempotency_key, malformed};
 use super::{App, Shared};
-use crate::store::Error;
 
 /// Moves money, or ends what waits.
 pub(super) async fn change(
@@ -65,33 +65,40 @@ pub(super) async fn balance(
     app.look_up(&caller, Operation::Balance, &body).await
 }
 
+/// The part of a path that names something, and what follows the question mark, as far as they can be read.
+type Named = Result<Path<String>, PathRejection>;
+type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// The parameters of a balance and of a history, beside the wallet.
+pub(super) const BALANCE_PARAMETERS: &[&str] = &["ticker", "at"];
+pub(super) const HISTORY_PARAMETERS: &[&str] = &["ticker", "status", "from", "until", "before", "limit"];
+
 /// `GET /wallets/{wallet_id}/balance`.
 pub(super) async fn balance_of(
     state: State<App>,
     caller: Extension<Caller>,
-    Path(wallet_id): Path<String>,
-    query: Query<Vec<(String, String)>>,
+    wallet_id: Named,
+    query: Parameters,
 ) -> Result<Response, Problem> {
-    resource(Operation::Balance, ("wallet_id", wallet_id), &["ticker", "at"], state, caller, query).await
+    resource(Operation::Balance, ("wallet_id", wallet_id), BALANCE_PARAMETERS, state, caller, query).await
 }
 
 /// `GET /wallets/{wallet_id}/history`.
 pub(super) async fn history_of(
     state: State<App>,
     caller: Extension<Caller>,
-    Path(wallet_id): Path<String>,
-    query: Query<Vec<(String, String)>>,
+    wallet_id: Named,
+    query: Parameters,
 ) -> Result<Response, Problem> {
-    let parameters = ["ticker", "status", "from", "until", "before", "limit"];
-    resource(Operation::History, ("wallet_id", wallet_id), &parameters, state, caller, query).await
+    resource(Operation::History, ("wallet_id", wallet_id), HISTORY_PARAMETERS, state, caller, query).await
 }
 
 /// `GET /transactions/{transaction_id}`.
 pub(super) async fn transaction(
     state: State<App>,
     caller: Extension<Caller>,
-    Path(transaction_id): Path<String>,
-    query: Query<Vec<(String, String)>>,
+    transaction_id: Named,
+    query: Parameters,
 ) -> Result<Response, Problem> {
     resource(Operation::Transaction, ("transaction_id", transaction_id), &[], state, caller, query).await
 }
@@ -99,12 +106,15 @@ pub(super) async fn transaction(
 /// A look-up whose body is made of a path and a query: all fields may be strings.
 async fn resource(
     operation: Operation,
-    (named, value): (&str, String),
+    (named, value): (&str, Named),
     parameters: &[&str],
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Query(query): Query<Vec<(String, String)>>,
+    query: Parameters,
 ) -> Result<Response, Problem> {
+    let unreadable = |reason| malformed(reason).of_operation(operation.as_str());
+    let Path(value) = value.map_err(|rejection| unreadable(rejection.body_text()))?;
+    let Query(query) = query.map_err(|rejection| unreadable(rejection.body_text()))?;
     let mut fields = serde_json::Map::from_iter([(named.to_owned(), value.into())]);
     for (name, value) in query {
         if !parameters.contains(&name.as_str()) {
@@ -173,10 +183,8 @@ impl Shared {
         let name = operation.as_str();
         let command = self.command(name, "", body)?;
         self.check_wallets(caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
-        let (command, outcome) = self.store.look_up(command).await.map_err(|error| match error {
-            Error::Unacceptable(_) => malformed("the database does not take this").of_operation(name),
-            error => Problem::from(error).of_operation(name),
-        })?;
+        let (command, outcome) =
+            self.store.look_up(command).await.map_err(|error| Problem::from(error).of_operation(name))?;
         Ok(Reply::to_command(&command, &outcome))
     }
 
@@ -194,7 +202,17 @@ impl Shared {
             caller.needs_wallets(command.wallet_ids())?;
             named.extend(command.named_transaction());
         }
-        caller.needs_wallets(self.store.wallets_of(&named).await?)
+        let wallets = self.store.wallets_of(&named).await?;
+        for id in named {
+            // One that appears later could be anybody's.
+            let unknown = || Refusal {
+                code: ErrorCode::UnknownTransaction,
+                reason: format!("there is no transaction {id}"),
+            };
+            let wallets = wallets.get(&id).ok_or_else(|| Problem::of_refusal(&unknown()))?;
+            caller.needs_wallets(wallets.iter().copied())?;
+        }
+        Ok(())
     }
 }
 

@@ -131,14 +131,14 @@ fn look_ups() -> Vec<Route> {
             "/wallets/{wallet_id}/balance",
             "wallet_balance",
             "Reads the balances of a wallet, now or as they were.",
-            Kind::LookUp(Operation::Balance, &["ticker", "at"]),
+            Kind::LookUp(Operation::Balance, operations::BALANCE_PARAMETERS),
             get(operations::balance_of),
         ),
         read(
             "/wallets/{wallet_id}/history",
             "wallet_history",
             "Reads the postings of a wallet, newest first, a page at a time.",
-            Kind::LookUp(Operation::History, &["ticker", "status", "from", "until", "before", "limit"]),
+            Kind::LookUp(Operation::History, operations::HISTORY_PARAMETERS),
             get(operations::history_of),
         ),
         read(

@@ -1,8 +1,9 @@
 //! Answers one command that only reads, without the broker: for the HTTP side.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use florin_ledger::{Command, Outcome, Unit, WalletId};
+use florin_ledger::{Command, Outcome, Transaction, Unit, WalletId};
 use uuid::Uuid;
 
 use super::load;
@@ -33,15 +34,16 @@ impl Store {
         Ok(decided.expect("one command has one outcome"))
     }
 
-    /// The wallets of these transactions, as far as they exist.
+    /// The wallets of each of these transactions that exists.
     ///
     /// # Errors
     ///
     /// When the database cannot be reached.
-    pub async fn wallets_of(&self, transaction_ids: &[Uuid]) -> Result<Vec<WalletId>, Error> {
+    pub async fn wallets_of(&self, transaction_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<WalletId>>, Error> {
         let connection = self.connection().await?;
         let transactions = load::transactions(&connection, transaction_ids).await?;
-        let wallets = transactions.into_values();
-        Ok(wallets.flat_map(|found| std::iter::once(found.wallet_id).chain(found.to_wallet_id)).collect())
+        let wallets_of =
+            |found: &Transaction| std::iter::once(found.wallet_id).chain(found.to_wallet_id).collect();
+        Ok(transactions.iter().map(|(id, found)| (*id, wallets_of(found))).collect())
     }
 }

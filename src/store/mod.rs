@@ -19,9 +19,13 @@ mod save;
 mod verify;
 mod writer;
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
+use deadpool_postgres::{
+    GenericClient, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status,
+};
+use florin_ledger::Tickers;
 
 pub use catalog::{TickerRow, WalletBalance, WalletRow};
 use connect::Connector;
@@ -48,6 +52,8 @@ const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: Pool,
+    /// There are few, and they never change once they are there: all clones share what one has read.
+    tickers: Arc<RwLock<Arc<Tickers>>>,
     connector: Connector,
 }
 
@@ -56,8 +62,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used. Whether the database can be reached is not tried here:
-    /// see [`Store::ping`].
+    /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used. Whether
+    /// the database can be reached is not tried here: see [`Store::ping`].
     pub fn new(database_url: &str, pool_size: usize) -> Result<Self, Error> {
         let (mut config, connector) = Connector::new(database_url)?;
         let options = config.get_options().map_or(SESSION_OPTIONS.to_owned(), |given| {
@@ -78,7 +84,7 @@ impl Store {
             .recycle_timeout(Some(CONNECT_TIMEOUT))
             .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self { pool, connector })
+        Ok(Self { pool, tickers: Arc::default(), connector })
     }
 
     /// Asks the database for a sign of life.
@@ -94,6 +100,17 @@ impl Store {
     #[must_use]
     pub fn pool_status(&self) -> Status {
         self.pool.status()
+    }
+
+    /// The tickers as they were read last.
+    fn known_tickers(&self) -> Arc<Tickers> {
+        Arc::clone(&self.tickers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn read_tickers(&self, client: &impl GenericClient) -> Result<Arc<Tickers>, Error> {
+        let tickers = Arc::new(load::tickers(client).await?);
+        *self.tickers.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&tickers);
+        Ok(tickers)
     }
 
     async fn connection(&self) -> Result<Object, Error> {

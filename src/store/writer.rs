@@ -15,13 +15,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{GenericClient, Object};
 use florin_ledger::{
     Applied, Change, Command, Contradiction, End, ErrorCode, Identity, OnExisting, Outcome, State, Status,
-    Tickers, Transaction, Unit, Wallet, WalletId, apply,
+    Transaction, Unit, Wallet, WalletId, apply,
 };
 use lru::LruCache;
 use tokio::time::timeout;
@@ -53,7 +52,6 @@ pub struct Writer {
     store: Store,
     /// Whether the changes are of interest to anybody.
     tell_changes: bool,
-    tickers: Arc<Tickers>,
     /// Wallets with all their tails, as they were after the last batch that touched them.
     remembered: LruCache<WalletId, Wallet>,
     /// The times that the attempts of the present batch gave their rows, as far as their commit is in doubt: by
@@ -73,7 +71,6 @@ impl Writer {
         Self {
             store,
             tell_changes,
-            tickers: Arc::default(),
             remembered: LruCache::new(remembered_wallets),
             in_doubt: HashSet::new(),
             locking_batches: 0,
@@ -243,18 +240,19 @@ impl Writer {
         let remembered = wallets.keys().copied().collect();
         let read = load::wallets(client, &to_read).await?;
         // Somebody added a ticker: a request names it, or another instance wrote to it.
-        let named = commands().filter_map(Command::ticker).map(|name| self.tickers.get(name));
-        let held = read.values().flat_map(Wallet::keys).map(|ticker_id| self.tickers.by_id(*ticker_id));
+        let mut tickers = self.store.known_tickers();
+        let named = commands().filter_map(Command::ticker).map(|name| tickers.get(name));
+        let held = read.values().flat_map(Wallet::keys).map(|ticker_id| tickers.by_id(*ticker_id));
         if named.chain(held).any(|ticker| ticker.is_none()) {
-            self.tickers = Arc::new(load::tickers(client).await?);
+            tickers = self.store.read_tickers(client).await?;
         }
         wallets.extend(read);
 
         let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
         let past = load::past(client, &moments).await?;
         let asked_pages = commands().filter_map(Command::asked_page);
-        let pages = history::pages(client, &self.tickers, asked_pages).await?;
-        Ok((State { tickers: self.tickers.clone(), wallets, transactions, past, pages }, remembered))
+        let pages = history::pages(client, &tickers, asked_pages).await?;
+        Ok((State { tickers, wallets, transactions, past, pages }, remembered))
     }
 
     /// Which wallets a transaction touches never changes, so it can be read before they are locked.

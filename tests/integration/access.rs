@@ -3,6 +3,7 @@
 mod names;
 mod permissions;
 mod refused;
+mod secrets;
 
 use florin_client::{Client, ClientOptions};
 

@@ -23,7 +23,12 @@ async fn served(role: Role) -> (World, Service, Http) {
     (world, service, http)
 }
 
-async fn key(world: &World, name: &str, role: Role, wallets: Option<RangeInclusive<WalletId>>) -> String {
+pub(crate) async fn key(
+    world: &World,
+    name: &str,
+    role: Role,
+    wallets: Option<RangeInclusive<WalletId>>,
+) -> String {
     expiring_key(world, name, role, wallets, None).await
 }
 

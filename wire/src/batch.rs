@@ -20,7 +20,7 @@ pub const MAX_BATCH_OPERATIONS: usize = 1000;
 
 /// The histories of a batch give at most so many postings, as one alone does: what is answered fits into a message,
 /// and what others wait for is bounded.
-pub const MAX_BATCH_POSTINGS: u16 = MAX_PAGE;
+pub(crate) const MAX_BATCH_POSTINGS: u16 = MAX_PAGE;
 /// A history counts as so many postings at least, for it may look at more than it gives.
 const LEAST_POSTINGS: u16 = 100;
 

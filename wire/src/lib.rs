@@ -25,7 +25,7 @@ mod requester;
 pub mod schema;
 mod time;
 
-pub use batch::{BATCH, Batch, Item, MAX_BATCH_OPERATIONS, MAX_BATCH_POSTINGS};
+pub use batch::{BATCH, Batch, Item, MAX_BATCH_OPERATIONS};
 pub use batch_reply::{Answered, BatchBody, BatchReply, ResultBody};
 pub use batch_request::{BatchItem, BatchRequest, BatchWriter, Body};
 pub use bodies::{BalanceBody, HistoryBody, PostingBody, Receipt, TransactionBody};

@@ -81,6 +81,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Failure> {
+    caller.needs_all_wallets()?;
     let reading = async {
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let total = queue.left();
@@ -145,6 +146,7 @@ pub(super) async fn letter(
     Path(id): Path<String>,
     Query(Asked { ask }): Query<Asked>,
 ) -> Result<Response, Failure> {
+    caller.needs_all_wallets()?;
     let reading = async {
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let found = find(&mut queue, &id).await?;
@@ -225,6 +227,7 @@ pub(super) async fn deal(
     Path(id): Path<String>,
     Fields(Deed { action }): Fields<Deed>,
 ) -> Result<Response, Failure> {
+    caller.needs_all_wallets()?;
     let dealing = async {
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let found = find(&mut queue, &id).await?;

@@ -54,7 +54,7 @@ impl Tone {
 
 /// A page for one who is signed in.
 pub(super) fn page(caller: &Caller, section: Section, title: &str, content: &Markup) -> Response {
-    let sees_dead = caller.needs(Role::Operator).is_ok();
+    let sees_dead = caller.needs(Role::Operator).and(caller.needs_all_wallets()).is_ok();
     let header = html! {
         nav aria-label="Main" {
             @for (target, address, name) in Section::ALL {

@@ -108,6 +108,8 @@ async fn fields(app: &App, body: &TransactionBody) -> Result<Markup, Failure> {
             dt { "Created" } dd { (text::time(body.created_at.0)) }
             @if let Some(expires) = body.expires_at { dt { "Expires" } dd { (text::time(expires.0)) } }
             @if let Some(ended) = body.ended_at { dt { "Ended" } dd { (text::time(ended.0)) } }
+            @if let Some(name) = &body.requested_by { dt { "Asked for by" } dd { (name) } }
+            @if let Some(name) = &body.ended_by { dt { "Ended by" } dd { (name) } }
             @if let Some(metadata) = &body.metadata { dt { "Metadata" } dd { pre { (metadata.as_str()) } } }
         }
     })

@@ -22,7 +22,7 @@ use crate::http::text::malformed;
 use crate::store::WalletRow;
 
 /// Wallets on a page.
-const WALLETS: usize = 50;
+const WALLETS: u16 = 50;
 /// Postings on a page.
 const POSTINGS: u16 = 50;
 /// Postings in the chart.
@@ -77,14 +77,10 @@ pub(super) async fn list(
         "" => None,
         from => Some(from.parse().map_err(|_| malformed("the number of a wallet is a whole number"))?),
     };
-    let own = caller.wallets();
-    let first = own.map(|own| *own.start()).max(first);
-    let limit = i64::try_from(WALLETS + 1).expect("a page is short");
     let after = first.map(|first| first.saturating_sub(1));
-    let mut wallets = app.store.list_wallets(after, limit).await?;
-    wallets.retain(|wallet| own.is_none_or(|own| own.contains(&wallet.wallet_id)));
-    let next = wallets.get(WALLETS).map(|wallet| format!("/console/wallets?from={}", wallet.wallet_id));
-    wallets.truncate(WALLETS);
+    let (wallets, more) = app.wallets(&caller, after, WALLETS).await?;
+    let last = wallets.last().filter(|_| more);
+    let next = last.map(|last| format!("/console/wallets?from={}", last.wallet_id.saturating_add(1)));
     let scales = scales(&app).await?;
     let content = html! {
         div.title { h1 { "Wallets" }

@@ -101,6 +101,13 @@ async fn a_key_is_good_for_its_wallets_only() {
         assert_eq!(http.post(path, &named).await.status, 403, "{path}");
     }
     assert_eq!(http.get(&format!("/transactions/{id}")).await.status, 403);
+    // One that does not exist yet could be anybody's later.
+    let unknown = r#"{"transaction_id":"0190a5b0-7c1e-7d3c-8c3e-0123456789ab"}"#;
+    for path in ["/settle", "/cancel"] {
+        assert_eq!(http.post(path, unknown).await.refusal(), (404, "unknown_transaction".into()), "{path}");
+    }
+    let batch = format!(r#"{{"operations":[{{"operation":"cancel",{}]}}"#, &unknown[1..]);
+    assert_eq!(http.post("/batch", &batch).await.refusal(), (404, "unknown_transaction".into()));
     let batch = format!(r#"{{"operations":[{{"operation":"cancel","transaction_id":"{id}"}}]}}"#);
     assert_eq!(http.post("/batch", &batch).await.status, 403);
     assert_eq!(all.post("/cancel", &named).await.status, 200);

@@ -317,6 +317,13 @@ async fn dead_letters_are_shown_requeued_and_dropped() {
     assert!(dropped.status == 200 && dropped.text.contains("is gone for good"), "{dropped:?}");
     operator.until("/console/dead", |answer| answer.text.contains("No dead letters")).await;
     assert_eq!(operator.post(&here, "action=drop").await.status, 404);
+    // Whose letters these are nobody can tell.
+    let limited = Browser::with_wallets(&world, &service, Role::Operator, Some(1..=1)).await;
+    assert!(!limited.get("/console").await.text.contains("/console/dead"));
+    for path in ["/console/dead", here.as_str()] {
+        assert_eq!(limited.get(path).await.status, 403, "{path}");
+    }
+    assert_eq!(limited.post(&here, "action=requeue").await.status, 403);
     service
         .metric(r#"app_queries_status_counter{operation="invoice",status="200",transport="amqp"} 1"#)
         .await;
