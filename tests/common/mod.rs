@@ -39,15 +39,7 @@ pub struct World {
 impl World {
     /// A fresh database and a fresh virtual host on the servers that all tests of this binary share.
     pub async fn new() -> Self {
-        static WORLDS: AtomicU32 = AtomicU32::new(0);
-        let (database_url, amqp_url) = tokio::task::spawn_blocking(|| {
-            let servers = shared_servers();
-            let name = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-            let database = servers.postgres.create_database(&name).expect("a database");
-            (database, servers.rabbit.create_vhost(&name).expect("a virtual host"))
-        })
-        .await
-        .expect("the servers start");
+        let (database_url, amqp_url) = empty_world().await;
         Self::at(database_url, amqp_url).await
     }
 
@@ -73,6 +65,18 @@ impl World {
     pub async fn ledger(&self) -> Ledger {
         Ledger::open(&self.database_url).await
     }
+}
+
+/// The URLs of a database with nothing in it, and of a virtual host, on the servers that all tests of this binary share.
+pub async fn empty_world() -> (String, String) {
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let make = || {
+        let servers = shared_servers();
+        let name = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
+        let database = servers.postgres.create_database(&name).expect("a database");
+        (database, servers.rabbit.create_vhost(&name).expect("a virtual host"))
+    };
+    tokio::task::spawn_blocking(make).await.expect("the servers start")
 }
 
 /// Sends a request until it is answered.

@@ -19,6 +19,7 @@ mod lookups;
 mod model;
 mod pending;
 mod poison;
+mod readme;
 mod role;
 mod sabotage;
 mod seed;

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use devstack::{Options, Postgres, Stack, Tls};
 use florin::store::Store;
 use florin_client::{Client, ClientOptions};
+use nix::sys::signal::Signal;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     date_time_ymd,
@@ -17,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::common::{Service, World};
+use crate::readme;
 
 /// An authority, and the folder of all that it signed.
 struct Authority {
@@ -84,14 +87,13 @@ async fn broker_refusal(amqp_url: &str) -> String {
     Client::connect(amqp_url, ClientOptions::default()).await.unwrap_err().to_string()
 }
 
-/// Reads `/readyz` over TLS, with the client's certificate or without.
-async fn readyz(service: &Service, authority: &Authority, with_certificate: bool) -> std::io::Result<String> {
-    let file = |name: &str| with_certificate.then(|| authority.path(name));
+/// Reads `/readyz` over TLS, with the certificate of this client or without one.
+async fn readyz(service: &Service, authority: &Authority, client: Option<&str>) -> std::io::Result<String> {
     let client = florin_tls::Client {
         names: &florin_tls::Names { ca: "ca", cert: "cert", key: "key", host: "host" },
         ca_file: Some(authority.path("ca.pem")),
-        cert_file: file("florin.pem"),
-        key_file: file("florin-key.pem"),
+        cert_file: client.map(|name| authority.path(&format!("{name}.pem"))),
+        key_file: client.map(|name| authority.path(&format!("{name}-key.pem"))),
     };
     let connector =
         tokio_rustls::TlsConnector::from(Arc::new(client.config(florin_tls::Check::Full).unwrap()));
@@ -101,6 +103,34 @@ async fn readyz(service: &Service, authority: &Authority, with_certificate: bool
     let mut page = String::new();
     stream.read_to_string(&mut page).await?;
     Ok(page)
+}
+
+/// Its lines, with our addresses, and with the certificates that these servers want of every client.
+async fn as_the_readme_says(stack: &Stack, authority: &Authority, service: &Service) {
+    let folder = authority.folder.path().to_str().unwrap();
+    let of_client = format!("certfile={folder}/florin.pem&keyfile={folder}/florin-key.pem");
+    let broker = format!("florin:florin@127.0.0.1:{}/%2f?{of_client}&", stack.rabbit.tls_port().unwrap());
+    let (_, database) = stack.postgres.url().rsplit_once('@').map(|(_, at)| ((), at.to_owned())).unwrap();
+    let of_client = format!("sslcert={folder}/florin.pem&sslkey={folder}/florin-key.pem");
+    let database = format!("florin@{database}?{of_client}&");
+    let words = [
+        ("user:password@broker.example:5671/vhost?", broker.as_str()),
+        ("user:password@db.example/name?", database.as_str()),
+        // The one that runs is asked, and another is started and stopped.
+        (
+            "florin serve\n",
+            "florin dead list; florin verify; florin demo; FLORIN_HTTP_PORT=0 timeout 5 florin serve || [ $? = 124 ]\n",
+        ),
+        (
+            "curl ",
+            "curl --silent --show-error --cert /etc/florin/florin.pem --key /etc/florin/florin-key.pem ",
+        ),
+        ("https://florin.example:9000", &format!("https://{}", service.http_address)),
+        ("/etc/florin", folder),
+    ];
+    let printed = readme::done(readme::shell(&readme::block("export AMQP_URL='amqps:", &words))).await;
+    assert!(printed.contains("120 of 120"), "{printed}");
+    assert!(printed.contains("ready"), "{printed}");
 }
 
 #[tokio::test]
@@ -127,12 +157,13 @@ async fn all_three_sides_are_encrypted_and_refuse_strangers() {
     let mut service = Service::start(&world, &http).await;
     let client = world.client().await;
     assert_eq!(client.invoice(1, "USD", "10.50".parse().unwrap()).await.unwrap().reply.code, 200);
-    let page = readyz(&service, &authority, true).await.unwrap();
+    let page = readyz(&service, &authority, Some("florin")).await.unwrap();
     assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
-    assert!(readyz(&service, &authority, false).await.is_err());
-    service.signal(nix::sys::signal::Signal::SIGHUP);
+    assert!(readyz(&service, &authority, None).await.is_err());
+    as_the_readme_says(&stack, &authority, &service).await;
+    service.signal(Signal::SIGHUP);
     service.line_with("certificates of HTTP were read again").await;
-    assert!(readyz(&service, &authority, true).await.is_ok());
+    assert!(readyz(&service, &authority, Some("florin")).await.is_ok());
 
     let stranger = Authority::new();
     let strange_ca = stranger.text("ca.pem");
@@ -198,4 +229,36 @@ async fn an_expired_certificate_and_a_plain_server_are_refused() {
         let store = Store::new(&format!("{}?sslmode={mode}", plain.url()), 1).unwrap();
         store.ping().await.unwrap();
     }
+}
+
+/// New files are taken at SIGHUP, unusable ones are not; and who only holds a connection open is cut off.
+#[tokio::test]
+async fn the_certificates_of_http_are_renewed_while_it_runs() {
+    let (old, new) = (authority(), authority());
+    let world = World::new().await;
+    let (cert, key, ca) = (old.text("server.pem"), old.text("server-key.pem"), old.text("ca.pem"));
+    let http = [
+        ("FLORIN_HTTP_CERT_FILE", cert.as_str()),
+        ("FLORIN_HTTP_KEY_FILE", key.as_str()),
+        ("FLORIN_HTTP_CLIENT_CA_FILE", ca.as_str()),
+    ];
+    let mut service = Service::start(&world, &http).await;
+    let mut silent = TcpStream::connect(&service.http_address).await.unwrap();
+    assert!(readyz(&service, &old, Some("florin")).await.is_ok());
+    assert!(readyz(&service, &old, Some("expired")).await.is_err(), "its time is over");
+
+    for file in ["ca.pem", "server.pem", "server-key.pem"] {
+        fs::copy(new.path(file), old.path(file)).unwrap();
+    }
+    service.signal(Signal::SIGHUP);
+    service.line_with("certificates of HTTP were read again").await;
+    assert!(readyz(&service, &new, Some("florin")).await.is_ok());
+    assert!(readyz(&service, &new, None).await.is_err());
+
+    fs::write(old.path("server.pem"), "nothing").unwrap();
+    service.signal(Signal::SIGHUP);
+    service.line_with("certificates of HTTP stay as they were").await;
+    assert!(readyz(&service, &new, Some("florin")).await.is_ok());
+    let cut = tokio::time::timeout(Duration::from_secs(60), silent.read(&mut [0])).await;
+    assert_eq!(cut.expect("cut off").unwrap(), 0);
 }
