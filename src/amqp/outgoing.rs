@@ -1,12 +1,12 @@
 //! What goes out: replies and events, encoded once, however often they have to be sent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use florin_ledger::{Change, ErrorCode, Operation};
+use florin_ledger::{Change, ErrorCode, Operation, Transaction};
 use florin_wire::names::EVENTS_EXCHANGE;
-use florin_wire::{Answered, BATCH, BatchReply, Event, IDEMPOTENT_REPLAYED, Refusal, Reply};
+use florin_wire::{Answered, BATCH, BatchReply, Event, Events, IDEMPOTENT_REPLAYED, Refusal, Reply};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -19,12 +19,14 @@ use crate::metrics::UNKNOWN_OPERATION;
 pub(super) const PERSISTENT: u8 = 2;
 /// No reply is longer: RabbitMQ 4 takes no longer messages unless it is set up differently. Only look-ups get near.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+/// A message tells at most so many steps: with the longest metadata that is a megabyte.
+const MAX_EVENTS: usize = 250;
 
 /// Requests that were executed together, and what is to be sent about them.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) requests: Vec<Outgoing>,
-    pub(super) events: Vec<EncodedEvent>,
+    pub(super) events: Vec<EncodedEvents>,
 }
 
 /// A request that was worked on.
@@ -53,8 +55,10 @@ pub(super) struct EncodedReply {
 }
 
 #[derive(Debug)]
-pub(super) struct EncodedEvent {
+pub(super) struct EncodedEvents {
     pub(super) message: Message,
+    /// How many steps it tells.
+    pub(super) count: usize,
     pub(super) confirmed: OnceLock<()>,
 }
 
@@ -85,11 +89,8 @@ pub(super) enum Fate {
 impl Batch {
     /// Encodes what is to be sent.
     pub(super) fn new(answers: Answers<Ticket>, with_events: bool) -> Self {
-        let changes = answers.changes.iter().filter(|_| with_events);
-        Self {
-            requests: answers.done.into_iter().map(Outgoing::new).collect(),
-            events: changes.map(EncodedEvent::new).collect(),
-        }
+        let events = if with_events { EncodedEvents::of(&answers.changes) } else { Vec::new() };
+        Self { requests: answers.done.into_iter().map(Outgoing::new).collect(), events }
     }
 }
 
@@ -205,17 +206,30 @@ fn known(operation: &str) -> &'static str {
     }
 }
 
-impl EncodedEvent {
-    fn new(change: &Change) -> Self {
-        let event = Event::new(change);
-        let properties = properties().with_message_id(event.message_id().into());
+impl EncodedEvents {
+    /// Those with the same routing key share messages.
+    fn of(changes: &[Change]) -> Vec<Self> {
+        let mut routes: BTreeMap<_, Vec<&Change>> = BTreeMap::new();
+        for change in changes {
+            let Transaction { operation, .. } = change.transaction;
+            routes
+                .entry((operation.as_str(), change.transaction.status().as_str()))
+                .or_default()
+                .push(change);
+        }
+        routes.values().flat_map(|changes| changes.chunks(MAX_EVENTS).map(Self::new)).collect()
+    }
+
+    fn new(changes: &[&Change]) -> Self {
+        let events = Events { events: changes.iter().map(|change| Event::new(change)).collect() };
+        let routing_key = events.events.first().map(Event::routing_key).unwrap_or_default();
         let message = Message {
             exchange: EVENTS_EXCHANGE,
-            routing_key: event.routing_key().into(),
-            body: event.to_json(),
-            properties,
+            routing_key: routing_key.into(),
+            body: events.to_json(),
+            properties: properties(),
         };
-        Self { message, confirmed: OnceLock::new() }
+        Self { message, count: changes.len(), confirmed: OnceLock::new() }
     }
 }
 

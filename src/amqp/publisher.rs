@@ -19,7 +19,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
 use super::given_up::GivenUp;
-use super::outgoing::{Batch, EncodedEvent, Fate, Message, Outgoing};
+use super::outgoing::{Batch, EncodedEvents, Fate, Message, Outgoing};
 use super::{Exchange, Ticket};
 use crate::engine::Answers;
 use crate::metrics::{AMQP, Metrics};
@@ -146,7 +146,7 @@ impl Publisher {
         for outgoing in &batch.requests {
             self.count(outgoing);
         }
-        self.metrics.events.inc_by(batch.events.len() as u64);
+        self.metrics.events.inc_by(batch.events.iter().map(|events| events.count as u64).sum());
         let same_session =
             |one: &Outgoing, next: &Outgoing| Arc::ptr_eq(&one.ticket.session, &next.ticket.session);
         for of_session in batch.requests.chunk_by(same_session) {
@@ -194,7 +194,7 @@ impl Publisher {
 /// for.
 async fn send(channels: Channels, connection: ConnectionStatus, batch: Arc<Batch>) -> Result<(), Error> {
     let replies = try_join_all(batch.requests.iter().map(|outgoing| send_one(&channels, outgoing)));
-    let events = try_join_all(batch.events.iter().map(|event| send_event(&channels.replies, event)));
+    let events = try_join_all(batch.events.iter().map(|events| send_events(&channels.replies, events)));
     let all = try_join(replies, events);
     patiently(CONFIRM_TIMEOUT, "confirm the replies", &connection, all).await.map(drop)
 }
@@ -251,14 +251,14 @@ async fn put_aside(channels: &Channels, outgoing: &Outgoing, dead_letter: &Messa
     Ok(())
 }
 
-/// An event that nobody listens to is fine. One that a queue refuses is sent again, for it must not be lost.
-async fn send_event(channel: &Channel, event: &EncodedEvent) -> lapin::Result<()> {
-    while event.confirmed.get().is_none() {
-        if publish(channel, &event.message, false).await?.is_ack() {
-            let _ = event.confirmed.set(());
+/// Events that nobody listens to are fine. Those that a queue refuses are sent again, for they must not be lost.
+async fn send_events(channel: &Channel, events: &EncodedEvents) -> lapin::Result<()> {
+    while events.confirmed.get().is_none() {
+        if publish(channel, &events.message, false).await?.is_ack() {
+            let _ = events.confirmed.set(());
         } else {
-            let routing_key = event.message.routing_key.as_str();
-            tracing::error!(routing_key, "a queue of events refuses an event: the service waits for it");
+            let routing_key = events.message.routing_key.as_str();
+            tracing::error!(routing_key, "a queue of events refuses them: the service waits for it");
             tokio::time::sleep(REFUSED_EVENT_DELAY).await;
         }
     }

@@ -1,7 +1,7 @@
 //! Channels: the exchanges and queues.
 
 use florin_ledger::Status;
-use florin_wire::schema::{EVENT, REFUSAL};
+use florin_wire::schema::{self, REFUSAL};
 use lapin::ExchangeKind;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Map, Value, json};
@@ -77,12 +77,12 @@ fn replies() -> Value {
 }
 
 fn events() -> Value {
-    let about = "Every change of a transaction, told after it was committed and before the request is acknowledged. A \
-                 retry, or a request for an end that was made already, tells it again under the same `message_id`. \
-                 Bind a queue of your own. One that refuses messages holds the service up.";
+    let about = "Every change of a transaction, told after it was committed and before the request is acknowledged. Those \
+                 that were committed together share messages, by operation and status. A retry, or a request for an \
+                 end that was made already, tells it again with the same `event_id`. Bind a queue of your own. One that refuses messages holds the service up.";
     let address = Some("transaction.{operation}.{status}");
     let through = of_exchange(&Exchange::events(), None);
-    let mut channel = channel("Events", about, address, &[EVENT.to_owned()], &through);
+    let mut channel = channel("Events", about, address, &[schema::EVENTS.to_owned()], &through);
     let statuses = Status::ALL.map(|status| status.as_str().to_ascii_lowercase());
     channel["parameters"] = json!({
         "operation": parameter("What opened the transaction.", ["invoice", "withdraw", "transfer"]),

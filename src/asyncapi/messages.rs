@@ -1,7 +1,7 @@
 //! Messages: bodies, properties, examples.
 
-use florin_wire::schema::{EVENT, REFUSAL, Schemas};
-use florin_wire::{Event, IDEMPOTENT_REPLAYED, ON_BEHALF_OF};
+use florin_wire::schema::{EVENTS, REFUSAL, Schemas};
+use florin_wire::{IDEMPOTENT_REPLAYED, ON_BEHALF_OF};
 use serde_json::{Map, Value, json};
 
 use super::{BINDING_VERSION, SCHEMAS, operation_names, reference};
@@ -36,14 +36,11 @@ pub(super) fn all(schemas: &Schemas, broker: &Broker) -> Map<String, Value> {
             message(&name, &about, REPLY_PROPERTIES, &examples(schemas, &name, headers)),
         );
     }
-    let about = schema_text(schemas, EVENT);
-    let headers = |example: &Value| match Event::from_json(example.to_string().as_bytes()) {
-        Ok(event) => json!({"message_id": event.message_id()}),
-        Err(error) => panic!("the example of an event cannot be read: {error}"),
-    };
-    let mut event = message(EVENT, &about, EVENT_PROPERTIES, &examples(schemas, EVENT, headers));
-    without_reply(&mut event);
-    messages.insert(EVENT.to_owned(), event);
+    let about = schema_text(schemas, EVENTS);
+    let headers = |_: &Value| json!({"delivery_mode": 2});
+    let mut events = message(EVENTS, &about, EVENT_PROPERTIES, &examples(schemas, EVENTS, headers));
+    without_reply(&mut events);
+    messages.insert(EVENTS.to_owned(), events);
     messages.insert(DEAD_LETTER.to_owned(), dead_letter());
     messages
 }
@@ -106,7 +103,7 @@ pub(super) fn schemas(schemas: &Schemas) -> Map<String, Value> {
     let mut definitions = schemas.definitions_at(SCHEMAS);
     for (name, schema) in &mut definitions {
         let of_message = [".request", ".reply"].iter().any(|end| name.ends_with(end));
-        if of_message || [REFUSAL, EVENT].contains(&name.as_str()) {
+        if of_message || [REFUSAL, EVENTS].contains(&name.as_str()) {
             schema.as_object_mut().and_then(|fields| fields.shift_remove("examples"));
         }
     }
@@ -158,10 +155,7 @@ fn properties() -> Map<String, Value> {
             "x-amqp": "header",
         },
     });
-    let event = json!({
-        "message_id": property("`<transaction_id>.<status>`, in lower case: the same whenever this step is told again."),
-        "delivery_mode": mode,
-    });
+    let event = json!({"delivery_mode": mode});
     [
         (REQUEST_PROPERTIES, request),
         (REPLY_PROPERTIES, reply),

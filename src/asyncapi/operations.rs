@@ -1,6 +1,6 @@
 //! Operations: what the service receives and sends.
 
-use florin_wire::schema::{EVENT, REFUSAL, Schemas};
+use florin_wire::schema::{self, REFUSAL, Schemas};
 use serde_json::{Map, Value, json};
 
 use super::channels::{DEAD_LETTERS, EVENTS, REPLIES, REQUESTS, SEED, WORK};
@@ -19,7 +19,7 @@ pub(super) fn all(schemas: &Schemas) -> Map<String, Value> {
     let direct =
         "All operations, from clients that publish to the queue by its name, with the operation in `type`.";
     operations.insert("fromQueue".to_owned(), received(WORK, &all, "requests past the exchange", direct));
-    let mut tell = sent(EVENTS, EVENT, "Tells every change of a transaction.");
+    let mut tell = sent(EVENTS, schema::EVENTS, "Tells every change of a transaction.");
     tell["bindings"] =
         json!({"amqp": {"deliveryMode": 2, "mandatory": false, "bindingVersion": BINDING_VERSION}});
     operations.insert("tell".to_owned(), tell);

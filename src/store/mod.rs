@@ -15,6 +15,7 @@ mod keys;
 mod load;
 mod look_up;
 mod migrate;
+mod numeric;
 mod save;
 mod verify;
 mod writer;

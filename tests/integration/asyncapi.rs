@@ -161,15 +161,17 @@ async fn answers_and_events_are_as_documented() {
     let mut steps: Vec<String> = Vec::new();
     let mut seen = HashSet::new();
     while steps.len() < 5 {
-        let event = next(&mut told).await;
-        let json = assert_valid("event", &event.data);
-        let status = json["transaction"]["status"].as_str().unwrap().to_lowercase();
-        let message_id = format!("{}.{status}", json["transaction"]["transaction_id"].as_str().unwrap());
-        assert_eq!(event.properties.message_id().as_ref().unwrap().as_str(), message_id);
-        assert_eq!(event.properties.delivery_mode(), &Some(2));
-        // A request for an end that was made already tells it again.
-        if seen.insert(message_id) {
-            steps.push(event.routing_key.to_string());
+        let message = next(&mut told).await;
+        let json = assert_valid("events", &message.data);
+        assert_eq!(message.properties.delivery_mode(), &Some(2));
+        for event in json["events"].as_array().unwrap() {
+            let status = event["transaction"]["status"].as_str().unwrap().to_lowercase();
+            let event_id = format!("{}.{status}", event["transaction"]["transaction_id"].as_str().unwrap());
+            assert_eq!(event["event_id"], event_id);
+            // A request for an end that was made already tells it again.
+            if seen.insert(event_id) {
+                steps.push(message.routing_key.to_string());
+            }
         }
     }
     let expected =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use florin_client::{Client, ClientOptions};
 use florin_wire::names::EVENTS_EXCHANGE;
-use florin_wire::{Event, EventBalance, MovementBody, Request, SettleBody};
+use florin_wire::{Event, EventBalance, Events, MovementBody, Request, SettleBody};
 use lapin::options::{BasicGetOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -34,15 +34,18 @@ async fn listen(world: &World) -> (Connection, Channel) {
     (connection, channel)
 }
 
-/// All events in the queue, each under the routing key that belongs to it.
+/// All events in the queue, those of each message under the routing key that belongs to it.
 async fn events(channel: &Channel) -> Vec<Event> {
     let mut events = Vec::new();
     while let Some(message) = channel.basic_get(QUEUE.into(), BasicGetOptions { no_ack: true }).await.unwrap()
     {
-        let event = Event::from_json(&message.delivery.data).unwrap();
-        assert_eq!(message.delivery.routing_key.as_str(), event.routing_key());
+        let told = Events::from_json(&message.delivery.data).unwrap().events;
+        assert!(!told.is_empty());
+        for event in &told {
+            assert_eq!(message.delivery.routing_key.as_str(), event.routing_key());
+        }
         assert_eq!(message.delivery.properties.delivery_mode(), &Some(2));
-        events.push(event);
+        events.extend(told);
     }
     events
 }

@@ -1,7 +1,7 @@
 //! What travels through the broker: requests, replies and events. The only owner of JSON field names.
 //!
 //! [`decode`] turns a delivery into commands of the ledger, or refuses it before any database is asked.
-//! [`Reply`] is the answer, for both sides. [`Request`] is the client's side of [`decode`]. [`Event`] tells everybody
+//! [`Reply`] is the answer, for both sides. [`Request`] is the client's side of [`decode`]. [`Events`] tell everybody
 //! else what became of a transaction.
 
 mod batch;
@@ -30,7 +30,7 @@ pub use batch_reply::{Answered, BatchBody, BatchReply, ResultBody};
 pub use batch_request::{BatchItem, BatchRequest, BatchWriter, Body};
 pub use bodies::{BalanceBody, HistoryBody, PostingBody, Receipt, TransactionBody};
 pub use decode::{Decoded, Envelope, Limits, decode};
-pub use event::{Event, EventBalance};
+pub use event::{Event, EventBalance, Events};
 pub use guide::{Givers, Guide, Retry};
 pub use json::{JsonDecimal, RawJson};
 pub use refusal::Refusal;

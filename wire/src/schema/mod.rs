@@ -19,14 +19,14 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::BATCH;
-use crate::event::Event;
+use crate::event::Events;
 
 pub(crate) use replies::error_when_failed;
 pub(crate) use requests::timeout_needs_pending;
 pub(crate) use types::*;
 
-/// The name of the schema of an event.
-pub const EVENT: &str = "event";
+/// The name of the schema of a message of events.
+pub const EVENTS: &str = "events";
 /// The name of the schema of a reply to a request that was refused, whatever was asked for.
 pub const REFUSAL: &str = "refusal";
 
@@ -34,7 +34,7 @@ pub const REFUSAL: &str = "refusal";
 const DEFINITIONS: &str = "#/$defs/";
 
 /// All schemas: `<operation>.request`, `<operation>.reply` and `<operation>.body` (what the string `body` of the reply
-/// holds) of each operation, `refusal` and `event`.
+/// holds) of each operation, `refusal` and `events`.
 #[derive(Debug, Clone)]
 pub struct Schemas {
     names: Vec<String>,
@@ -63,7 +63,7 @@ impl Schemas {
             );
         }
         named.push((REFUSAL.to_owned(), replies::refusal(&mut generator)));
-        named.push((EVENT.to_owned(), definition_of::<Event>(&mut generator)));
+        named.push((EVENTS.to_owned(), definition_of::<Events>(&mut generator)));
         let names = named.iter().map(|(name, _)| name.clone()).collect();
         let mut definitions = generator.take_definitions(true);
         for (name, mut schema) in named {

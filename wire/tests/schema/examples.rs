@@ -1,7 +1,7 @@
 //! Each schema has examples; they validate, and the code reads them.
 
-use florin_wire::schema::{EVENT, REFUSAL};
-use florin_wire::{Decoded, Event, Reply};
+use florin_wire::schema::{EVENTS, REFUSAL};
+use florin_wire::{Decoded, Events, Reply};
 use serde_json::Value;
 
 use crate::world::decode;
@@ -24,9 +24,9 @@ fn every_schema_has_valid_examples() {
                 Some((_, "body")) => {}
                 Some(_) | None if name == REFUSAL => assert_is_read(example),
                 Some(_) | None => {
-                    assert_eq!(name, EVENT);
-                    let event = Event::from_json(example.to_string().as_bytes()).unwrap();
-                    assert_same(&event.to_json(), example);
+                    assert_eq!(name, EVENTS);
+                    let events = Events::from_json(example.to_string().as_bytes()).unwrap();
+                    assert_same(&events.to_json(), example);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use florin_ledger::{ErrorCode, Operation};
-use florin_wire::{Event, Guide, Reply};
+use florin_wire::{Event, Events, Guide, Reply};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -109,7 +109,7 @@ fn answers(requests: Vec<Request>) -> Vec<(&'static str, Reply)> {
         world.wait(wait);
         let (reply, events) = world.ask(operation, &message_id, &body);
         check_reply(&reply);
-        events.iter().for_each(check_event);
+        check_events(events);
         (operation, reply)
     };
     requests.into_iter().map(answer).collect()
@@ -124,8 +124,10 @@ fn check_reply(reply: &Reply) {
     }
 }
 
-fn check_event(event: &Event) {
-    assert_valid("event", &serde_json::from_slice(&event.to_json()).unwrap());
+fn check_events(events: Vec<Event>) {
+    if !events.is_empty() {
+        assert_valid("events", &serde_json::from_slice(&Events { events }.to_json()).unwrap());
+    }
 }
 
 proptest! {
@@ -223,8 +225,8 @@ fn what_is_never_sent_is_not_valid() {
         ("settle.reply", 0, "/code", json!(202)),
         ("refusal", 0, "/code", json!(500)),
         ("refusal", 0, "/error", json!("cancelled")),
-        ("event", 0, "/balances/0/actual_balance", json!(-1)),
-        ("event", 0, "/transaction/ticker", json!("")),
+        ("events", 0, "/events/0/balances/0/actual_balance", json!(-1)),
+        ("events", 0, "/events/0/transaction/ticker", json!("")),
     ];
     for (name, at, pointer, value) in cases {
         break_example(name, at, pointer, Some(value));
@@ -234,7 +236,7 @@ fn what_is_never_sent_is_not_valid() {
         ("settle.body", 0, "/settled_amount"),
         ("refusal", 0, "/reason"),
         ("invoice.reply", 0, "/body"),
-        ("event", 0, "/transaction/created_at"),
+        ("events", 0, "/events/0/transaction/created_at"),
     ];
     for (name, at, pointer) in missing {
         break_example(name, at, pointer, None);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use florin_ledger::{Change, Ending, ErrorCode, Operation, Posting, Status, Tail, Transaction};
-use florin_wire::{Event, names};
+use florin_wire::{Event, Events, names};
 
 use crate::common::{ID_TEXT, decimal, time, transaction};
 
@@ -26,21 +26,22 @@ fn an_event_holds_the_transaction_and_the_balances_after_it() {
         first: posting(3, 12, 850, 0),
         second: Some(posting(4, 1, 150, 99)),
     };
-    let event = Event::new(&change);
+    let events = Events { events: vec![Event::new(&change)] };
     let expected = concat!(
-        r#"{"transaction":{"transaction_id":"00000000-0000-0000-0000-000000000007","operation":"transfer","#,
+        r#"{"events":[{"event_id":"00000000-0000-0000-0000-000000000007.success","#,
+        r#""transaction":{"transaction_id":"00000000-0000-0000-0000-000000000007","operation":"transfer","#,
         r#""status":"Success","wallet_id":3,"to_wallet_id":4,"ticker":"USD","amount":1.5,"#,
         r#""created_at":"2026-01-31T08:15:30Z","ended_at":"2026-01-31T08:15:30Z","#,
         r#""requested_by":"key:shop-1","metadata":{"a" : 1}},"#,
         r#""balances":[{"wallet_id":3,"ticker":"USD","version":12,"actual_balance":8.5,"frozen_balance":0},"#,
         r#"{"wallet_id":4,"ticker":"USD","version":1,"actual_balance":1.5,"frozen_balance":0.99}],"#,
-        r#""created_at":"2026-01-31T08:15:30.000001Z"}"#,
+        r#""created_at":"2026-01-31T08:15:30.000001Z"}]}"#,
     );
-    assert_eq!(String::from_utf8(event.to_json()).unwrap(), expected);
-    let read = Event::from_json(expected.as_bytes()).unwrap();
-    assert_eq!(read, event);
-    assert_eq!(read.balances[1].frozen_balance.0, decimal("0.99"));
-    assert!(Event::from_json(b"{}").is_err());
+    assert_eq!(String::from_utf8(events.to_json()).unwrap(), expected);
+    let read = Events::from_json(expected.as_bytes()).unwrap();
+    assert_eq!(read, events);
+    assert_eq!(read.events[0].balances[1].frozen_balance.0, decimal("0.99"));
+    assert!(Events::from_json(b"{}").is_err());
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn it_is_named_by_operation_and_status() {
         let change = Change { transaction, first: posting(3, 1, 0, 0), second: None };
         let event = Event::new(&change);
         assert_eq!(
-            (event.routing_key(), event.message_id()),
+            (event.routing_key(), event.event_id.clone()),
             (routing_key.into(), format!("{ID_TEXT}.{status}"))
         );
         assert_eq!(event.balances.len(), 1);
