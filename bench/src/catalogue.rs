@@ -1,7 +1,7 @@
 //! The scenarios: their names, what they are for, and their steps.
 
 use crate::plan::{Action, Load, MIX, Plan, WRITES, WorldPlan};
-use crate::results::{Subject, Way};
+use crate::results::Way;
 
 /// Calls at a time.
 const IN_FLIGHT: [u32; 5] = [1, 10, 100, 1000, 4000];
@@ -26,10 +26,15 @@ pub(crate) struct Definition {
 pub(crate) enum Kind {
     /// Cases in turn, round by round.
     Rounds(fn() -> Plan),
+    Growth,
+    Allocations,
+    FlameGraph,
+    Overload,
+    Soak,
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Definition; 10] = [
+pub(crate) const ALL: [Definition; 15] = [
     rounds("single", "one request per message, 1 to 4,000 in flight, beside the echo", single),
     rounds("latency", "one call at a time, beside the echo and a bare commit", latency),
     rounds("wallets", "1,000 and 1,000,000 wallets, Zipf, one hot wallet", wallets),
@@ -40,6 +45,11 @@ pub(crate) const ALL: [Definition; 10] = [
     rounds("events", "with and without events", events),
     rounds("http", "the same over HTTP", http),
     rounds("pgbench", "pgbench on the same server", pgbench),
+    define("growth", "speed, size and memory while the database grows", Kind::Growth),
+    define("allocations", "calls of the allocator per request", Kind::Allocations),
+    define("flamegraph", "what the service spends its time on", Kind::FlameGraph),
+    define("overload", "more requests than can be answered, and the recovery", Kind::Overload),
+    define("soak", "memory of the service at full load", Kind::Soak),
 ];
 
 const fn define(name: &'static str, about: &'static str, kind: Kind) -> Definition {
@@ -187,19 +197,12 @@ fn pgbench() -> Plan {
     plan
 }
 
-impl Plan {
-    /// Whether the echo is among what is measured: each of its numbers is compared with that of the same round.
-    #[cfg(test)]
-    fn echoes(&self) -> usize {
-        self.steps.iter().filter(|step| step.subject() == Subject::Echo).count()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::results::Subject;
 
     #[test]
     fn names_are_unique_and_plain() {
@@ -222,7 +225,8 @@ mod tests {
                     assert!(load.wallets <= world.wallets, "{}: {}", definition.name, step.name);
                 }
             }
-            assert!(plan.echoes() > 0 || definition.name == "pgbench", "{}", definition.name);
+            let has_echo = plan.steps.iter().any(|step| step.subject() == Subject::Echo);
+            assert!(has_echo || definition.name == "pgbench", "{}", definition.name);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What was measured on: the machine, the versions, the settings that matter for durability.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -21,6 +22,16 @@ const SETTINGS: [&str; 12] = [
     "checkpoint_timeout",
     "autovacuum",
     "jit",
+];
+
+/// The service's.
+const OWN_SETTINGS: [&str; 6] = [
+    "broker.prefetch",
+    "database.pool_size",
+    "engine.max_batch_commands",
+    "engine.max_batch_bytes",
+    "engine.remembered_wallets",
+    "events.enabled",
 ];
 
 /// Facts by name, in the order in which they are shown.
@@ -58,7 +69,29 @@ pub(crate) fn collect(stack: &Stack, florin: &Path) -> Facts {
         let value = stack.postgres.psql("postgres", &format!("SHOW {name}")).ok();
         fact(&format!("PostgreSQL {name}"), value)
     };
-    Facts { machine, versions, settings: SETTINGS.iter().map(setting).collect() }
+    let own = own_settings(florin).unwrap_or_default();
+    let own = OWN_SETTINGS.iter().map(|name| fact(&format!("florin {name}"), own.get(*name).cloned()));
+    Facts { machine, versions, settings: SETTINGS.iter().map(setting).chain(own).collect() }
+}
+
+/// The settings of the service by their full names, as `florin config` prints them when nothing is set.
+pub(crate) fn own_settings(florin: &Path) -> Option<BTreeMap<String, String>> {
+    let printed = output(Command::new(florin).arg("config").env_clear().current_dir("/"))?;
+    Some(settings_of(&printed))
+}
+
+/// Of lines `name = value`, each below its `[section]`.
+fn settings_of(toml: &str) -> BTreeMap<String, String> {
+    let mut section = "";
+    let mut settings = BTreeMap::new();
+    for line in toml.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name;
+        } else if let Some((name, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            settings.insert(format!("{section}.{name}"), value.to_owned());
+        }
+    }
+    settings
 }
 
 fn read(path: &str) -> Option<String> {
@@ -141,6 +174,14 @@ mod tests {
         assert_eq!(mount_of(mounts, Path::new("/tmp/x")), Some(("tmpfs", "tmpfs", "rw,size=1")));
         assert_eq!(mount_of(mounts, Path::new("/tmpx")), Some(("/dev/a", "ext4", "rw")));
         assert_eq!(mount_of("", Path::new("/")), None);
+    }
+
+    #[test]
+    fn settings_have_the_names_of_their_sections() {
+        let settings = settings_of("# a = b\n[broker]\nprefetch = 7\n\n[engine]\nx = \"y\"\n");
+        assert_eq!(settings["broker.prefetch"], "7");
+        assert_eq!(settings["engine.x"], "\"y\"");
+        assert_eq!(settings.len(), 2);
     }
 
     #[test]

@@ -1,18 +1,26 @@
 //! `florin-benchmarks`: measures Florin, its broker and its database side by side, and writes a report.
 //!
 //! From the top: `run` goes through the scenarios of the `catalogue`; most are a `plan`, which `rounds` runs: loads of
-//! `florin bench` (`load`) on services of their own (`world`), and the database alone (`yardstick`). Those that are
-//! about something else than speed have a module each. `results` is what is kept, `report` what is made of it.
+//! `florin bench` (`load`) on services of their own (`world`), and the database alone (`yardstick`). Those that are about
+//! something else have a module each: `growth`, `allocations`, `flamegraph` (drawn by `flames`), `overload` (by a
+//! `flood`), `soak`. `process` sees to it that no child is left behind. `results` is what is kept, `report` what is made of it.
 
+mod allocations;
 mod catalogue;
 mod facts;
+mod flamegraph;
+mod flames;
+mod flood;
+mod growth;
 mod load;
+mod overload;
 mod plan;
 mod process;
 mod report;
 mod results;
 mod rounds;
 mod run;
+mod soak;
 mod stats;
 mod ui;
 mod usage;

@@ -72,6 +72,9 @@ pub(crate) struct Scenario {
     /// A picture beside the results, of what the service spends its time on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) flame_graph: Option<String>,
+    /// The functions that were seen most often at the top of a stack, in percent of the samples.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hottest: Vec<(String, f64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) soak: Option<Soak>,
     #[serde(skip_serializing_if = "Option::is_none")]

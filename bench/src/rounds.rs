@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::flood;
 use crate::load::{self, Lasts};
 use crate::plan::{Action, Load, Plan, Step, WRITES};
 use crate::process;
@@ -39,6 +40,10 @@ pub(crate) enum Error {
     Process(#[from] process::Error),
     #[error(transparent)]
     Server(#[from] devstack::Error),
+    #[error(transparent)]
+    Flood(#[from] flood::Error),
+    #[error("{what} gave {text:?}")]
+    Unreadable { what: String, text: String },
 }
 
 impl Error {

@@ -8,13 +8,15 @@ use devstack::{Options, Stack};
 use jiff::Timestamp;
 
 use crate::catalogue::{self, Definition, Kind};
-use crate::facts;
 use crate::process::{Children, Interrupt};
 use crate::results::{FORM, LeftOut, Run, Scenario, Settings};
-use crate::rounds;
 use crate::stats::time;
 use crate::ui::Ui;
 use crate::world::Ground;
+use crate::{allocations, facts, flamegraph, growth, overload, rounds, soak};
+
+/// The fact that the broker tells of the service's queues: name, type, durable.
+const QUEUES: &str = "RabbitMQ queues";
 
 /// What to run, and where the results go.
 #[derive(Debug)]
@@ -56,7 +58,8 @@ pub(crate) fn run(order: &Order) -> anyhow::Result<PathBuf> {
                 results.scenarios.push(scenario);
                 None
             }
-            Err(error) if error.is_interruption() => Some(error),
+            // What Ctrl-C broke may look like a failure.
+            Err(error) if error.is_interruption() || interrupt.check().is_err() => Some(error),
             Err(error) => {
                 let (what, why) = (definition.name.to_owned(), error.to_string());
                 ui.note(format!("{what} failed: {why}"));
@@ -64,6 +67,10 @@ pub(crate) fn run(order: &Order) -> anyhow::Result<PathBuf> {
                 None
             }
         };
+        let known = results.facts.settings.iter().any(|(name, _)| name == QUEUES);
+        if let Some(queues) = ground.queues.clone().filter(|_| !known) {
+            results.facts.settings.push((QUEUES.to_owned(), queues));
+        }
         results.ended_at = Some(Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         results.write(&path)?;
         if let Some(error) = interrupted {
@@ -78,13 +85,18 @@ fn measure(
     definition: Definition,
     ground: &mut Ground,
     order: &Order,
-    _results: &Path,
+    results: &Path,
     ui: &mut Ui,
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Scenario, rounds::Error> {
     let (name, settings) = (definition.name, &order.settings);
     match definition.kind {
         Kind::Rounds(plan) => rounds::run(name, &plan(), ground, settings, ui, left_out),
+        Kind::Growth => growth::run(ground, settings, ui),
+        Kind::Allocations => allocations::run(ground, settings, ui, left_out),
+        Kind::FlameGraph => flamegraph::run(ground, settings, &results.with_extension(""), ui, left_out),
+        Kind::Overload => overload::run(ground, settings, ui),
+        Kind::Soak => soak::run(ground, settings, ui),
     }
 }
 
@@ -92,6 +104,11 @@ fn measure(
 pub(crate) fn estimate(definition: Definition, settings: &Settings) -> f64 {
     match definition.kind {
         Kind::Rounds(plan) => rounds::estimate(&plan(), settings),
+        Kind::Growth => growth::estimate(settings),
+        Kind::Allocations => allocations::SECONDS,
+        Kind::FlameGraph => flamegraph::SECONDS,
+        Kind::Overload => overload::estimate(settings),
+        Kind::Soak => soak::estimate(settings),
     }
 }
 

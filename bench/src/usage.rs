@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::ops::Sub;
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::unistd::{SysconfVar, sysconf};
-
 use crate::results::Cpu;
+
+/// Ticks per second in `/proc`, whatever the kernel's own clock is.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Whose time is looked at.
 #[derive(Debug, Clone, Default)]
@@ -52,11 +52,8 @@ impl Sub for Cpu {
 
 /// The children of this program that have ended, and theirs: the load generators and the echo.
 fn of_children() -> f64 {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return 0.0 };
-    [usage.user_time(), usage.system_time()]
-        .iter()
-        .map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6)
-        .sum()
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    times(&stat).map_or(0.0, |[_, _, user, system]| (user + system) as f64 / TICKS_PER_SECOND)
 }
 
 /// Memory of one process, in KiB.
@@ -71,13 +68,11 @@ pub(crate) fn resident_kib(pid: u32) -> Option<u64> {
 struct Table {
     ticks: HashMap<u32, u64>,
     children: HashMap<u32, Vec<u32>>,
-    ticks_per_second: f64,
 }
 
 impl Table {
     fn read() -> Self {
-        let hertz = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-        let mut table = Self { ticks_per_second: hertz as f64, ..Self::default() };
+        let mut table = Self::default();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             // One that has just ended is counted by its parent.
@@ -98,17 +93,21 @@ impl Table {
             ticks += self.ticks.get(&pid).copied().unwrap_or_default();
             next.extend(self.children.get(&pid).into_iter().flatten());
         }
-        ticks as f64 / self.ticks_per_second
+        ticks as f64 / TICKS_PER_SECOND
     }
 }
 
-/// The parent, and the time of the process with that of its children that were waited for. In
-/// `/proc/PID/stat` come, after the name in parentheses: state, parent, ..., utime, stime, cutime, cstime.
+/// The parent, and the time of the process with that of its children that were waited for.
 fn parse_stat(stat: &str) -> Option<(u32, u64)> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let parent = fields.get(1)?.parse().ok()?;
-    let times = fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok());
-    Some((parent, times.sum::<Option<u64>>()?))
+    let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+    Some((parent, times(stat)?.iter().sum()))
+}
+
+/// In `/proc/PID/stat` come, after the name in parentheses: state, parent, ..., utime, stime, cutime, cstime.
+fn times(stat: &str) -> Option<[u64; 4]> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse().ok();
+    Some([next()?, next()?, next()?, next()?])
 }
 
 #[cfg(test)]
@@ -128,7 +127,6 @@ mod tests {
         let table = Table {
             ticks: HashMap::from([(1, 100), (2, 50), (3, 25), (4, 1000)]),
             children: HashMap::from([(1, vec![2]), (2, vec![3]), (9, vec![4])]),
-            ticks_per_second: 100.0,
         };
         assert!((table.seconds(1) - 1.75).abs() < 1e-9);
         assert!(table.seconds(77).abs() < 1e-9);

@@ -28,10 +28,11 @@ pub(crate) enum Error {
 /// The servers and programs of a run.
 #[derive(Debug)]
 pub(crate) struct Ground {
-    // First, for it is dropped first: services end before the servers that they use.
     pub(crate) children: Children,
     pub(crate) stack: Stack,
     pub(crate) florin: std::path::PathBuf,
+    /// The service's queues, as the broker tells: name, type, whether it is durable.
+    pub(crate) queues: Option<String>,
     worlds: u32,
 }
 
@@ -48,7 +49,7 @@ pub(crate) struct World {
 
 impl Ground {
     pub(crate) fn new(children: Children, stack: Stack, florin: &Path) -> Self {
-        Self { children, stack, florin: florin.to_owned(), worlds: 0 }
+        Self { children, stack, florin: florin.to_owned(), queues: None, worlds: 0 }
     }
 
     /// A command of florin that knows where the servers are and nothing else.
@@ -77,6 +78,12 @@ impl Ground {
             world.services.push(service.0);
         }
         self.furnish(&mut world, plan.wallets)?;
+        if self.queues.is_none() {
+            let list = ["list_queues", "-p", &world.name, "name", "type", "durable", "--no-table-headers"];
+            let queues = self.stack.rabbit.ctl(&list)?;
+            let lines = queues.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            self.queues = Some(lines.collect::<Vec<_>>().join("; "));
+        }
         Ok(world)
     }
 

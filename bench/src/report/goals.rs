@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::tables::{added, ratio};
 use crate::catalogue::CALLERS;
-use crate::results::{Case, Run, Scenario, Subject, Way};
+use crate::results::{Case, Growth, Round, Run, Scenario, Subject, Way};
 use crate::stats::{Spread, millis, whole};
 
 /// Of the echo's throughput, for single messages.
@@ -14,6 +14,14 @@ const BEYOND_A_COMMIT_MICROS: f64 = 300.0;
 const BATCHED_PER_SECOND: f64 = 100_000.0;
 const OF_THE_COPY: f64 = 0.6;
 const COALESCED_PER_SECOND: f64 = 50_000.0;
+const AFTER_GROWTH: f64 = 0.9;
+/// Transactions that the goal of growth is about.
+const GROWN: u64 = 20_000_000;
+/// How much memory may change.
+const FLAT: f64 = 0.1;
+const SOAKED_MINUTES: f64 = 30.0;
+/// So many times the prefetch has to wait.
+const OVERLOAD: f64 = 10.0;
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +72,9 @@ pub(crate) fn judge(run: &Run) -> Vec<Goal> {
     goals.extend(latency(run));
     goals.extend(batches(run));
     goals.push(coalescing(run));
+    goals.extend(growth(run));
+    goals.push(soak(run));
+    goals.push(overload(run));
     goals
 }
 
@@ -160,6 +171,68 @@ fn coalescing(run: &Run) -> Goal {
     }
 }
 
+/// One of the figures of a step.
+type Figure = fn(&Growth) -> &Round;
+
+/// The first and the last steps: each is the median of three, so that one bad moment decides nothing.
+fn growth(run: &Run) -> Vec<Goal> {
+    let kinds: [(&str, Figure); 3] = [
+        ("batches", |point| &point.writes),
+        ("single messages, mix", |point| &point.mix),
+        ("single messages, balance", |point| &point.reads),
+    ];
+    let wanted = format!("≥ {AFTER_GROWTH} of the throughput at the beginning");
+    let points = run.scenario("growth").map_or(&[][..], |scenario| &scenario.growth);
+    let Some(last) = points.last().filter(|_| points.len() >= 2) else {
+        return vec![Goal::not_measured("growth to 20 million", wanted, "needs `growth`")];
+    };
+    let some = (points.len() / 2).clamp(1, 3);
+    let goal = |(name, of): (&str, Figure)| {
+        let rate = |points: &[Growth]| Spread::of(points.iter().map(|point| of(point).per_second));
+        let ratio = rate(&points[points.len() - some..])?.median / rate(&points[..some])?.median;
+        let what = format!("growth to {} transactions: {name}", whole(last.transactions as f64));
+        let goal = Goal::new(what, &wanted, format!("{ratio:.2}"), ratio >= AFTER_GROWTH);
+        // Less than was asked for proves nothing.
+        let grown = last.transactions >= GROWN;
+        Some(if grown { goal } else { Goal { verdict: Verdict::NotMeasured, ..goal } })
+    };
+    kinds.into_iter().filter_map(goal).collect()
+}
+
+fn soak(run: &Run) -> Goal {
+    let what = "memory of the service, first minute to last, at full load";
+    let wanted = format!("within {:.0} %", 100.0 * FLAT);
+    let soak = run.scenario("soak").and_then(|scenario| scenario.soak.as_ref());
+    let Some((soak, (first, last))) = soak.and_then(|soak| Some((soak, soak.first_and_last()?))) else {
+        return Goal::not_measured(what, wanted, "needs `soak`");
+    };
+    let change = last / first - 1.0;
+    let minutes = soak.memory.last().map_or(0.0, |(second, _)| second / 60.0);
+    let measured = format!("{:+.1} % in {minutes:.1} min", 100.0 * change);
+    let goal = Goal::new(what, wanted, measured, change.abs() <= FLAT);
+    // The last sample is a moment before the end.
+    if minutes >= SOAKED_MINUTES - 0.1 { goal } else { Goal { verdict: Verdict::NotMeasured, ..goal } }
+}
+
+fn overload(run: &Run) -> Goal {
+    let what = format!("recovers by itself from {OVERLOAD:.0} times as many requests as it takes at a time");
+    let wanted = "all answered, then as quick as before";
+    let Some(overload) = run.scenario("overload").and_then(|scenario| scenario.overload.as_ref()) else {
+        return Goal::not_measured(&what, wanted, "needs `overload`");
+    };
+    let measured = match (overload.until_empty, overload.until_normal) {
+        (Some(empty), Some(normal)) => {
+            format!("all answered after {empty:.1} s, as quick after {normal:.1} s")
+        }
+        (Some(empty), None) => format!("all answered after {empty:.1} s, but never as quick again"),
+        _ => format!("{} of {} answered", whole(overload.answered as f64), whole(overload.published as f64)),
+    };
+    let met = overload.until_normal.is_some() && overload.answered == overload.published;
+    let goal = Goal::new(&what, wanted, measured, met);
+    let was_overload = overload.most_waiting as f64 >= OVERLOAD * overload.prefetch as f64;
+    if was_overload { goal } else { Goal { verdict: Verdict::NotMeasured, ..goal } }
+}
+
 /// The case with the highest median among those wanted.
 fn fastest(scenario: &Scenario, wanted: impl Fn(&Case) -> bool) -> Option<(&Case, Spread)> {
     let rated =
@@ -173,7 +246,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::facts::Facts;
-    use crate::results::{FORM, Round, Settings};
+    use crate::results::{FORM, Overload, Settings, Soak};
 
     pub(crate) fn case(subject: Subject, name: &str, in_flight: u32, rates: &[f64]) -> Case {
         let round = |rate: &f64| Round {
@@ -244,6 +317,58 @@ pub(crate) mod tests {
         let commit = case(Subject::Postgresql, "commit", 1, &[1.0]);
         let run = run(vec![scenario("latency", vec![echo, commit, slow, quick])]);
         assert_eq!(verdicts(&run, "one call at a time"), [Verdict::Met, Verdict::NotMet]);
+    }
+
+    #[test]
+    fn growth_compares_the_ends_and_says_when_it_was_too_little() {
+        let round = |per_second| Round { per_second, ..Round::default() };
+        let point = |million: u64, writes: f64| Growth {
+            transactions: million * 1_000_000,
+            writes: round(writes),
+            wal_bytes: 0.0,
+            database_bytes: 0,
+            service_kib: 0,
+            mix: round(10.0),
+            reads: round(10.0),
+        };
+        let grown = |to: u64| {
+            let growth = (1..=to).map(|million| point(million, if million > 10 { 80.0 } else { 100.0 }));
+            run(vec![Scenario { growth: growth.collect(), ..Scenario::named("growth") }])
+        };
+        assert_eq!(verdicts(&grown(20), "growth"), [Verdict::NotMet, Verdict::Met, Verdict::Met]);
+        assert_eq!(verdicts(&grown(19), "growth"), [Verdict::NotMeasured; 3]);
+    }
+
+    #[test]
+    fn memory_has_to_be_flat_for_long_enough() {
+        let soaked = |seconds: u32, last: u64| {
+            let memory =
+                (0..=seconds).map(|second| (f64::from(second), if second < 120 { 100 } else { last }));
+            let soak = Some(Soak { minutes: Vec::new(), memory: memory.collect() });
+            run(vec![Scenario { soak, ..Scenario::named("soak") }])
+        };
+        assert_eq!(verdicts(&soaked(1800, 109), "memory"), [Verdict::Met]);
+        assert_eq!(verdicts(&soaked(1800, 112), "memory"), [Verdict::NotMet]);
+        assert_eq!(verdicts(&soaked(600, 100), "memory"), [Verdict::NotMeasured]);
+    }
+
+    #[test]
+    fn an_overload_is_one_only_when_enough_waited() {
+        let overloaded = |most_waiting, answered| {
+            let overload = Overload {
+                prefetch: 2000,
+                published: 50_000,
+                answered,
+                most_waiting,
+                until_empty: Some(1.0),
+                until_normal: Some(2.0),
+                ..Overload::default()
+            };
+            run(vec![Scenario { overload: Some(overload), ..Scenario::named("overload") }])
+        };
+        assert_eq!(verdicts(&overloaded(20_000, 50_000), "recovers"), [Verdict::Met]);
+        assert_eq!(verdicts(&overloaded(20_000, 49_999), "recovers"), [Verdict::NotMet]);
+        assert_eq!(verdicts(&overloaded(19_999, 50_000), "recovers"), [Verdict::NotMeasured]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The report: a Markdown page beside the results, with pictures in a folder of the same name.
 //!
-//! `goals` says what was met, `tables` shows the figures, `plots` draws them.
+//! `goals` says what was met, `tables` and `special` show the figures, `plots` draws them.
 
 mod goals;
 mod plots;
+mod special;
 mod tables;
 
 use std::fmt::Write;
@@ -56,7 +57,7 @@ fn page(run: &Run, pictures: &[Picture], folder: &Path) -> String {
         let about =
             catalogue::all().find(|known| known.name == scenario.name).map_or("", |known| known.about);
         let _ = write!(page, "\n## {}: {about}\n\n", scenario.name);
-        page.push_str(&section(scenario));
+        page.push_str(&section(scenario, &folder));
         for picture in pictures.iter().filter(|picture| picture.scenario == scenario.name) {
             let _ = write!(page, "\n![{}]({folder}/{})\n", picture.title, picture.file);
         }
@@ -85,8 +86,8 @@ fn introduction(run: &Run) -> String {
     text
 }
 
-fn section(scenario: &Scenario) -> String {
-    let mut text = String::new();
+fn section(scenario: &Scenario, folder: &str) -> String {
+    let mut text = special::section(scenario, folder);
     if !scenario.cases.is_empty() {
         text.push_str(&tables::cases(scenario));
         text.push_str(&tables::costs(scenario));

@@ -7,7 +7,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::{Error, Picture};
-use crate::results::{Case, Run, Scenario, Subject, Way};
+use crate::results::{Case, Growth, Round, Run, Scenario, Subject, Way};
 use crate::stats::whole;
 
 const SIZE: (u32, u32) = (860, 420);
@@ -74,7 +74,61 @@ fn plots(scenario: &Scenario) -> Vec<(&'static str, Plot)> {
             }),
         ));
     }
+    if !scenario.growth.is_empty() {
+        plots.extend(growth(&scenario.growth));
+    }
+    let mib = |samples: &[(f64, u64)]| {
+        samples.iter().map(|(second, kib)| (*second, *kib as f64 / 1024.0)).collect()
+    };
+    if let Some(soak) = &scenario.soak {
+        let line = Line { name: "service".to_owned(), points: mib(&soak.memory) };
+        plots.push(("memory", over_time("Memory of the service at full load", "MiB", line)));
+    }
+    if let Some(overload) = &scenario.overload {
+        let waiting = overload.waiting.iter().map(|(second, waiting)| (*second, *waiting as f64)).collect();
+        let line = Line { name: "requests".to_owned(), points: waiting };
+        plots.push(("waiting", over_time("Requests that wait for their answer", "requests", line)));
+        let line = Line { name: "service".to_owned(), points: mib(&overload.memory) };
+        plots.push(("memory", over_time("Memory of the service", "MiB", line)));
+    }
     plots
+}
+
+fn over_time(title: &str, y_name: &'static str, line: Line) -> Plot {
+    let (title, logarithmic) = (title.to_owned(), (false, false));
+    Plot { title, x_name: "seconds", y_name, logarithmic, lines: vec![line] }
+}
+
+/// Throughput, the longest latencies, and sizes, by the number of transactions.
+fn growth(points: &[Growth]) -> [(&'static str, Plot); 3] {
+    let line = |name: &str, value: &dyn Fn(&Growth) -> Option<f64>| Line {
+        name: name.to_owned(),
+        points: points.iter().filter_map(|point| Some((point.transactions as f64, value(point)?))).collect(),
+    };
+    let plot = |title: &str, y_name, lines| Plot {
+        title: title.to_owned(),
+        x_name: "transactions in the database",
+        y_name,
+        logarithmic: (false, false),
+        lines,
+    };
+    let rates = vec![
+        line("batches, writes", &|point| Some(point.writes.per_second)),
+        line("single, mix", &|point| Some(point.mix.per_second)),
+        line("single, balance", &|point| Some(point.reads.per_second)),
+    ];
+    let p99 = |round: &Round| Some(round.latency("p99")? / 1000.0);
+    let latencies = vec![
+        line("batches, writes", &|point| p99(&point.writes)),
+        line("single, mix", &|point| p99(&point.mix)),
+        line("single, balance", &|point| p99(&point.reads)),
+    ];
+    let memory = vec![line("service", &|point| Some(point.service_kib as f64 / 1024.0))];
+    [
+        ("throughput", plot("Throughput as the database grows", "requests/s", rates)),
+        ("latency", plot("Latency as the database grows, p99", "ms", latencies)),
+        ("memory", plot("Memory of the service as the database grows", "MiB", memory)),
+    ]
 }
 
 fn by_in_flight(
@@ -159,5 +213,49 @@ impl Plot {
 }
 
 fn axis_number(value: &f64) -> String {
-    if value.abs() >= 10.0 || *value == 0.0 { whole(*value) } else { format!("{value:.2}") }
+    if value.abs() >= 10.0 || value.fract() == 0.0 { whole(*value) } else { format!("{value:.2}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::goals::tests::{case, scenario};
+    use super::*;
+
+    #[test]
+    fn lines_are_drawn_on_every_kind_of_axis() {
+        let lines = vec![Line { name: "a <line>".to_owned(), points: vec![(1.0, 0.5), (4000.0, 20_000.0)] }];
+        for logarithmic in [(false, false), (true, false), (false, true), (true, true)] {
+            let plot = Plot {
+                title: "Title".to_owned(),
+                x_name: "x",
+                y_name: "y",
+                logarithmic,
+                lines: lines.clone(),
+            };
+            let svg = plot.svg().unwrap();
+            assert!(svg.starts_with("<svg") && svg.contains("Title") && svg.contains("a &lt;line"), "{svg}");
+        }
+    }
+
+    #[test]
+    fn one_point_or_none_is_drawn_too() {
+        for points in [vec![(5.0, 5.0)], vec![(0.0, 0.0)], Vec::new()] {
+            let plot = over_time("Title", "y", Line { name: "l".to_owned(), points });
+            assert!(plot.svg().is_ok());
+            assert!(Plot { logarithmic: (true, true), ..plot }.svg().is_ok());
+        }
+    }
+
+    #[test]
+    fn numbers_in_flight_make_a_line() {
+        let cases = vec![
+            case(Subject::Echo, "echo", 1, &[10.0]),
+            case(Subject::Florin, "mix", 1, &[5.0]),
+            case(Subject::Echo, "echo", 10, &[100.0]),
+        ];
+        let plots = plots(&scenario("single", cases));
+        let lines = &plots[0].1.lines;
+        assert_eq!(lines[0].points, [(1.0, 10.0), (10.0, 100.0)]);
+        assert_eq!((lines[1].name.as_str(), lines[1].points.len()), ("mix", 1));
+    }
 }
