@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test api browser fmt clean
+.PHONY: help setup run test bench api browser fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -15,6 +15,9 @@ run: setup ## Build Florin, start it with private servers, run the demo, stay un
 
 test: setup ## Check format, lints and dependencies, run all tests on real servers
 	@scripts/test.sh
+
+bench: setup ## Measure everything side by side on private servers, write bench/results/; ARGS=--quick to try it
+	@scripts/bench.sh $(ARGS)
 
 api: setup ## Let schemathesis try the HTTP API against its document
 	@scripts/api.sh

@@ -139,6 +139,11 @@ impl Postgres {
         &self.server.folder.path
     }
 
+    /// A program that came with the server, such as `pgbench`. It may be missing: some systems package it apart.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
     /// Creates an empty database and returns its URL.
     pub fn create_database(&self, name: &str) -> Result<String, Error> {
         let name = plain_name(name)?;

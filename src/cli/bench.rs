@@ -8,6 +8,7 @@ mod generator;
 mod http;
 mod mix;
 mod report;
+mod wallets;
 
 use std::time::Duration;
 
@@ -20,10 +21,11 @@ use florin_ledger::{Scale, WalletId};
 
 use super::config::{BrokerArgs, CommonArgs, DatabaseArgs};
 use echo::Echo;
-use generator::{Load, Measurement, Way};
+use generator::{Load, Measurement, Until, Way};
 use http::Http;
 use mix::Mix;
 use report::Comparison;
+use wallets::{Distribution, Wallets};
 
 /// The only ticker that is used.
 const TICKER: (&str, u8) = ("USD", 2);
@@ -38,6 +40,8 @@ Examples:
   florin bench --compare --in-flight 1,100,1000      both in turn, and the ratio
   florin bench --batch 1000 --in-flight 8            8 messages in flight, of 1000 requests each
   florin bench --coalesce --in-flight 1024           1024 callers, whose calls the client puts into batches
+  florin bench --mix pending=1,settle=1              withdrawals that wait, and are settled
+  florin bench --wallets 1000000 --distribution zipf
   florin bench --http http://127.0.0.1:9000 --api-key florin_...
   florin bench --json > result.json
 
@@ -52,12 +56,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "CALLS", value_delimiter = ',', default_value = "100",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     in_flight: Vec<u32>,
-    /// The shares of the operations.
+    /// The shares of the operations: invoice, withdraw, transfer, pending (a withdrawal that waits), settle (its end),
+    /// balance, history.
     #[arg(long, value_name = "OPERATION=SHARE,...", default_value_t)]
     mix: Mix,
-    /// The requests are spread evenly over wallets 1 to so many.
+    /// The requests are spread over wallets 1 to so many.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..))]
     wallets: WalletId,
+    /// How they are spread.
+    #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
+    distribution: Distribution,
+    /// Whether the wallets are created and given something to withdraw.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Setup::First)]
+    setup: Setup,
     /// Requests per message: with more than one, batches are sent.
     #[arg(long, value_name = "REQUESTS", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -68,6 +79,9 @@ pub(crate) struct Args {
     /// How long to measure: `500ms`, `10s`, `2m`.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     duration: Duration,
+    /// Measures until so many requests are answered, however long that takes.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
     /// How long the load runs before the measurement starts.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     warm_up: Duration,
@@ -113,6 +127,16 @@ enum RouteKind {
     Queue,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Setup {
+    /// Before it is measured.
+    First,
+    /// That and nothing else.
+    Only,
+    /// It was done before, for as many wallets at least.
+    Skip,
+}
+
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
@@ -125,8 +149,8 @@ enum Target {
 struct Bench {
     config: Config,
     mix: Mix,
-    wallets: WalletId,
-    duration: Duration,
+    wallets: Wallets,
+    until: Until,
     warm_up: Duration,
     route: RouteKind,
     seed: u64,
@@ -140,13 +164,18 @@ struct Bench {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let flags = args.broker.flags().into_iter().chain(args.database.flags());
     let http = args.http.zip(args.api_key);
-    let Args { mix, wallets, duration, warm_up, route, seed, batch, coalesce, .. } = args;
+    let Args { mix, warm_up, route, seed, batch, coalesce, .. } = args;
+    let wallets = Wallets { count: args.wallets, distribution: args.distribution };
+    let until = args.requests.map_or(Until::After(args.duration), Until::Answered);
     let config = args.common.start(flags)?;
-    let bench = Bench { config, mix, wallets, duration, warm_up, route, seed, batch, coalesce, http };
-    let echo = (args.echo || args.compare).then(|| Echo::start(&bench.config)).transpose()?;
-    if !args.echo {
+    let bench = Bench { config, mix, wallets, until, warm_up, route, seed, batch, coalesce, http };
+    if !args.echo && args.setup != Setup::Skip {
         bench.furnish().await?;
     }
+    if args.setup == Setup::Only {
+        return Ok(());
+    }
+    let echo = (args.echo || args.compare).then(|| Echo::start(&bench.config)).transpose()?;
     if echo.is_some() {
         echo::wait_ready(&bench.config).await?;
     }
@@ -169,7 +198,7 @@ impl Bench {
     async fn furnish(&self) -> anyhow::Result<()> {
         let database = &self.config.database;
         let store = Store::new(&database.url(), database.pool_size)?;
-        store.create_wallets(1..=self.wallets).await.context("cannot create the wallets")?;
+        store.create_wallets(1..=self.wallets.count).await.context("cannot create the wallets")?;
         let (ticker, places) = TICKER;
         let scale = Scale::new(places).context("a ticker has at most 18 decimal places")?;
         match store.add_ticker(ticker, scale).await {
@@ -179,7 +208,7 @@ impl Bench {
         }
         if self.mix.has_withdrawals() {
             let client = self.connect(Target::Florin, 0).await?;
-            generator::fund(&client, self.wallets).await?;
+            generator::fund(&client, self.wallets.count).await?;
             client.close().await;
         }
         Ok(())
@@ -216,7 +245,7 @@ impl Bench {
             in_flight,
             mix: &self.mix,
             wallets: self.wallets,
-            duration: self.duration,
+            until: self.until,
             warm_up: self.warm_up,
             seed: self.seed,
             batch: self.batch,

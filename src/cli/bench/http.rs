@@ -9,6 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// A client of the HTTP side, which keeps its connections.
 #[derive(Debug)]
@@ -42,16 +43,17 @@ impl Http {
         Ok(Self { client, base, authorization: format!("Bearer {key}") })
     }
 
-    /// The code of the answer.
-    pub(super) async fn call(&self, request: &Request) -> anyhow::Result<u16> {
+    /// The code of the answer. The transaction gets this identity, when there is one.
+    pub(super) async fn call(&self, request: &Request, id: Option<Uuid>) -> anyhow::Result<u16> {
         let (code, _) = match request {
             Request::History(HistoryQueryBody { wallet_id, limit, .. }) => {
                 let limit = limit.map_or(String::new(), |limit| format!("?limit={limit}"));
-                self.send(Method::GET, &format!("/wallets/{wallet_id}/history{limit}"), Vec::new()).await?
+                self.send(Method::GET, &format!("/wallets/{wallet_id}/history{limit}"), Vec::new(), None)
+                    .await?
             }
             request => {
                 let path = format!("/{}", request.operation());
-                self.send(Method::POST, &path, request.to_json()).await?
+                self.send(Method::POST, &path, request.to_json(), id).await?
             }
         };
         Ok(code)
@@ -59,19 +61,28 @@ impl Http {
 
     /// The codes of the answers to its operations.
     pub(super) async fn batch(&self, batch: &BatchRequest) -> anyhow::Result<Vec<u16>> {
-        let (_, body) = self.send(Method::POST, "/batch", batch.to_json()).await?;
+        let (_, body) = self.send(Method::POST, "/batch", batch.to_json(), None).await?;
         let answer: Answer = serde_json::from_slice(&body).context("the answer cannot be read")?;
         let results = answer.body.map(|body| body.results).unwrap_or_default();
         Ok(results.into_iter().map(|result| result.code).collect())
     }
 
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<(u16, Bytes)> {
-        let request = HttpRequest::builder()
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        id: Option<Uuid>,
+    ) -> anyhow::Result<(u16, Bytes)> {
+        let mut request = HttpRequest::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::AUTHORIZATION, &self.authorization)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::from(body))?;
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(id) = id {
+            request = request.header("idempotency-key", id.to_string());
+        }
+        let request = request.body(Full::from(body))?;
         let (head, body) = self.client.request(request).await.context("no answer")?.into_parts();
         let status = head.status.as_u16();
         let body = body.collect().await.context("the answer broke off")?.to_bytes();

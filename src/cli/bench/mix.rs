@@ -4,21 +4,28 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
+
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Invoice,
     Withdraw,
     Transfer,
+    /// A withdrawal that waits.
+    Pending,
+    /// The end of one that waits; when none does, the same as `Pending`.
+    Settle,
     Balance,
     History,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 5] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::Invoice, "invoice"),
         (Self::Withdraw, "withdraw"),
         (Self::Transfer, "transfer"),
+        (Self::Pending, "pending"),
+        (Self::Settle, "settle"),
         (Self::Balance, "balance"),
         (Self::History, "history"),
     ];
@@ -54,7 +61,7 @@ impl Mix {
     }
 
     pub(super) fn has_withdrawals(&self) -> bool {
-        let debits = [Kind::Withdraw, Kind::Transfer];
+        let debits = [Kind::Withdraw, Kind::Transfer, Kind::Pending, Kind::Settle];
         self.0.iter().any(|(kind, share)| debits.contains(kind) && *share > 0)
     }
 }

@@ -52,7 +52,11 @@ struct Summary {
     duration_seconds: f64,
     requests: u64,
     requests_per_second: f64,
+    /// Also those before and after the time that is measured.
+    answered_in_all: u64,
     latency_micros: BTreeMap<&'static str, u64>,
+    /// How many messages took at most so many microseconds, and more than those of the entry before.
+    latency_histogram: Vec<(u64, u64)>,
     /// By operation and code.
     answers: BTreeMap<&'static str, BTreeMap<u16, u64>>,
 }
@@ -68,11 +72,24 @@ impl Serialize for Measurement {
             duration_seconds: self.duration.as_secs_f64(),
             requests: self.requests(),
             requests_per_second: self.requests_per_second(),
+            answered_in_all: self.answered_in_all,
             latency_micros: percentiles(self).into_iter().collect(),
+            latency_histogram: histogram(self),
             answers,
         };
         summary.serialize(serializer)
     }
+}
+
+/// In steps of a quarter: fine enough to draw, and to add up several measurements.
+fn histogram(measurement: &Measurement) -> Vec<(u64, u64)> {
+    const FIRST_MICROS: u64 = 50;
+    const STEP: f64 = 1.25;
+    let steps = measurement.latencies.iter_log(FIRST_MICROS, STEP);
+    steps
+        .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn percentiles(measurement: &Measurement) -> [(&'static str, u64); 5] {
@@ -151,7 +168,8 @@ mod tests {
         let mut latencies = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
         latencies.record_n(1500, requests).unwrap();
         let answers = BTreeMap::from([((Operation::Invoice, 200), requests)]);
-        Measurement { in_flight: 10, duration: Duration::from_secs(2), latencies, answers }
+        let duration = Duration::from_secs(2);
+        Measurement { in_flight: 10, duration, latencies, answers, answered_in_all: requests + 1 }
     }
 
     #[test]
@@ -163,6 +181,11 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json(&[measurement(2000)]).unwrap()).unwrap();
         assert_eq!(json[0]["requests_per_second"], 1000.0);
         assert_eq!(json[0]["answers"]["invoice"]["200"], 2000);
+        assert_eq!(json[0]["answered_in_all"], 2001);
+        let histogram = json[0]["latency_histogram"].as_array().unwrap();
+        assert_eq!(histogram.len(), 1);
+        assert!((1500..=1875).contains(&histogram[0][0].as_u64().unwrap()), "{histogram:?}");
+        assert_eq!(histogram[0][1], 2000);
     }
 
     #[test]

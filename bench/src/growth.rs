@@ -1,0 +1,131 @@
+//! The scenario `growth`: whether speed depends on how much is in the database.
+//!
+//! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment.
+
+use crate::load::{self, Lasts};
+use crate::plan::{Load, MIX, WRITES, WorldPlan};
+use crate::results::{Growth, Round, Scenario, Settings};
+use crate::rounds::Error;
+use crate::ui::Ui;
+use crate::world::{Ground, World};
+
+const STEP: u64 = 1_000_000;
+/// A quick run has so many steps at least, to have something to compare.
+const LEAST_STEPS: u64 = 5;
+/// As many as the service remembers, so that what grows is the database alone.
+const WALLETS: u32 = 100_000;
+const WALLETS_QUICK: u32 = 1_000;
+/// For the estimate.
+const WRITES_PER_SECOND: f64 = 60_000.0;
+const BATCH: u32 = 1000;
+const BATCHES_IN_FLIGHT: u32 = 8;
+const SINGLE_IN_FLIGHT: u32 = 1000;
+
+/// The transactions of each step.
+fn step(settings: &Settings) -> u64 {
+    STEP.min(settings.growth_to.div_ceil(LEAST_STEPS)).max(1)
+}
+
+/// How many seconds it takes, about.
+pub(crate) fn estimate(settings: &Settings) -> f64 {
+    let steps = settings.growth_to.div_ceil(step(settings)) as f64;
+    let measured = 2.0 * (settings.seconds + settings.warm_up_seconds + 1.0);
+    settings.growth_to as f64 / WRITES_PER_SECOND + steps * measured + 6.0
+}
+
+pub(crate) fn run(ground: &mut Ground, settings: &Settings, ui: &mut Ui) -> Result<Scenario, Error> {
+    let total = estimate(settings);
+    ui.say("growth: starting the service");
+    let wallets = if settings.quick { WALLETS_QUICK } else { WALLETS };
+    let world = ground.world(&WorldPlan { wallets, ..WorldPlan::default() })?;
+    let mut growth: Vec<Growth> = Vec::new();
+    // What the wallets got at the beginning.
+    let mut transactions = u64::from(wallets);
+    let step = step(settings);
+    while transactions < settings.growth_to {
+        ui.say(format!("growth: {transactions} transactions of {}", settings.growth_to));
+        let seed = growth.len() as u64 + 1;
+        let point = grow(ground, &world, settings, wallets, transactions, seed)?;
+        transactions = point.transactions + written(&point.mix);
+        growth.push(point);
+        ui.advance(total * step as f64 / settings.growth_to.max(step) as f64);
+    }
+    ground.end(world)?;
+    Ok(Scenario { growth, ..Scenario::named("growth") })
+}
+
+fn grow(
+    ground: &Ground,
+    world: &World,
+    settings: &Settings,
+    wallets: u32,
+    before: u64,
+    seed: u64,
+) -> Result<Growth, Error> {
+    let load = |mix, batch, in_flight| Load { wallets, batch, ..Load::florin(mix, in_flight) };
+    let wal_before = wal_bytes(ground, world)?;
+    let batches = load(WRITES, BATCH, BATCHES_IN_FLIGHT);
+    let writes = load::run(ground, world, &batches, Lasts::Requests(step(settings)), seed)?;
+    let wal = wal_bytes(ground, world)? - wal_before;
+    let written = writes.cpu.map_or(writes.requests, |cpu| cpu.requests);
+    let database_bytes = number(ground, world, "SELECT pg_database_size(current_database())")?;
+    let single = |mix| {
+        let load = load(mix, 1, SINGLE_IN_FLIGHT);
+        load::run(ground, world, &load, settings.lasts(), seed)
+    };
+    let mix = single(MIX)?;
+    let reads = single("balance=1")?;
+    Ok(Growth {
+        transactions: before + written,
+        wal_bytes: wal / written.max(1) as f64,
+        database_bytes,
+        service_kib: ground.watched(world).service_kib(),
+        writes,
+        mix,
+        reads,
+    })
+}
+
+/// The transactions of a mixed load, warm-up included.
+fn written(mix: &Round) -> u64 {
+    let count = |names: &[&str]| -> u64 {
+        let codes = names.iter().filter_map(|name| mix.answers.get(*name));
+        codes.flat_map(|codes| codes.values()).sum()
+    };
+    let unrecorded = mix.cpu.map_or(0, |cpu| cpu.requests.saturating_sub(mix.requests));
+    let written = count(&["invoice", "withdraw"]);
+    // Those that are not counted by operation were of the same mix.
+    written + unrecorded * written / mix.requests.max(1)
+}
+
+/// Bytes written to the log since the server was set up.
+fn wal_bytes(ground: &Ground, world: &World) -> Result<f64, Error> {
+    Ok(number(ground, world, "SELECT (pg_current_wal_lsn() - '0/0')::bigint")? as f64)
+}
+
+fn number(ground: &Ground, world: &World, sql: &str) -> Result<u64, Error> {
+    let text = ground.ask(world, sql)?;
+    text.trim().parse().map_err(|_| Error::Unreadable { what: sql.to_owned(), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::results::Cpu;
+
+    #[test]
+    fn what_a_mix_wrote_is_counted_with_its_warm_up() {
+        let answers = [("invoice", 40), ("withdraw", 40), ("balance", 20)];
+        let codes = |count| BTreeMap::from([("200".to_owned(), count)]);
+        let mix = Round {
+            requests: 100,
+            answers: answers.map(|(name, count)| (name.to_owned(), codes(count))).into(),
+            cpu: Some(Cpu { requests: 150, ..Cpu::default() }),
+            ..Round::default()
+        };
+        assert_eq!(written(&mix), 120);
+        assert_eq!(written(&Round::default()), 0);
+    }
+}
