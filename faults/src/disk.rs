@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is needed, and the package that has it.
-const TOOLS: [(&str, &str); 4] =
-    [("mkfs.ext4", "e2fsprogs"), ("xfs_io", "xfsprogs"), ("mount", "mount"), ("cp", "coreutils")];
+const TOOLS: [(&str, &str); 6] = [
+    ("mkfs.ext4", "e2fsprogs"),
+    ("xfs_io", "xfsprogs"),
+    ("mount", "mount"),
+    ("losetup", "mount"),
+    ("cp", "coreutils"),
+    ("sync", "coreutils"),
+];
 /// Where tools of the system administrator are, whatever `PATH` says.
 const ADMIN_PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 /// Less than this is not worth another try when a disk is made full.
@@ -130,6 +136,7 @@ impl LoopDisk {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let moved = self.mount_point.join(name);
         tool("cp", &["-a"], &[folder, &moved])?;
+        tool("sync", &["--file-system"], &[&self.mount_point])?;
         fs::remove_dir_all(folder).doing(|| format!("remove {}", folder.display()))?;
         symlink(&moved, folder).doing(|| format!("link {}", folder.display()))
     }
@@ -205,7 +212,7 @@ impl LoopDisk {
     /// When it fails.
     pub fn cut_power(&self) -> Result<(), Error> {
         // Without -f: the log of the file system is not flushed.
-        tool("xfs_io", &["-x", "-c", "shutdown"], &[&self.mount_point])
+        tool("xfs_io", &["-x", "-c", "shutdown"], &[&self.mount_point]).map(drop)
     }
 
     /// After a power cut: mounts it again, which replays the log of the file system.
@@ -219,7 +226,12 @@ impl LoopDisk {
     }
 
     fn mount(&self) -> Result<(), Error> {
-        tool("mount", &["-t", "ext4", "-o", "loop,noatime"], &[&self.image, &self.mount_point])
+        // Always a new one: `mount -o loop` would take an old one again, and with it a file system without power.
+        let device = PathBuf::from(tool("losetup", &["--find", "--show"], &[&self.image])?);
+        let mounted = tool("mount", &["-t", "ext4", "-o", "noatime"], &[&device, &self.mount_point]);
+        // While it is mounted, this takes effect when it is mounted no more.
+        let detached = tool("losetup", &["--detach"], &[&device]);
+        mounted.and(detached).map(drop)
     }
 
     /// At once if nobody uses it; else it is only hidden, and unmounted when the last user has ended.
@@ -239,14 +251,16 @@ impl Drop for LoopDisk {
     }
 }
 
-fn tool(name: &'static str, options: &[&str], paths: &[&Path]) -> Result<(), Error> {
+/// Runs a tool and returns what it printed.
+fn tool(name: &'static str, options: &[&str], paths: &[&Path]) -> Result<String, Error> {
     let mut command = Command::new(name);
     command.env("PATH", ADMIN_PATH).args(options).args(paths);
     let output = command.output().doing(|| format!("run {name}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
-        return Ok(());
+        return Ok(text(&output.stdout));
     }
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
+    let text = text(&[output.stdout, output.stderr].concat());
     Err(Error::Tool { command: format!("{command:?}"), status: output.status, output: text })
 }
 

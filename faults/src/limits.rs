@@ -39,7 +39,7 @@ impl Alarm {
     ///
     /// When the broker does not take it.
     pub fn ring(self, rabbit: &Rabbit) -> Result<(), Error> {
-        self.set(rabbit, "0", "1000TB")
+        self.set(rabbit, "0", "1000000GB")
     }
 
     /// Sets the limit back to the broker's default.

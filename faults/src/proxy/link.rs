@@ -175,8 +175,11 @@ impl Pump<'_> {
             }
             let mode = waited(&mut state, piece.len()).await;
             let found = self.talk().sent(piece);
-            let sent_before = if matches!(mode, Mode::CutAfterBytes(_)) { sent_armed } else { 0 };
-            sent_armed = sent_before + piece.len() as u64;
+            let sent_before = sent_armed;
+            sent_armed = match mode {
+                Mode::CutAfterBytes(_) => sent_before + piece.len() as u64,
+                _ => 0,
+            };
             match (mode, found) {
                 (Mode::CutBeforeCommit, Found { commit: Some(Commit { start, .. }), .. })
                     if self.control.take_moment(mode) =>
