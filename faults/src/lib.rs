@@ -9,6 +9,7 @@
 //! connections).
 
 pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod collect;
 pub mod disk;
