@@ -18,6 +18,7 @@ use crate::kind::Kind;
 use crate::plan::Plan;
 use crate::record::Records;
 use crate::report::{Report, sum, violations};
+use crate::scratch::Scratch;
 use crate::world::Setup;
 use crate::{disk, inject, plan, run, supervisor};
 
@@ -160,33 +161,45 @@ fn run_faults(args: &RunArgs) -> anyhow::Result<ExitCode> {
         disk::keep_mounts_private()?;
     }
     supervisor::adopt_orphans()?;
-    let temporary = match &args.folder {
+    let code = run_in_folder(args, &plan, &setup, &skipped);
+    let left = supervisor::clear();
+    if left.is_empty() {
+        return code;
+    }
+    eprintln!("left behind, and killed: {}", left.join(", "));
+    code.map(|_| ExitCode::FAILURE)
+}
+
+fn run_in_folder(
+    args: &RunArgs,
+    plan: &Plan,
+    setup: &Setup,
+    skipped: &[(Kind, String)],
+) -> anyhow::Result<ExitCode> {
+    let mut temporary = None;
+    let folder = match &args.folder {
         Some(folder) => {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
             let used = folder.join(plan::FILE).exists();
             anyhow::ensure!(!used, "{} holds an earlier run", folder.display());
-            None
+            folder.clone()
         }
-        None => Some(
-            tempfile::Builder::new().prefix(&format!("florin-faults-{}-", plan.settings.seed)).tempdir()?,
-        ),
+        None => {
+            let scratch = Scratch::new(&format!("florin-faults-{}-", plan.settings.seed))?;
+            temporary.insert(scratch).path().to_owned()
+        }
     };
-    let folder =
-        temporary.as_ref().map_or_else(|| args.folder.clone().unwrap_or_default(), |dir| dir.path().into());
     eprintln!("seed {}, {} faults, in {}", plan.settings.seed, plan.faults.len(), folder.display());
     let runtime = tokio::runtime::Runtime::new()?;
-    let outcome = runtime.block_on(async { until_signal(run::run(&plan, &setup, &skipped, &folder)).await });
+    let outcome = runtime.block_on(until_signal(run::run(plan, setup, skipped, &folder)));
     drop(runtime);
-    let left = supervisor::clear();
-    if !left.is_empty() {
-        eprintln!("left behind, and killed: {}", left.join(", "));
-    }
     let Some(outcome) = outcome? else { return Ok(ExitCode::from(INTERRUPTED)) };
     let keep = args.keep || outcome.as_ref().map_or(true, |report| !report.clean);
-    if let Some(temporary) = temporary.filter(|_| keep) {
-        eprintln!("the files stay in {}", temporary.keep().display());
+    if let Some(temporary) = temporary.as_mut().filter(|_| keep) {
+        temporary.keep()?;
+        eprintln!("the files stay in {}", folder.display());
     }
-    say(&outcome?, &plan, &folder)
+    say(&outcome?, plan, &folder)
 }
 
 /// None when there was a signal: then what was started has ended by the time this returns.

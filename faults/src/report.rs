@@ -35,8 +35,6 @@ pub struct Report {
     pub load: Counts,
     /// How often an instance of the service ended by itself.
     pub services_ended: u32,
-    /// Processes that had to be killed at the end.
-    pub left_behind: Vec<String>,
     /// Whether everything was worked off before the end.
     pub drained: bool,
     /// What the checker says.
@@ -165,9 +163,6 @@ impl Report {
         );
         if self.services_ended > 0 {
             let _ = writeln!(text, "the service ended by itself {} times", self.services_ended);
-        }
-        if !self.left_behind.is_empty() {
-            let _ = writeln!(text, "left behind, and killed: {}", self.left_behind.join(", "));
         }
         if !self.drained {
             text.push_str("not everything was worked off in time\n");
