@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench api browser fmt clean
+.PHONY: help setup run test bench faults api browser fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -24,6 +24,10 @@ api: setup ## Let schemathesis try the HTTP API against its document
 
 browser: setup ## Try the console in a real browser: installs Chromium and Node.js if they are missing
 	@scripts/browser.sh
+
+faults: setup ## Prove under faults that nothing is lost: SEED=1 SEEDS=20 MINUTES=60
+	@scripts/setup.sh --faults
+	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/faults.sh
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -2,14 +2,22 @@
 # Installs what Florin needs and this machine lacks: PostgreSQL, RabbitMQ, a C compiler, Rust.
 # Safe to repeat: when nothing is missing it says so at once and changes nothing.
 #
+# With --faults also what some kinds of faults need: they are left out where it is missing.
+#
 # Florin starts private servers from the installed binaries. The services that a package may have
 # started on its own are left as they are; nothing here starts, stops or configures them.
 set -euo pipefail
 
+case ${1:-} in
+--faults) faults=yes ;;
+'') faults=no ;;
+*) printf 'usage: %s [--faults]\n' "$0" >&2; exit 2 ;;
+esac
+
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
-any() { local path; for path in "$@"; do [ -x "$path" ] && return 0; done; return 1; }
+any() { local path; for path in "$@"; do [ -e "$path" ] && return 0; done; return 1; }
 
 # The places are those that devstack/src/binaries.rs searches.
 has_postgres() {
@@ -32,10 +40,18 @@ as_root() {
     else die "needs root rights or sudo for: $*"; fi
 }
 
+faults_packages() { # small file systems, their power cuts, and clocks that can be stepped
+    has_admin mkfs.ext4 || echo e2fsprogs
+    has_admin xfs_io || echo xfsprogs
+    any /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib/faketime/libfaketimeMT.so.1 || echo faketime
+}
+has_admin() { has "$1" || any "/usr/sbin/$1" "/sbin/$1"; }
+
 install_debian() {
     local missing
     mapfile -t missing < <(
         missing_packages postgresql rabbitmq-server
+        [ "$faults" = no ] || faults_packages
         has cc || echo build-essential
         has pkg-config || echo pkg-config
         has curl || echo curl

@@ -48,6 +48,13 @@ impl Folder {
         Ok(Self { path, temporary: data_dir.is_none(), lock, owner })
     }
 
+    /// A new temporary folder of the caller's own user.
+    pub(crate) fn of_caller(name: &str) -> Result<Self, Error> {
+        let path = temporary(name)?;
+        let lock = lock(&path)?;
+        Ok(Self { path, temporary: true, lock, owner: None })
+    }
+
     /// A command that runs in this folder as the owner, with nothing of the caller's environment that
     /// could lead a server or tool elsewhere (`PGHOST`, `RABBITMQ_NODENAME`, `ERL_FLAGS`...).
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {

@@ -20,7 +20,7 @@
 //!
 //! From the bottom: `tree` reads the process table, `guard` and `process` run one child process,
 //! `folder` is where a server lives, `server` is what both servers share, `tls` their certificates, `postgres` and `rabbit` are
-//! the two servers.
+//! the two servers, `program` is any other.
 
 mod binaries;
 mod error;
@@ -29,6 +29,7 @@ mod guard;
 mod ports;
 mod postgres;
 mod process;
+mod program;
 mod rabbit;
 mod server;
 mod tls;
@@ -40,6 +41,7 @@ use std::thread;
 
 pub use error::Error;
 pub use postgres::Postgres;
+pub use program::Program;
 pub use rabbit::Rabbit;
 pub use tree::is_alive;
 

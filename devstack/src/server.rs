@@ -35,7 +35,24 @@ impl Server {
         stop_signal: Signal,
         stop_limit: Duration,
     ) -> Result<Self, Error> {
-        let folder = Folder::open(data_dir, name)?;
+        Self::of(Folder::open(data_dir, name)?, name, stop_signal, stop_limit)
+    }
+
+    /// In a temporary folder, run by the caller's own user, whoever that is.
+    pub(crate) fn as_caller(
+        name: &'static str,
+        stop_signal: Signal,
+        stop_limit: Duration,
+    ) -> Result<Self, Error> {
+        Self::of(Folder::of_caller(name)?, name, stop_signal, stop_limit)
+    }
+
+    fn of(
+        folder: Folder,
+        name: &'static str,
+        stop_signal: Signal,
+        stop_limit: Duration,
+    ) -> Result<Self, Error> {
         // At once, so that the folder goes even when the caller is killed now.
         let guard = Guard::start(&folder, stop_signal.as_str().trim_start_matches("SIG"))?;
         folder.hand_over()?;
@@ -67,7 +84,7 @@ impl Server {
         &mut self,
         program: &Path,
         arguments: &[String],
-        environment: &[(&'static str, String)],
+        environment: &[(&str, String)],
     ) -> Result<(), Error> {
         // What may be left of one that ended by itself is in the way of the next.
         if let Some(old) = self.main.take() {
@@ -81,7 +98,7 @@ impl Server {
         &mut self,
         program: &Path,
         arguments: &[String],
-        environment: &[(&'static str, String)],
+        environment: &[(&str, String)],
     ) -> Result<(), Error> {
         if let Some(old) = self.helper.take() {
             old.kill(&mut self.guard);
@@ -94,7 +111,7 @@ impl Server {
         &mut self,
         program: &Path,
         arguments: &[String],
-        environment: &[(&'static str, String)],
+        environment: &[(&str, String)],
     ) -> Result<Process, Error> {
         let log = self.folder.open_log()?;
         self.log_start = log.metadata().doing(|| "read the size of the log".into())?.len();

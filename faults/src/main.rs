@@ -1,3 +1,7 @@
 //! `florin-faults`: see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> anyhow::Result<ExitCode> {
+    florin_faults::cli::main(std::env::args_os())
+}

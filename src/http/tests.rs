@@ -1,3 +1,5 @@
+mod strangers;
+
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -16,6 +18,11 @@ struct Served {
 
 /// Serves on a free port, with a database at `database_address` and a broker that nobody connected to.
 async fn served(database_address: SocketAddr) -> Served {
+    served_within(database_address, Duration::from_secs(1)).await
+}
+
+/// The same, with a limit for answers of the broker.
+async fn served_within(database_address: SocketAddr, timeout: Duration) -> Served {
     let listener = listen(&loopback(0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new();
@@ -29,7 +36,7 @@ async fn served(database_address: SocketAddr) -> Served {
         limits: Limits { max_body_bytes: 1000, max_batch_body_bytes: 1000 },
         key_requests_per_second: None,
         max_requests: 2,
-        timeout: Duration::from_secs(1),
+        timeout,
     };
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(serve(listener, parts, shutdown.clone()));

@@ -1,0 +1,209 @@
+//! The schedule of a run: made from one seed, and written down before the run begins.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::kind::Kind;
+
+/// The name of the schedule in the folder of a run.
+pub const FILE: &str = "plan.jsonl";
+/// The load runs alone for so long, so that there is something to lose.
+const START_MS: u64 = 3000;
+/// No fault begins this close to the end.
+const END_MS: u64 = 6000;
+/// One fault in so many does not wait until the one before has passed.
+const OVERLAPS: u32 = 6;
+
+/// The schedule of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What holds for the whole of it: the first line of the file.
+    pub settings: Settings,
+    /// The faults, by their time: a line each.
+    pub faults: Vec<Fault>,
+}
+
+/// What holds for a whole run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// What everything was made from.
+    pub seed: u64,
+    /// How long the load runs.
+    pub seconds: u64,
+    /// Whether one instance works and the other stands by; else both work.
+    pub single_active_consumer: bool,
+    /// How many clients there are.
+    pub clients: u32,
+    /// Whether some requests have no identity of their own. The service asks that clocks agree then, so not in a run
+    /// that steps them.
+    pub bare_requests: bool,
+}
+
+/// A fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Its place in the schedule, from 1.
+    pub number: u32,
+    /// When it begins, in milliseconds from the beginning of the load.
+    pub at_ms: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// How long it lasts.
+    pub for_ms: u64,
+    /// To which instances of the service it happens, if it happens to those.
+    pub instances: Instances,
+    /// How much: milliseconds of a delay, bytes a second of a throttle, seconds of a step of the clock.
+    pub amount: i64,
+}
+
+/// Which instances of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Instances {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+    /// Both.
+    Both,
+}
+
+impl Instances {
+    /// Their places.
+    #[must_use]
+    pub const fn places(self) -> &'static [usize] {
+        match self {
+            Self::First => &[0],
+            Self::Second => &[1],
+            Self::Both => &[0, 1],
+        }
+    }
+}
+
+impl Plan {
+    /// The schedule that belongs to a seed. The same arguments give the same schedule.
+    #[must_use]
+    pub fn new(seed: u64, seconds: u64, kinds: &BTreeSet<Kind>) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let settings = Settings {
+            seed,
+            seconds,
+            single_active_consumer: rng.u32(0..3) > 0,
+            clients: 6,
+            bare_requests: !kinds.contains(&Kind::ClockStep) || rng.bool(),
+        };
+        let usable = |kind: &&Kind| **kind != Kind::ClockStep || !settings.bare_requests;
+        let kinds: Vec<Kind> = kinds.iter().filter(usable).copied().collect();
+        let faults = faults(&mut rng, seconds * 1000, &kinds);
+        Self { settings, faults }
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let mut file = io::BufWriter::new(fs::File::create(folder.join(FILE))?);
+        self.print(&mut file)?;
+        file.flush()
+    }
+
+    /// Prints it: one line of JSON for the settings, and one for each fault.
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub fn print(&self, to: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *to, &self.settings)?;
+        writeln!(to)?;
+        for fault in &self.faults {
+            serde_json::to_writer(&mut *to, fault)?;
+            writeln!(to)?;
+        }
+        Ok(())
+    }
+}
+
+/// Every kind comes once before any comes twice.
+fn faults(rng: &mut Rng, end_ms: u64, kinds: &[Kind]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut bag: Vec<Kind> = Vec::new();
+    let mut at_ms = START_MS;
+    for number in 1.. {
+        if bag.is_empty() {
+            bag = kinds.to_vec();
+            rng.shuffle(&mut bag);
+        }
+        let Some(kind) = bag.pop() else { break };
+        let for_ms = rng.u64(kind.lasts());
+        if at_ms + for_ms + kind.settles() + END_MS > end_ms {
+            break;
+        }
+        let instances = [Instances::First, Instances::Second, Instances::Both][rng.usize(0..3)];
+        faults.push(Fault { number, at_ms, kind, for_ms, instances, amount: amount(rng, kind) });
+        let overlaps = rng.u32(0..OVERLAPS) == 0;
+        let rest = if overlaps { 0 } else { kind.settles() + rng.u64(500..3000) };
+        at_ms += if overlaps { for_ms / 2 } else { for_ms } + rest;
+    }
+    faults
+}
+
+fn amount(rng: &mut Rng, kind: Kind) -> i64 {
+    match kind {
+        Kind::DelayDatabase | Kind::DelayBroker | Kind::DelayClients => rng.i64(20..600),
+        Kind::ThrottleDatabase | Kind::ThrottleBroker | Kind::ThrottleClients => rng.i64(2000..60_000),
+        Kind::ClockStep => [-3600, -30, -3, 3, 30, 3600][rng.usize(0..6)],
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    fn all() -> BTreeSet<Kind> {
+        Kind::value_variants().iter().copied().collect()
+    }
+
+    #[test]
+    fn a_seed_has_one_schedule() {
+        assert_eq!(Plan::new(7, 600, &all()), Plan::new(7, 600, &all()));
+        assert_ne!(Plan::new(7, 600, &all()), Plan::new(8, 600, &all()));
+    }
+
+    #[test]
+    fn a_long_run_has_every_kind() {
+        let mut found = BTreeSet::new();
+        for seed in 0..2 {
+            found.extend(Plan::new(seed, 900, &all()).faults.iter().map(|fault| fault.kind));
+        }
+        assert_eq!(found, all());
+    }
+
+    #[test]
+    fn clocks_are_stepped_only_where_every_request_has_an_identity() {
+        let mut stepped = 0;
+        for seed in 0..20 {
+            let plan = Plan::new(seed, 900, &all());
+            let steps = plan.faults.iter().filter(|fault| fault.kind == Kind::ClockStep).count();
+            assert!(steps == 0 || !plan.settings.bare_requests);
+            stepped += steps;
+        }
+        assert!(stepped > 0);
+    }
+
+    #[test]
+    fn faults_are_over_before_the_end() {
+        let plan = Plan::new(3, 120, &all());
+        assert!(!plan.faults.is_empty());
+        assert!(plan.faults.iter().all(|fault| fault.at_ms + fault.for_ms < 120_000));
+    }
+}

@@ -1,0 +1,195 @@
+//! What came of a run: for people, and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::Verdict;
+use crate::history::Line;
+use crate::inject::Happened;
+use crate::plan::Plan;
+use crate::record::Records;
+
+/// The name of the result in the folder of a run.
+pub const FILE: &str = "report.json";
+/// How many lines of the histories are shown of each violation.
+const SHOWN: usize = 12;
+/// How much of a line is shown.
+const WIDTH: usize = 400;
+
+/// The result of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// How long the load ran.
+    pub seconds: u64,
+    /// Whether nothing was found.
+    pub clean: bool,
+    /// The kinds that could not happen here, and why.
+    pub skipped: Vec<String>,
+    /// By kind.
+    pub faults: BTreeMap<String, Faults>,
+    /// What the clients counted.
+    pub load: Counts,
+    /// How often an instance of the service ended by itself.
+    pub services_ended: u32,
+    /// Whether everything was worked off before the end.
+    pub drained: bool,
+    /// What the checker says.
+    pub verdict: Verdict,
+}
+
+/// What the clients counted.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests.
+    pub requests: u64,
+    /// Requests with an answer in time.
+    pub answers: u64,
+    /// Sendings whose outcome was unknown at first.
+    pub unknown: u64,
+    /// Requests with such a sending that got their answer by asking again.
+    pub resolved: u64,
+}
+
+/// The faults of one kind.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Faults {
+    /// How many there were.
+    pub count: usize,
+    /// How many did not happen as they should.
+    pub failed: usize,
+    /// From the end of the fault (or the kill of an instance) to the first answer to a request sent after it, in
+    /// milliseconds, without those that another fault disturbed. In order.
+    pub recovery_ms: Vec<u64>,
+    /// How many were not over within the limit.
+    pub not_recovered: usize,
+}
+
+/// The faults by kind.
+#[must_use]
+pub fn by_kind(happened: &[Happened]) -> BTreeMap<String, Faults> {
+    let mut kinds: BTreeMap<String, Faults> = BTreeMap::new();
+    for one in happened {
+        let kind = kinds.entry(one.fault.kind.name()).or_default();
+        kind.count += 1;
+        kind.failed += usize::from(one.failed.is_some());
+        match one.recovery_ms {
+            Some(recovery) if !one.disturbed => kind.recovery_ms.push(recovery),
+            Some(_) => {}
+            None => kind.not_recovered += 1,
+        }
+    }
+    kinds.values_mut().for_each(|kind| kind.recovery_ms.sort_unstable());
+    kinds
+}
+
+/// A table of the faults.
+fn table(kinds: &BTreeMap<String, Faults>) -> String {
+    let mut text = format!("{:<20} {:>5} {:>6}  recovery: median, max\n", "fault", "count", "failed");
+    for (kind, faults) in kinds {
+        let times = &faults.recovery_ms;
+        let recovery = match (times.get(times.len() / 2), times.last()) {
+            (Some(median), Some(max)) => format!("{median} ms, {max} ms"),
+            _ => "-".to_owned(),
+        };
+        let late = match faults.not_recovered {
+            0 => String::new(),
+            late => format!(", {late} not recovered in time"),
+        };
+        let _ = writeln!(text, "{kind:<20} {:>5} {:>6}  {recovery}{late}", faults.count, faults.failed);
+    }
+    text
+}
+
+/// What came of several runs together.
+#[must_use]
+pub fn sum(reports: &[Report]) -> String {
+    let mut kinds: BTreeMap<String, Faults> = BTreeMap::new();
+    for (kind, faults) in reports.iter().flat_map(|report| &report.faults) {
+        let all = kinds.entry(kind.clone()).or_default();
+        all.count += faults.count;
+        all.failed += faults.failed;
+        all.not_recovered += faults.not_recovered;
+        all.recovery_ms.extend(&faults.recovery_ms);
+        all.recovery_ms.sort_unstable();
+    }
+    let count = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let clean = reports.iter().filter(|report| report.clean).count();
+    format!(
+        "{}{} faults of {} kinds in {} runs of {} s in all\n{} requests; {} sendings of unknown outcome, {} requests \
+         resolved by asking again\n{clean} of {} runs are clean\n",
+        table(&kinds),
+        kinds.values().map(|kind| kind.count).sum::<usize>(),
+        kinds.len(),
+        reports.len(),
+        count(|report| report.seconds),
+        count(|report| report.load.requests),
+        count(|report| report.load.unknown),
+        count(|report| report.load.resolved),
+        reports.len(),
+    )
+}
+
+impl Report {
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = table(&self.faults);
+        for skipped in &self.skipped {
+            let _ = writeln!(text, "skipped {skipped}");
+        }
+        let Counts { requests, answers, unknown, resolved } = self.load;
+        let seen = &self.verdict.seen;
+        let _ = writeln!(
+            text,
+            "{requests} requests, {answers} answered in time; {unknown} sendings of unknown outcome, {resolved} requests \
+             resolved by asking again\n{} sendings, {} confirmed, {} answers ({} requests with several, {} with none), \
+             {} queued, {} dead letters\n{} postings in {} chains, {} expired, {} events, {} reads compared",
+            seen.sendings,
+            seen.confirmed,
+            seen.answers,
+            seen.repeated,
+            seen.unanswered,
+            seen.queued,
+            seen.dead,
+            seen.postings,
+            seen.chains,
+            seen.expired,
+            seen.events,
+            seen.reads,
+        );
+        if self.services_ended > 0 {
+            let _ = writeln!(text, "the service ended by itself {} times", self.services_ended);
+        }
+        if !self.drained {
+            text.push_str("not everything was worked off in time\n");
+        }
+        let verdict = if self.clean { "clean" } else { "VIOLATED" };
+        let _ = writeln!(text, "seed {}: {verdict}", self.seed);
+        text
+    }
+}
+
+/// What was violated, with the schedule and the part of the histories that it is about.
+#[must_use]
+pub fn violations(verdict: &Verdict, plan: Option<&Plan>, records: &Records) -> String {
+    let mut text = format!("seed {}: {:?}\n", records.settings.seed, verdict.violations);
+    if let Some(plan) = plan {
+        let mut schedule = Vec::new();
+        if plan.print(&mut schedule).is_ok() {
+            let _ = writeln!(text, "the schedule:\n{}", String::from_utf8_lossy(&schedule));
+        }
+    }
+    for violation in &verdict.listed {
+        let _ = writeln!(text, "{violation}");
+        let about = |line: &&Line| violation.requests.contains(&line.request);
+        for line in records.histories.values().flatten().filter(about).take(SHOWN) {
+            let json = serde_json::to_string(line).unwrap_or_default();
+            let _ = writeln!(text, "    {}", json.chars().take(WIDTH).collect::<String>());
+        }
+    }
+    text
+}
