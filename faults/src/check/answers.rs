@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use florin_wire::{Receipt, Reply};
+use florin_wire::{Receipt, Reply, ResultBody};
 
 use super::asked::{Ask, Request, Requests};
 use super::ledger::Ledger;
@@ -28,7 +28,7 @@ pub(super) fn check(
     }
     for request in requests.by_name.values() {
         check_lost(request, left.get(request.name).copied().unwrap_or(0), verdict);
-        let read: Vec<Vec<Reply>> =
+        let read: Vec<Vec<(Reply, bool)>> =
             request.answers.iter().filter_map(|text| results(request, text)).collect();
         if read.len() != request.answers.len() {
             let what = format!("an answer cannot be read: {:?}", request.answers);
@@ -38,7 +38,7 @@ pub(super) fn check(
         check_same(request, &read, verdict);
         for replies in &read {
             check_atomic(request, replies, verdict);
-            for (place, (ask, reply)) in request.asks.iter().zip(replies).enumerate() {
+            for (place, (ask, (reply, _))) in request.asks.iter().zip(replies).enumerate() {
                 let place = (request.name, place);
                 let checked = if ask.opens() {
                     check_opening(ledger, origins, place, reply)
@@ -68,22 +68,23 @@ fn check_lost(request: &Request<'_>, left: usize, verdict: &mut Verdict) {
     }
 }
 
-/// The reply, or those to all operations of a batch; none when it cannot be read.
-fn results(request: &Request<'_>, text: &str) -> Option<Vec<Reply>> {
+/// The reply, or those to all operations of a batch, with whether each repeats an earlier one as far as a batch says so.
+/// None when it cannot be read.
+fn results(request: &Request<'_>, text: &str) -> Option<Vec<(Reply, bool)>> {
     let reply = Reply::from_json(text.as_bytes()).ok()?;
     if reply.operation != request.operation {
         return None;
     }
     if !request.is_batch() {
-        return Some(vec![reply]);
+        return Some(vec![(reply, false)]);
     }
     let results = reply.results().ok()?;
     let fits = results.len() == request.asks.len();
-    fits.then(|| results.into_iter().map(|result| result.into_reply().0).collect())
+    fits.then(|| results.into_iter().map(ResultBody::into_reply).collect())
 }
 
 /// What moved money is told in the same bytes each time. Reads, and refusals of which nothing is kept, are decided again.
-fn check_same(request: &Request<'_>, read: &[Vec<Reply>], verdict: &mut Verdict) {
+fn check_same(request: &Request<'_>, read: &[Vec<(Reply, bool)>], verdict: &mut Verdict) {
     let [first, others @ ..] = read else { return };
     let bytes = |text: &str| text.replace(REPLAYED, "");
     if request.asks.iter().all(Ask::opens) {
@@ -100,7 +101,7 @@ fn check_same(request: &Request<'_>, read: &[Vec<Reply>], verdict: &mut Verdict)
     // The reason of a batch that failed names an operation that may be decided in another way the next time.
     let told = |reply: &Reply| (reply.code, reply.error.clone(), reply.transaction_id, reply.body.clone());
     for other in others {
-        for ((ask, one), other) in request.asks.iter().zip(first).zip(other) {
+        for ((ask, (one, _)), (other, _)) in request.asks.iter().zip(first).zip(other) {
             if kept(ask, one) && kept(ask, other) && told(one) != told(other) {
                 let what = format!("different answers: {one:?} and {other:?}");
                 verdict.add(Rule::TwoAnswers, &[request.name], what);
@@ -109,11 +110,13 @@ fn check_same(request: &Request<'_>, read: &[Vec<Reply>], verdict: &mut Verdict)
     }
 }
 
-/// All are done, or none.
-fn check_atomic(request: &Request<'_>, replies: &[Reply], verdict: &mut Verdict) {
-    let done = replies.iter().filter(|reply| reply.is_done()).count();
-    if request.atomic && done != 0 && done != replies.len() {
-        let what = format!("{done} of {} operations of an atomic batch were done", replies.len());
+/// All are done, or none. An end that was there before is told as done in any case.
+fn check_atomic(request: &Request<'_>, replies: &[(Reply, bool)], verdict: &mut Verdict) {
+    let results = request.asks.iter().zip(replies).filter(|(ask, (_, replayed))| !(ask.ends() && *replayed));
+    let (done, refused): (Vec<_>, Vec<_>) = results.partition(|(_, (reply, _))| reply.is_done());
+    if request.atomic && !done.is_empty() && !refused.is_empty() {
+        let what =
+            format!("of an atomic batch, {} operations were done, {} refused", done.len(), refused.len());
         verdict.add(Rule::WrongAnswer, &[request.name], what);
     }
 }

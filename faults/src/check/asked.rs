@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use florin_wire::JsonDecimal;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::{Rule, Verdict};
@@ -37,11 +38,17 @@ pub(super) struct Ask {
     pub(super) to_wallet_id: Option<i64>,
     pub(super) pending: bool,
     pub(super) transaction_id: Option<Uuid>,
+    metadata: Option<IgnoredAny>,
     operations: Vec<Ask>,
     atomic: bool,
 }
 
 impl Ask {
+    /// Whether the rows that it makes name it.
+    pub(super) const fn is_named(&self) -> bool {
+        self.metadata.is_some()
+    }
+
     /// Whether it opens a transaction.
     pub(super) fn opens(&self) -> bool {
         ["invoice", "withdraw", "transfer"].contains(&self.operation.as_str())
@@ -83,6 +90,9 @@ impl<'a> Requests<'a> {
             if let What::Send { operation, message_id, body, .. } = &line.what {
                 let known = by_name.entry(name).or_insert_with(|| read(name, operation, message_id, body));
                 known.sendings += 1;
+                continue;
+            }
+            if matches!(line.what, What::Unknown { .. }) {
                 continue;
             }
             let Some(request) = by_name.get_mut(name) else {

@@ -75,11 +75,6 @@ impl<'a> Ledger<'a> {
         self.chains.get(chain)?.get(*index)
     }
 
-    /// All parts of a transaction, in their order.
-    pub(super) fn parts(&self, transaction_id: Uuid) -> impl Iterator<Item = &Row<'a>> {
-        (0..=3).filter_map(move |part| self.part(transaction_id, part))
-    }
-
     /// All rows that open a transaction.
     pub(super) fn openings(&self) -> impl Iterator<Item = &Row<'a>> {
         self.chains.values().flatten().filter(|row| row.posting.part == 0)

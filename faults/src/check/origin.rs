@@ -53,8 +53,9 @@ fn opener<'a, 'r>(row: &Row<'a>, requests: &'r Requests<'a>) -> Option<(Place<'a
         return fits.then_some(((request.name, place), ask));
     }
     let names = requests.by_id.get(&posting.transaction_id)?;
-    let name = names.iter().find(|name| requests.by_name[**name].asks[0].opens())?;
-    Some(((name, 0), &requests.by_name[name].asks[0]))
+    let mut asks = names.iter().map(|name| (*name, &requests.by_name[name].asks[0]));
+    let (name, ask) = asks.find(|(_, ask)| ask.opens() && !ask.is_named())?;
+    Some(((name, 0), ask))
 }
 
 fn agrees(ledger: &Ledger<'_>, row: &Row<'_>, ask: &Ask) -> Result<(), &'static str> {

@@ -1,1 +1,417 @@
+//! A small history made by hand, in which nothing is wrong; and what is found when something is changed in it.
 
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{Rule, check};
+use crate::history::{Line, What};
+use crate::plan::Settings;
+use crate::record::{Posting, Queued, Records, Ticker, Verified};
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn line(request: &str, what: What) -> Line {
+    Line { at_ms: 0, request: request.into(), what }
+}
+
+fn send(request: &str, operation: &str, message_id: Option<String>, body: &str) -> Line {
+    let (operation, body) = (operation.to_owned(), body.to_owned());
+    line(request, What::Send { attempt: 1, operation, message_id, body })
+}
+
+fn confirmed(request: &str) -> Line {
+    line(request, What::Confirmed { attempt: 1 })
+}
+
+fn answer(request: &str, text: &str) -> Line {
+    line(request, What::Answer { replayed: false, text: text.into() })
+}
+
+/// A request with its answer.
+fn told(request: &str, operation: &str, number: u128, body: &str, reply: &str) -> [Line; 3] {
+    let message_id = Some(id(number).to_string());
+    [send(request, operation, message_id, body), confirmed(request), answer(request, reply)]
+}
+
+fn done(operation: &str, number: u128, code: u16, rest: &str) -> String {
+    let body = format!(r#"{{"transaction_id":"{}",{rest}}}"#, id(number));
+    let body = serde_json::to_string(&body).unwrap();
+    format!(r#"{{"operation":"{operation}","code":{code},"body":{body}}}"#)
+}
+
+struct Row(i64, i64, u128, i16, &'static str, &'static str, &'static str, [&'static str; 2]);
+
+fn posting(row: &Row) -> Posting {
+    let Row(wallet_id, version, number, part, operation, status, amount, [actual, frozen]) = *row;
+    let (status, error) = match status.split_once(' ') {
+        Some((status, error)) => (status, Some(error.to_owned())),
+        None => (status, None),
+    };
+    let other = match (operation, part) {
+        ("transfer", 0 | 2) => Some(2),
+        ("transfer", _) => Some(1),
+        _ => None,
+    };
+    Posting {
+        wallet_id,
+        ticker: "USD".into(),
+        version,
+        transaction_id: id(number),
+        part,
+        operation: operation.into(),
+        status: status.into(),
+        error,
+        amount: amount.into(),
+        actual_after: actual.into(),
+        frozen_after: frozen.into(),
+        counterparty_wallet_id: other,
+        created_at: version * 1000,
+        expires_at: None,
+        request: None,
+        place: None,
+    }
+}
+
+fn postings() -> Vec<Posting> {
+    let rows = [
+        Row(1, 1, 1, 0, "invoice", "Success", "10", ["10", "0"]),
+        Row(1, 2, 2, 0, "withdraw", "Success", "3", ["7", "0"]),
+        Row(1, 3, 3, 0, "withdraw", "Error insufficient_funds", "99", ["7", "0"]),
+        Row(1, 4, 4, 0, "transfer", "Created", "2", ["5", "2"]),
+        Row(1, 5, 4, 2, "transfer", "Success", "1.5", ["5.5", "0"]),
+        Row(2, 1, 4, 3, "transfer", "Success", "1.5", ["1.5", "0"]),
+    ];
+    rows.iter().map(posting).collect()
+}
+
+/// The event of a row.
+fn event(posting: &Posting) -> Queued {
+    let Posting { transaction_id, operation, status, wallet_id, version, .. } = posting;
+    let text = format!(
+        r#"{{"transaction":{{"transaction_id":"{transaction_id}","operation":"{operation}","status":"{status}","wallet_id":1,
+        "ticker":"USD","amount":1,"created_at":"2026-01-31T08:15:30Z"}},"balances":[{{"wallet_id":{wallet_id},
+        "ticker":"USD","version":{version},"actual_balance":{},"frozen_balance":{}}}],
+        "created_at":"2026-01-31T08:15:30Z"}}"#,
+        posting.actual_after, posting.frozen_after
+    );
+    let routing_key = format!("transaction.{operation}.{}", status.to_lowercase());
+    Queued { request: String::new(), routing_key, text }
+}
+
+const ONE: &str = r#"{"wallet_id":1,"ticker":"USD","amount":10}"#;
+const REFUSED: &str = r#"{"operation":"withdraw","code":400,"reason":"too little","error":"insufficient_funds",
+    "transaction_id":"00000000-0000-0000-0000-000000000003"}"#;
+const BALANCE: &str = r#"{"operation":"balance","code":200,"body":"{\"actual_balance\":{\"USD\":5.5}}"}"#;
+const HISTORY: &str = r#"{"operation":"history","code":200,"body":"{\"postings\":[{\"ticker\":\"USD\",\"version\":1,\"transaction_id\":\"00000000-0000-0000-0000-000000000004\",\"operation\":\"transfer\",\"status\":\"Success\",\"amount\":1.5,\"actual_balance\":1.5,\"frozen_balance\":0,\"created_at\":\"2026-01-31T08:15:30Z\"}]}"}"#;
+
+/// Two clients, and nothing wrong.
+fn clean() -> Records {
+    let mut first = Vec::new();
+    first.extend(told("a1", "invoice", 1, ONE, &done("invoice", 1, 200, r#""status":"Success""#)));
+    let body = r#"{"wallet_id":1,"ticker":"USD","amount":"3.00"}"#;
+    first.extend(told("a2", "withdraw", 2, body, &done("withdraw", 2, 200, r#""status":"Success""#)));
+    let body = r#"{"wallet_id":1,"ticker":"USD","amount":99}"#;
+    first.extend(told("a3", "withdraw", 3, body, REFUSED));
+    let mut second = Vec::new();
+    let body = r#"{"wallet_id":1,"to_wallet_id":2,"ticker":"USD","amount":2,"pending":true}"#;
+    second.extend(told("b1", "transfer", 4, body, &done("transfer", 4, 202, r#""status":"Created""#)));
+    let body = format!(r#"{{"transaction_id":"{}","amount":1.5}}"#, id(4));
+    let reply = done("settle", 4, 200, r#""status":"Success","settled_amount":1.5"#);
+    second.extend(told("b2", "settle", 5, &body, &reply));
+    second.extend(told("b3", "balance", 6, r#"{"wallet_id":1}"#, BALANCE));
+    second.extend(told("b4", "history", 7, r#"{"wallet_id":2}"#, HISTORY));
+    let body = format!(r#"{{"transaction_id":"{}"}}"#, id(4));
+    second.extend(told("b5", "transaction", 8, &body, &transaction("Success")));
+    let postings = postings();
+    Records {
+        settings: Settings {
+            seed: 1,
+            seconds: 1,
+            single_active_consumer: true,
+            clients: 2,
+            bare_requests: true,
+        },
+        histories: BTreeMap::from([(1, first), (2, second)]),
+        tickers: vec![Ticker { name: "USD".into(), scale: 2 }],
+        events: postings.iter().map(event).collect(),
+        postings,
+        work: Vec::new(),
+        dead: Vec::new(),
+        verified: Verified { code: Some(0), text: String::new() },
+    }
+}
+
+fn transaction(status: &str) -> String {
+    let rest = format!(
+        r#""operation":"transfer","status":"{status}","wallet_id":1,"ticker":"USD","amount":2,"created_at":"2026-01-31T08:15:30Z""#
+    );
+    done("transaction", 4, 200, &rest)
+}
+
+/// What is found when this is changed.
+fn found(change: impl FnOnce(&mut Records)) -> Vec<Rule> {
+    let mut records = clean();
+    change(&mut records);
+    let verdict = check(&records);
+    println!("{verdict:#?}");
+    verdict.violations.keys().copied().collect()
+}
+
+fn replace(records: &mut Records, request: &str, from: &str, to: &str) {
+    let lines = records.histories.values_mut().flatten().filter(|line| line.request == request);
+    let mut replaced = 0;
+    for line in lines {
+        match &mut line.what {
+            What::Send { body: text, .. } | What::Answer { text, .. } => {
+                replaced += usize::from(text.contains(from));
+                *text = text.replace(from, to);
+            }
+            _ => {}
+        }
+    }
+    assert!(replaced > 0, "{from} is not in {request}");
+}
+
+fn forget_answer(records: &mut Records, request: &str) {
+    let answers = |line: &Line| line.request == request && matches!(line.what, What::Answer { .. });
+    records.histories.values_mut().for_each(|history| history.retain(|line| !answers(line)));
+}
+
+fn queued(request: &str) -> Queued {
+    Queued { request: request.into(), routing_key: "invoice".into(), text: String::new() }
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    assert_eq!(found(|_| {}), []);
+    let seen = check(&clean()).seen;
+    assert_eq!((seen.requests, seen.answers, seen.postings, seen.reads), (8, 8, 6, 3));
+}
+
+#[test]
+fn a_confirmed_request_without_an_answer_is_lost_unless_it_waits() {
+    assert_eq!(found(|records| forget_answer(records, "a2")), [Rule::Lost]);
+    let waits = |records: &mut Records| {
+        forget_answer(records, "a2");
+        records.work.push(queued("a2"));
+    };
+    assert_eq!(found(waits), []);
+    let dead = |records: &mut Records| {
+        forget_answer(records, "a2");
+        records.dead.push(queued("a2"));
+    };
+    assert_eq!(found(dead), []);
+    // It was sent and never confirmed: nobody promised anything.
+    let unknown = |records: &mut Records| {
+        records.histories.entry(1).or_default().push(send("a9", "invoice", Some(id(9).to_string()), ONE));
+    };
+    assert_eq!(found(unknown), []);
+}
+
+#[test]
+fn each_confirmed_sending_has_an_answer_of_its_own() {
+    let again = |records: &mut Records| records.histories.entry(1).or_default().push(confirmed("a1"));
+    assert_eq!(found(again), [Rule::Lost]);
+}
+
+#[test]
+fn copies_of_an_answer_are_the_same() {
+    let copy = |status: &'static str| {
+        move |records: &mut Records| {
+            let text = done("invoice", 1, 200, &format!(r#""status":"{status}""#));
+            records.histories.entry(1).or_default().push(answer("a1", &text));
+        }
+    };
+    assert_eq!(found(copy("Success")), []);
+    assert_eq!(found(copy("Created")), [Rule::TwoAnswers, Rule::AnswerWithoutRow]);
+}
+
+#[test]
+fn a_request_is_applied_once() {
+    let twice = |records: &mut Records| {
+        records.histories.entry(1).or_default().push(send(
+            "a9",
+            "invoice",
+            None,
+            r#"{"wallet_id":3,"ticker":"USD","amount":1,"metadata":{"request":"a9"}}"#,
+        ));
+        for (version, after) in [(1, "1"), (2, "2")] {
+            let row = Row(
+                3,
+                version,
+                90 + u128::from(version.unsigned_abs()),
+                0,
+                "invoice",
+                "Success",
+                "1",
+                [after, "0"],
+            );
+            let posting = Posting { request: Some("a9".into()), ..posting(&row) };
+            records.events.push(event(&posting));
+            records.postings.push(posting);
+        }
+    };
+    assert_eq!(found(twice), [Rule::AppliedTwice]);
+}
+
+#[test]
+fn rows_do_what_was_asked_for() {
+    let other = |records: &mut Records| replace(records, "a1", "\"amount\":10", "\"amount\":11");
+    assert_eq!(found(other), [Rule::Invented]);
+    let nobody = |records: &mut Records| {
+        let posting = posting(&Row(3, 1, 77, 0, "invoice", "Success", "1", ["1", "0"]));
+        records.events.push(event(&posting));
+        records.postings.push(posting);
+    };
+    assert_eq!(found(nobody), [Rule::Invented]);
+    let another_end = |records: &mut Records| replace(records, "b2", "\"amount\":1.5", "\"amount\":1.25");
+    assert_eq!(found(another_end), [Rule::Invented]);
+}
+
+#[test]
+fn an_answer_has_its_row() {
+    let gone = |records: &mut Records| {
+        records.postings.retain(|posting| posting.wallet_id != 1 || posting.version < 2);
+        records.postings.retain(|posting| posting.wallet_id == 1);
+        records.events.clear();
+    };
+    let rules = found(gone);
+    assert!(rules.contains(&Rule::AnswerWithoutRow), "{rules:?}");
+    let no_end =
+        |records: &mut Records| replace(records, "b2", "settled_amount\\\":1.5", "settled_amount\\\":1.4");
+    assert_eq!(found(no_end), [Rule::AnswerWithoutRow]);
+    let refused = |records: &mut Records| {
+        forget_answer(records, "a1");
+        let text = r#"{"operation":"invoice","code":400,"reason":"no","error":"unknown_wallet"}"#;
+        records.histories.entry(1).or_default().push(answer("a1", text));
+    };
+    assert_eq!(found(refused), [Rule::WrongAnswer]);
+    let other = |records: &mut Records| replace(records, "a3", "insufficient_funds", "batch_failed");
+    assert_eq!(found(other), [Rule::AnswerWithoutRow]);
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_found() {
+    assert_eq!(found(|records| replace(records, "a3", "400", "four")), [Rule::WrongAnswer]);
+    let stranger =
+        |records: &mut Records| records.histories.entry(1).or_default().push(answer("zz", REFUSED));
+    assert_eq!(found(stranger), [Rule::WrongAnswer]);
+}
+
+/// Changes one row and the event of it.
+fn change_row(records: &mut Records, index: usize, change: impl FnOnce(&mut Posting)) {
+    change(&mut records.postings[index]);
+    records.events = records.postings.iter().map(event).collect();
+}
+
+#[test]
+fn chains_are_followed() {
+    let negative = |records: &mut Records| change_row(records, 1, |row| row.actual_after = "-3".into());
+    let rules = found(negative);
+    assert!(rules.contains(&Rule::Negative) && rules.contains(&Rule::Chain), "{rules:?}");
+    let gap = |records: &mut Records| drop(records.postings.remove(2));
+    let rules = found(gap);
+    assert!(rules.contains(&Rule::Chain), "{rules:?}");
+    let rounded = |records: &mut Records| change_row(records, 4, |row| row.actual_after = "5.51".into());
+    let rules = found(rounded);
+    assert!(rules.contains(&Rule::Chain) && rules.contains(&Rule::Conservation), "{rules:?}");
+    let too_precise = |records: &mut Records| change_row(records, 4, |row| row.actual_after = "5.501".into());
+    assert!(found(too_precise).contains(&Rule::Chain));
+    let earlier = |records: &mut Records| change_row(records, 2, |row| row.created_at = 0);
+    assert_eq!(found(earlier), [Rule::Chain]);
+}
+
+#[test]
+fn transactions_are_whole() {
+    let half = |records: &mut Records| drop(records.postings.pop());
+    let rules = found(half);
+    assert!(rules.contains(&Rule::Transaction) && rules.contains(&Rule::Conservation), "{rules:?}");
+    let final_and_ended = |records: &mut Records| {
+        let posting = posting(&Row(1, 6, 1, 2, "invoice", "Success", "10", ["15.5", "-10"]));
+        records.events.push(event(&posting));
+        records.postings.insert(5, posting);
+    };
+    assert!(found(final_and_ended).contains(&Rule::Transaction));
+    let refused_for_nothing = |records: &mut Records| {
+        change_row(records, 2, |row| row.amount = "7".into());
+        replace(records, "a3", "\"amount\":99", "\"amount\":7");
+    };
+    assert_eq!(found(refused_for_nothing), [Rule::Transaction]);
+    let too_early = |records: &mut Records| {
+        change_row(records, 4, |row| {
+            (row.status, row.error, row.amount) = ("Error".into(), Some("expired".into()), "2".into());
+            row.actual_after = "7".into();
+        });
+    };
+    assert!(found(too_early).contains(&Rule::Transaction));
+}
+
+#[test]
+fn reads_never_go_back() {
+    // 7 is what was there before the client's own transfer was answered.
+    let old = |records: &mut Records| replace(records, "b3", "5.5", "7");
+    assert_eq!(found(old), [Rule::Read]);
+    // Asked before that, it may be told so.
+    let asked_before = |records: &mut Records| {
+        replace(records, "b3", "5.5", "7");
+        let history = records.histories.get_mut(&2).unwrap();
+        let read = history.iter().position(|line| line.request == "b3").unwrap();
+        let read = history.remove(read);
+        history.insert(0, read);
+    };
+    assert_eq!(found(asked_before), []);
+    let never = |records: &mut Records| replace(records, "b3", "5.5", "5.75");
+    assert_eq!(found(never), [Rule::Read]);
+    let forgotten = |records: &mut Records| {
+        forget_answer(records, "b5");
+        let text = transaction("Created");
+        records.histories.get_mut(&2).unwrap().push(answer("b5", &text));
+    };
+    assert_eq!(found(forgotten), [Rule::Read]);
+    let empty = |records: &mut Records| {
+        forget_answer(records, "b4");
+        let text = r#"{"operation":"history","code":200,"body":"{\"postings\":[]}"}"#;
+        records.histories.get_mut(&2).unwrap().push(answer("b4", text));
+    };
+    assert_eq!(found(empty), [Rule::Read]);
+}
+
+#[test]
+fn events_tell_every_row() {
+    assert_eq!(found(|records| drop(records.events.remove(3))), [Rule::Event]);
+    let repeated = |records: &mut Records| {
+        let again = records.events.clone();
+        records.events.extend(again.into_iter().rev());
+    };
+    assert_eq!(found(repeated), []);
+    let wrong = |records: &mut Records| {
+        let text = &mut records.events[0].text;
+        *text = text.replace("\"actual_balance\":10", "\"actual_balance\":9");
+    };
+    assert_eq!(found(wrong), [Rule::Event]);
+}
+
+#[test]
+fn the_audit_counts() {
+    let unsound = |records: &mut Records| records.verified.code = Some(1);
+    assert_eq!(found(unsound), [Rule::Verify]);
+}
+
+#[test]
+fn an_atomic_batch_is_done_or_not() {
+    let batch = |second: &str| {
+        let body = r#"{"operations":[{"operation":"balance","wallet_id":1},{"operation":"balance","wallet_id":9}],"atomic":true}"#;
+        let results = format!(r#"{{"results":[{{"operation":"balance","code":200,"body":{{}}}},{second}]}}"#);
+        let results = serde_json::to_string(&results).unwrap();
+        let reply = format!(r#"{{"operation":"batch","code":200,"body":{results}}}"#);
+        told("a9", "batch", 9, body, &reply)
+    };
+    let whole = batch(r#"{"operation":"balance","code":200,"body":{}}"#);
+    assert_eq!(found(|records| records.histories.get_mut(&1).unwrap().extend(whole)), []);
+    let half = batch(r#"{"operation":"balance","code":400,"reason":"no","error":"unknown_wallet"}"#);
+    let half = found(|records| records.histories.get_mut(&1).unwrap().extend(half));
+    assert_eq!(half, [Rule::WrongAnswer]);
+}

@@ -27,6 +27,8 @@ const PUBLISH_LIMIT: Duration = Duration::from_secs(4);
 const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 const LINK_LIMIT: Duration = Duration::from_secs(1);
 const PERSISTENT: u8 = 2;
+/// Why nothing was sent.
+const NO_CONNECTION: &str = "no connection";
 /// Old requests that are sent again at a time.
 const COPIES: usize = 30;
 
@@ -77,6 +79,9 @@ async fn deliver(client: &Arc<Client>, asked: Asked) {
         let sent_at = Instant::now();
         let outcome = match attempt(client, &asked).await {
             Ok(()) => timeout(ANSWER_LIMIT, &mut answer).await.map_err(|_| "no answer in time"),
+            // Not sent this time. What was sent before may have been answered meanwhile.
+            Err(NO_CONNECTION) if answer.try_recv().is_err() => continue,
+            Err(NO_CONNECTION) => Ok(Ok(())),
             Err(why) => answer.try_recv().map(Ok).map_err(|_| why),
         };
         let Err(why) = outcome else {
@@ -106,9 +111,9 @@ async fn attempt(client: &Arc<Client>, asked: &Asked) -> Result<(), &'static str
     let mut link = client.link.subscribe();
     let channel = match timeout(LINK_LIMIT, link.wait_for(Option::is_some)).await {
         Ok(Ok(channel)) => channel.clone(),
-        _ => return Err("no connection"),
+        _ => return Err(NO_CONNECTION),
     };
-    let Some(channel) = channel else { return Err("no connection") };
+    let Some(channel) = channel else { return Err(NO_CONNECTION) };
     let attempt = asked.next_attempt();
     let (exchange, routing_key) = client.route.address(&asked.operation);
     let properties = properties(client, asked);
