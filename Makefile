@@ -1,11 +1,11 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test api browser fmt clean
+.PHONY: help setup run test api browser mutations fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: PostgreSQL, RabbitMQ, a C compiler, Rust
 	@scripts/setup.sh
@@ -21,6 +21,10 @@ api: setup ## Let schemathesis try the HTTP API against its document
 
 browser: setup ## Try the console in a real browser: installs Chromium and Node.js if they are missing
 	@scripts/browser.sh
+
+mutations: ## Break Florin on purpose, in many ways: the fault runs must notice each
+	@scripts/setup.sh --faults
+	@scripts/mutations.sh $(NAMES)
 
 fmt: ## Format the code
 	cargo fmt --all
