@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test api browser mutations fmt clean
+.PHONY: help setup run test api browser faults mutations fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -22,7 +22,11 @@ api: setup ## Let schemathesis try the HTTP API against its document
 browser: setup ## Try the console in a real browser: installs Chromium and Node.js if they are missing
 	@scripts/browser.sh
 
-mutations: ## Break Florin on purpose, in many ways: the fault runs must notice each
+faults: setup ## Prove under faults that nothing is lost: SEED=1 SEEDS=20 MINUTES=60
+	@scripts/setup.sh --faults
+	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/faults.sh
+
+mutations: setup ## Break Florin on purpose, in many ways: the fault runs must notice each
 	@scripts/setup.sh --faults
 	@scripts/mutations.sh $(NAMES)
 

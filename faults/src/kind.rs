@@ -116,7 +116,9 @@ impl Kind {
             Self::FreezeService | Self::FreezePostgres | Self::FreezeRabbitmq => 500..=9000,
             Self::SilenceDatabase | Self::SilenceBroker | Self::SilenceClients => 500..=9000,
             Self::ConnectionLimit | Self::MemoryAlarm | Self::DiskAlarm => 2000..=6000,
-            Self::DataDiskFull | Self::WalDiskFull | Self::BrokerDiskFull => 2000..=6000,
+            Self::DataDiskFull | Self::WalDiskFull => 2000..=6000,
+            // RabbitMQ looks at its disk every ten seconds.
+            Self::BrokerDiskFull => 11_000..=15_000,
             _ => 1000..=5000,
         }
     }
@@ -125,9 +127,10 @@ impl Kind {
     #[must_use]
     pub const fn settles(self) -> u64 {
         match self {
-            Self::KillRabbitmq | Self::RabbitmqPowerCut | Self::BrokerDiskFull => 12_000,
-            Self::KillPostgres | Self::PostgresPowerCut | Self::WalDiskFull | Self::DataDiskFull => 4000,
-            Self::MemoryAlarm | Self::DiskAlarm | Self::FreezeRabbitmq | Self::SilenceBroker => 3000,
+            Self::KillRabbitmq | Self::RabbitmqPowerCut => 14_000,
+            Self::KillPostgres | Self::PostgresPowerCut | Self::WalDiskFull => 7000,
+            Self::MemoryAlarm | Self::DiskAlarm | Self::BrokerDiskFull => 3000,
+            Self::FreezeRabbitmq | Self::SilenceBroker | Self::DataDiskFull => 3000,
             _ => 2000,
         }
     }

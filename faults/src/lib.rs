@@ -1,7 +1,7 @@
 //! Fault runs on real processes, and the proof from their histories that nothing was lost or doubled.
 //!
 //! A run goes through these modules in this order: `plan` makes the schedule from a seed (`kind`: what can happen), `world`
-//! starts servers, proxies and instances (`service`, `supervisor`), `load` sends requests and writes down what happens
+//! starts servers, proxies and instances (`service`, `supervisor`, `scratch`), `load` sends requests and writes down what happens
 //! (`history`), `inject` lets the faults happen, `collect` writes down what is left (`record`), and `check` judges by these
 //! files alone. `run` is the whole of it, `report` says what came of it.
 //!
@@ -9,6 +9,7 @@
 //! connections).
 
 pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod collect;
 pub mod disk;
@@ -23,6 +24,7 @@ pub mod proxy;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod scratch;
 pub mod service;
 pub mod supervisor;
 pub mod world;

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::record::Records;
 
 /// The name of the result in the folder of a run.
-pub const FILE: &str = "result.json";
+pub const FILE: &str = "report.json";
 /// How many lines of the histories are shown of each violation.
 const SHOWN: usize = 12;
 /// How much of a line is shown.
@@ -35,8 +35,6 @@ pub struct Report {
     pub load: Counts,
     /// How often an instance of the service ended by itself.
     pub services_ended: u32,
-    /// Processes that had to be killed at the end.
-    pub left_behind: Vec<String>,
     /// Whether everything was worked off before the end.
     pub drained: bool,
     /// What the checker says.
@@ -88,23 +86,58 @@ pub fn by_kind(happened: &[Happened]) -> BTreeMap<String, Faults> {
     kinds
 }
 
+/// A table of the faults.
+fn table(kinds: &BTreeMap<String, Faults>) -> String {
+    let mut text = format!("{:<20} {:>5} {:>6}  recovery: median, max\n", "fault", "count", "failed");
+    for (kind, faults) in kinds {
+        let times = &faults.recovery_ms;
+        let recovery = match (times.get(times.len() / 2), times.last()) {
+            (Some(median), Some(max)) => format!("{median} ms, {max} ms"),
+            _ => "-".to_owned(),
+        };
+        let late = match faults.not_recovered {
+            0 => String::new(),
+            late => format!(", {late} not recovered in time"),
+        };
+        let _ = writeln!(text, "{kind:<20} {:>5} {:>6}  {recovery}{late}", faults.count, faults.failed);
+    }
+    text
+}
+
+/// What came of several runs together.
+#[must_use]
+pub fn sum(reports: &[Report]) -> String {
+    let mut kinds: BTreeMap<String, Faults> = BTreeMap::new();
+    for (kind, faults) in reports.iter().flat_map(|report| &report.faults) {
+        let all = kinds.entry(kind.clone()).or_default();
+        all.count += faults.count;
+        all.failed += faults.failed;
+        all.not_recovered += faults.not_recovered;
+        all.recovery_ms.extend(&faults.recovery_ms);
+        all.recovery_ms.sort_unstable();
+    }
+    let count = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let clean = reports.iter().filter(|report| report.clean).count();
+    format!(
+        "{}{} faults of {} kinds in {} runs of {} s in all\n{} requests; {} sendings of unknown outcome, {} requests \
+         resolved by asking again\n{clean} of {} runs are clean\n",
+        table(&kinds),
+        kinds.values().map(|kind| kind.count).sum::<usize>(),
+        kinds.len(),
+        reports.len(),
+        count(|report| report.seconds),
+        count(|report| report.load.requests),
+        count(|report| report.load.unknown),
+        count(|report| report.load.resolved),
+        reports.len(),
+    )
+}
+
 impl Report {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("{:<20} {:>5} {:>6}  recovery: median, max\n", "fault", "count", "failed");
-        for (kind, faults) in &self.faults {
-            let times = &faults.recovery_ms;
-            let recovery = match (times.get(times.len() / 2), times.last()) {
-                (Some(median), Some(max)) => format!("{median} ms, {max} ms"),
-                _ => "-".to_owned(),
-            };
-            let late = match faults.not_recovered {
-                0 => String::new(),
-                late => format!(", {late} not recovered in time"),
-            };
-            let _ = writeln!(text, "{kind:<20} {:>5} {:>6}  {recovery}{late}", faults.count, faults.failed);
-        }
+        let mut text = table(&self.faults);
         for skipped in &self.skipped {
             let _ = writeln!(text, "skipped {skipped}");
         }
@@ -130,9 +163,6 @@ impl Report {
         );
         if self.services_ended > 0 {
             let _ = writeln!(text, "the service ended by itself {} times", self.services_ended);
-        }
-        if !self.left_behind.is_empty() {
-            let _ = writeln!(text, "left behind, and killed: {}", self.left_behind.join(", "));
         }
         if !self.drained {
             text.push_str("not everything was worked off in time\n");

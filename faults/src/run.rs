@@ -14,6 +14,7 @@ use crate::load::{Load, Pulse};
 use crate::plan::Plan;
 use crate::record::Records;
 use crate::report::{self, Counts, Report};
+use crate::scratch::Scratch;
 use crate::service::Service;
 use crate::world::{self, Setup, World};
 use crate::{collect, inject, supervisor};
@@ -52,7 +53,7 @@ pub async fn run(
     let reaping = CancellationToken::new();
     let _stop_reaping = reaping.clone().drop_guard();
     tokio::spawn(supervisor::reap(reaping));
-    let scratch = tempfile::Builder::new().prefix("florin-faults-").tempdir()?;
+    let scratch = Scratch::new("florin-faults-disks-")?;
     let world = Arc::new(World::start(setup, &plan.settings, scratch.path()).await?);
     let (load, happened, drained, services_ended) = {
         let outcome = under_load(plan, &world, folder).await;
@@ -60,9 +61,9 @@ pub async fn run(
         world.copy_logs(folder);
         outcome?
     };
-    // Ends all servers, and then what is left of them.
-    drop(Arc::into_inner(world));
-    let left_behind = tokio::task::spawn_blocking(supervisor::clear).await.map_err(io::Error::other)?;
+    // Ends all servers.
+    drop(world);
+    drop(scratch);
     let records = Records::read(folder)?;
     let verdict = check(&records);
     let report = Report {
@@ -73,7 +74,6 @@ pub async fn run(
         faults: report::by_kind(&happened),
         load,
         services_ended,
-        left_behind,
         drained,
         verdict,
     };

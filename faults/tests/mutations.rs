@@ -18,10 +18,12 @@ fn every_mutation_fits_the_tree() {
         println!("skipped: not a git repository");
         return;
     }
-    let patches: Vec<_> = fs::read_dir(root.join("faults/mutations")).unwrap().map(|e| e.unwrap().path()).collect();
+    let patches: Vec<_> =
+        fs::read_dir(root.join("faults/mutations")).unwrap().map(|e| e.unwrap().path()).collect();
     assert!(patches.len() >= LEAST, "{patches:?}");
     for patch in patches {
-        let output = Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(root).output().unwrap();
+        let output =
+            Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(root).output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "make this mutation anew: {words}");
 

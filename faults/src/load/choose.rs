@@ -112,15 +112,15 @@ impl Memory {
             _ => uuid,
         };
         let message_id = (!bare).then_some(message_id);
-        let request = self.request(rng, tag);
+        let request = self.request(rng, tag.as_ref());
         let body = String::from_utf8_lossy(&request.to_json()).into_owned();
         let operation = request.operation().as_str().to_owned();
         let repeats = !bare && rng.u32(0..8) > 0;
         Asked { name, operation, message_id, body, repeats, attempts: Arc::default() }
     }
 
-    fn request(&mut self, rng: &mut Rng, tag: Option<serde_json::Value>) -> Request {
-        let tagged = |body: MovementBody| match tag.as_ref().and_then(|tag| RawJson::new(tag).ok()) {
+    fn request(&mut self, rng: &mut Rng, tag: Option<&serde_json::Value>) -> Request {
+        let tagged = |body: MovementBody| match tag.and_then(|tag| RawJson::new(tag).ok()) {
             Some(tag) => body.metadata(tag),
             None => body,
         };
@@ -193,7 +193,7 @@ impl Memory {
         let mut operations = Vec::new();
         for place in 0..rng.usize(1..BATCH) {
             let tag = json!({ "request": name, "place": place });
-            let mut request = self.request(rng, Some(tag));
+            let mut request = self.request(rng, Some(&tag));
             // What is read in a batch is not looked at by the checker, and histories would make it long.
             if matches!(request, Request::History(_) | Request::Transaction { .. }) {
                 request = balance(rng);
