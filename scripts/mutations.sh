@@ -39,7 +39,7 @@ build() { (cd "$tree" && CARGO_TARGET_DIR="$work/target" cargo build --quiet --l
 head_of() { sed -n "s/^$2: //p" "$1" | head -n 1; }
 # The rules that a run found broken: "rule" times.
 found() {
-    [ ! -f "$1/result.json" ] || sed -n '/"violations": {/,/}/s/^ *"\([a-z_]*\)": \([0-9]*\).*/\1 \2/p' "$1/result.json"
+    [ ! -f "$1/report.json" ] || sed -n '/"violations": {/,/}/s/^ *"\([a-z_]*\)": \([0-9]*\).*/\1 \2/p' "$1/report.json"
 }
 
 missed=()
