@@ -1,11 +1,11 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench faults api browser fmt clean
+.PHONY: help setup run test bench faults mutations api browser fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: PostgreSQL, RabbitMQ, a C compiler, Rust
 	@scripts/setup.sh
@@ -28,6 +28,10 @@ browser: setup ## Try the console in a real browser: installs Chromium and Node.
 faults: setup ## Prove under faults that nothing is lost: SEED=1 SEEDS=20 MINUTES=60
 	@scripts/setup.sh --faults
 	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/faults.sh
+
+mutations: setup ## Break Florin on purpose, in many ways: the fault runs must notice each
+	@scripts/setup.sh --faults
+	@scripts/mutations.sh $(NAMES)
 
 fmt: ## Format the code
 	cargo fmt --all

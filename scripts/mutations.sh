@@ -15,7 +15,7 @@ work=$PWD/target/mutations
 tree=$work/tree
 runs=$work/runs
 SECONDS_OF_A_RUN=${SECONDS_OF_A_RUN:-40}
-SEEDS="1 2 3"
+SEEDS=${SEEDS:-1 2 3}
 
 say() { printf 'mutations: %s\n' "$*"; }
 die() { printf 'mutations: %s\n' "$*" >&2; exit 1; }

@@ -136,7 +136,7 @@ impl LoopDisk {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let moved = self.mount_point.join(name);
         tool("cp", &["-a"], &[folder, &moved])?;
-        tool("sync", &["--file-system"], &[&self.mount_point])?;
+        self.flush()?;
         fs::remove_dir_all(folder).doing(|| format!("remove {}", folder.display()))?;
         symlink(&moved, folder).doing(|| format!("link {}", folder.display()))
     }
@@ -156,6 +156,15 @@ impl LoopDisk {
         fs::create_dir(&own).doing(|| format!("create {}", own.display()))?;
         chown(&own, Some(owner.uid()), Some(owner.gid())).doing(|| format!("chown {}", own.display()))?;
         symlink(&own, folder).doing(|| format!("link {}", folder.display()))
+    }
+
+    /// Waits until all that was written so far is on the disk: this much a later power cut leaves.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn flush(&self) -> Result<(), Error> {
+        tool("sync", &["--file-system"], &[&self.mount_point]).map(drop)
     }
 
     /// Bytes that can still be written.

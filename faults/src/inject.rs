@@ -322,6 +322,7 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
             sleep(lasts).await;
             disks.data.restore()?;
             disks.wal.restore()?;
+            world.with_postgres(|postgres| remove_empty_lock(postgres.folder())).await;
             start_postgres(world).await?;
         }
         _ => {
@@ -333,6 +334,15 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
         }
     }
     Ok(())
+}
+
+/// The lock file of a PostgreSQL that never flushes comes back empty, and it does not start over that.
+fn remove_empty_lock(folder: &Path) {
+    let lock = folder.join("data/postmaster.pid");
+    if std::fs::metadata(&lock).is_ok_and(|found| found.len() == 0) {
+        // If it stays, the start fails and says so.
+        let _ = std::fs::remove_file(lock);
+    }
 }
 
 /// On a busy machine a start may take longer than devstack waits.

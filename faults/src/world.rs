@@ -154,6 +154,12 @@ impl World {
         // RabbitMQ keeps the register of its quorum queues in memory for three seconds before it writes it. A queue that is
         // younger than that when the broker is killed (3.10) comes back without a leader, for ever.
         stack = blocking(move || settle_queues(stack)).await?;
+        if let Some(disks) = &disks {
+            // A server that never flushes shall lose what the run writes, not its tables.
+            stack.postgres.psql("florin", "CHECKPOINT")?;
+            disks.data.flush()?;
+            disks.wal.flush()?;
+        }
         let Stack { postgres, rabbit } = stack;
         Ok(Self {
             services,

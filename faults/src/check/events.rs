@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use florin_wire::{Event, EventBalance};
+use florin_wire::{Event, EventBalance, Events};
 
 use super::ledger::{Ledger, Row, name};
 use super::origin::Origins;
@@ -12,25 +12,27 @@ use crate::record::Records;
 pub(super) fn check(records: &Records, ledger: &Ledger<'_>, origins: &Origins<'_>, verdict: &mut Verdict) {
     let mut told: HashMap<(i64, String), HashSet<i64>> = HashMap::new();
     for message in &records.events {
-        let event = match Event::from_json(message.text.as_bytes()) {
-            Ok(event) => event,
+        let events = match Events::from_json(message.text.as_bytes()) {
+            Ok(Events { events }) => events,
             Err(error) => {
                 verdict.add(Rule::Event, &[], format!("cannot be read ({error}): {}", message.text));
                 continue;
             }
         };
-        if event.routing_key() != message.routing_key {
-            let what = format!("sent under {}: {}", message.routing_key, message.text);
-            verdict.add(Rule::Event, &[], what);
-        }
-        for balance in &event.balances {
-            if let Err(why) = check_balance(ledger, &event, balance) {
-                verdict.add(Rule::Event, &[], format!("{why}: {}", message.text));
+        verdict.seen.events += events.len();
+        for event in &events {
+            if event.routing_key() != message.routing_key {
+                let what = format!("sent under {}: {}", message.routing_key, message.text);
+                verdict.add(Rule::Event, &[], what);
             }
-            told.entry((balance.wallet_id, balance.ticker.clone())).or_default().insert(balance.version);
+            for balance in &event.balances {
+                if let Err(why) = check_balance(ledger, event, balance) {
+                    verdict.add(Rule::Event, &[], format!("{why}: {}", message.text));
+                }
+                told.entry((balance.wallet_id, balance.ticker.clone())).or_default().insert(balance.version);
+            }
         }
     }
-    verdict.seen.events = records.events.len();
     // Who still waits in the queue has its events yet to come.
     let waiting: HashSet<&str> =
         records.work.iter().chain(&records.dead).map(|queued| queued.request.as_str()).collect();

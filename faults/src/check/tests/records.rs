@@ -99,10 +99,10 @@ fn postings() -> Vec<Posting> {
 pub(super) fn event(posting: &Posting) -> Queued {
     let Posting { transaction_id, operation, status, wallet_id, version, .. } = posting;
     let text = format!(
-        r#"{{"transaction":{{"transaction_id":"{transaction_id}","operation":"{operation}","status":"{status}","wallet_id":1,
+        r#"{{"events":[{{"event_id":"{transaction_id}","transaction":{{"transaction_id":"{transaction_id}","operation":"{operation}","status":"{status}","wallet_id":1,
         "ticker":"USD","amount":1,"created_at":"2026-01-31T08:15:30Z"}},"balances":[{{"wallet_id":{wallet_id},
         "ticker":"USD","version":{version},"actual_balance":{},"frozen_balance":{}}}],
-        "created_at":"2026-01-31T08:15:30Z"}}"#,
+        "created_at":"2026-01-31T08:15:30Z"}}]}}"#,
         posting.actual_after, posting.frozen_after
     );
     let routing_key = format!("transaction.{operation}.{}", status.to_lowercase());
