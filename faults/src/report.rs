@@ -25,7 +25,7 @@ pub struct Report {
     pub seed: u64,
     /// How long the load ran.
     pub seconds: u64,
-    /// Whether nothing was found.
+    /// Whether nothing was found, and everything was worked off.
     pub clean: bool,
     /// The kinds that could not happen here, and why.
     pub skipped: Vec<String>,
@@ -64,6 +64,8 @@ pub struct Faults {
     /// From the end of the fault (or the kill of an instance) to the first answer to a request sent after it, in
     /// milliseconds, without those that another fault disturbed. In order.
     pub recovery_ms: Vec<u64>,
+    /// The same from the beginning of the fault on, the time that it was to last included.
+    pub outage_ms: Vec<u64>,
     /// How many were not over within the limit.
     pub not_recovered: usize,
 }
@@ -77,29 +79,53 @@ pub fn by_kind(happened: &[Happened]) -> BTreeMap<String, Faults> {
         kind.count += 1;
         kind.failed += usize::from(one.failed.is_some());
         match one.recovery_ms {
-            Some(recovery) if !one.disturbed => kind.recovery_ms.push(recovery),
+            Some(recovery) if !one.disturbed => {
+                kind.recovery_ms.push(recovery);
+                kind.outage_ms.push((one.healed_ms + recovery).saturating_sub(one.began_ms));
+            }
             Some(_) => {}
             None => kind.not_recovered += 1,
         }
     }
-    kinds.values_mut().for_each(|kind| kind.recovery_ms.sort_unstable());
+    kinds.values_mut().for_each(Faults::sort);
     kinds
+}
+
+impl Faults {
+    fn sort(&mut self) {
+        self.recovery_ms.sort_unstable();
+        self.outage_ms.sort_unstable();
+    }
 }
 
 /// A table of the faults.
 fn table(kinds: &BTreeMap<String, Faults>) -> String {
-    let mut text = format!("{:<20} {:>5} {:>6}  recovery: median, max\n", "fault", "count", "failed");
+    let mut text =
+        "milliseconds to the first answer, median and max:        after the end  from the beginning\n"
+            .to_owned();
+    let _ = writeln!(
+        text,
+        "{:<20} {:>5} {:>6} {:>9} {:>11} {:>7} {:>11} {:>7}",
+        "fault", "count", "failed", "measured", "median", "max", "median", "max"
+    );
     for (kind, faults) in kinds {
-        let times = &faults.recovery_ms;
-        let recovery = match (times.get(times.len() / 2), times.last()) {
-            (Some(median), Some(max)) => format!("{median} ms, {max} ms"),
-            _ => "-".to_owned(),
-        };
+        let [median, max, outage, longest] = [&faults.recovery_ms, &faults.outage_ms]
+            .map(|times| [times.get(times.len() / 2), times.last()])
+            .concat()
+            .try_into()
+            .unwrap_or([None; 4])
+            .map(|time: Option<&u64>| time.map_or_else(|| "-".to_owned(), u64::to_string));
         let late = match faults.not_recovered {
             0 => String::new(),
-            late => format!(", {late} not recovered in time"),
+            late => format!("  {late} not recovered in time"),
         };
-        let _ = writeln!(text, "{kind:<20} {:>5} {:>6}  {recovery}{late}", faults.count, faults.failed);
+        let _ = writeln!(
+            text,
+            "{kind:<20} {:>5} {:>6} {:>9} {median:>11} {max:>7} {outage:>11} {longest:>7}{late}",
+            faults.count,
+            faults.failed,
+            faults.recovery_ms.len(),
+        );
     }
     text
 }
@@ -114,7 +140,8 @@ pub fn sum(reports: &[Report]) -> String {
         all.failed += faults.failed;
         all.not_recovered += faults.not_recovered;
         all.recovery_ms.extend(&faults.recovery_ms);
-        all.recovery_ms.sort_unstable();
+        all.outage_ms.extend(&faults.outage_ms);
+        all.sort();
     }
     let count = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let clean = reports.iter().filter(|report| report.clean).count();

@@ -69,7 +69,7 @@ pub async fn run(
     let report = Report {
         seed: plan.settings.seed,
         seconds: plan.settings.seconds,
-        clean: verdict.is_clean(),
+        clean: verdict.is_clean() && drained,
         skipped: skipped.iter().map(|(kind, why)| format!("{}: {why}", kind.name())).collect(),
         faults: report::by_kind(&happened),
         load,

@@ -32,6 +32,13 @@ pub(super) fn check<'a>(ledger: &Ledger<'a>, requests: &Requests<'a>, verdict: &
             let what = format!("transaction {id} has another {field} than was asked for");
             verdict.add(Rule::Invented, &[place.0], what);
         }
+        // In an atomic batch, the operations before it count, of which nothing is left.
+        let refused = row.posting.error.as_deref() == Some("insufficient_funds");
+        let actual = ledger.actual_before(row);
+        if refused && row.amount <= actual && !requests.by_name[place.0].atomic {
+            let what = format!("transaction {id}: {} was refused, and there was {actual}", row.amount);
+            verdict.add(Rule::Transaction, &[place.0], what);
+        }
         if let Some(other) = origins.opened.insert(place, id) {
             let what = format!("operation {} made transactions {other} and {id}", place.1);
             verdict.add(Rule::AppliedTwice, &[place.0], what);

@@ -273,3 +273,29 @@ fn an_atomic_batch_is_done_or_not() {
     let half = found(|records| records.histories.get_mut(&1).unwrap().extend(half));
     assert_eq!(half, [Rule::WrongAnswer]);
 }
+
+#[test]
+fn a_refusal_in_an_atomic_batch_counts_what_was_taken_back() {
+    let batch = |atomic: bool| {
+        move |records: &mut Records| {
+            let ask = |place: usize, amount: u8| {
+                format!(
+                    r#"{{"operation":"withdraw","wallet_id":1,"ticker":"USD","amount":{amount},"metadata":{{"request":"a9","place":{place}}}}}"#
+                )
+            };
+            let body = format!(r#"{{"operations":[{},{}],"atomic":{atomic}}}"#, ask(0, 5), ask(1, 4));
+            records.histories.get_mut(&1).unwrap().push(send("a9", "batch", None, &body));
+            for (place, error, amount) in [(0, "batch_failed", "5"), (1, "insufficient_funds", "4")] {
+                let (version, number) = (6 + i64::try_from(place).unwrap(), 90 + place as u128);
+                let row = Row(1, version, number, 0, "withdraw", "Error", amount, ["5.5", "0"]);
+                let named = (Some("a9".to_owned()), Some(place), Some(error.to_owned()));
+                let row = posting(&row);
+                let row = Posting { request: named.0, place: named.1, error: named.2, ..row };
+                records.events.push(event(&row));
+                records.postings.insert(5 + place, row);
+            }
+        }
+    };
+    assert_eq!(found(batch(true)), []);
+    assert_eq!(found(batch(false)), [Rule::Transaction]);
+}
