@@ -35,7 +35,8 @@ copy_tree() {
 
 # Not as a part of the repository around it: git would look for the paths there.
 apply() { (cd "$tree" && GIT_CEILING_DIRECTORIES="$work" git apply "$@"); }
-build() { (cd "$tree" && CARGO_TARGET_DIR="$work/target" cargo build --quiet --locked "$@"); }
+# Not incremental: a build that is interrupted leaves halves that do not fit the next.
+build() { (cd "$tree" && CARGO_INCREMENTAL=0 CARGO_TARGET_DIR="$work/target" cargo build --quiet --locked "$@"); }
 head_of() { sed -n "s/^$2: //p" "$1" | head -n 1; }
 # The rules that a run found broken: "rule" times.
 found() {

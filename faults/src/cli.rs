@@ -149,7 +149,7 @@ fn run_faults(args: &RunArgs) -> anyhow::Result<ExitCode> {
         eprintln!("skipped: {} ({why})", kind.name());
     }
     let setup = Setup {
-        florin: args.florin.clone().map_or_else(beside, Ok)?,
+        florin: args.florin.as_deref().map_or_else(beside, |florin| Ok(std::path::absolute(florin)?))?,
         postgres_settings: args.postgres_setting.clone(),
         database_url_suffix: args.database_url_suffix.clone(),
         service_environment: args.service_env.clone(),

@@ -5,37 +5,37 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 
+const PATHS: [&str; 20] = [
+    "invoice",
+    "withdraw",
+    "transfer",
+    "settle",
+    "cancel",
+    "batch",
+    "balance",
+    "wallets",
+    "tickers",
+    "wallets/1",
+    "wallets/1/balance",
+    "wallets/x/history",
+    "transactions/7",
+    "console",
+    "docs",
+    "healthz",
+    "readyz",
+    "metrics",
+    "openapi.json",
+    "",
+];
+const NAMES: [&str; 8] = ["at", "ticker", "limit", "before", "status", "from", "after", "x"];
 const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "PUT", "X"];
 
 /// Addresses that are there, nearly there, and anything.
 fn address() -> impl Strategy<Value = String> {
-    let parts = [
-        "invoice",
-        "withdraw",
-        "transfer",
-        "settle",
-        "cancel",
-        "batch",
-        "balance",
-        "wallets",
-        "tickers",
-        "wallets/1",
-        "wallets/1/balance",
-        "wallets/x/history",
-        "transactions/7",
-        "console",
-        "docs",
-        "healthz",
-        "readyz",
-        "metrics",
-        "openapi.json",
-        "",
-    ];
-    let names = ["at", "ticker", "limit", "before", "status", "from", "after", "x"];
     let value =
         prop_oneof!["[0-9]{1,25}", "[!-~&&[^#&]]{0,20}", "(%[0-9a-f]{2}){0,5}", Just("%zz".to_owned())];
-    let query = prop::collection::vec((prop::sample::select(&names[..]), value), 0..4);
-    let known = (prop::sample::select(&parts[..]), query).prop_map(|(path, query)| {
+    let query = prop::collection::vec((prop::sample::select(&NAMES[..]), value), 0..4);
+    let known = (prop::sample::select(&PATHS[..]), query).prop_map(|(path, query)| {
         let query: Vec<_> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         format!("{path}?{}", query.join("&"))
     });
