@@ -3,7 +3,7 @@
 #
 # Each patch in faults/mutations/ breaks one thing that Florin rests on. It is applied to a copy of the tree, built, and run
 # under the faults that its head names; the checker must find what the head says (one of `Caught as`). Chance decides what a
-# fault meets, so there are several seeds: one that is enough ends it. Then the controls: Florin as it is, on servers that
+# fault meets, so there are several seeds (`Seeds`, or 1 2 3): one that is enough ends it. Then the controls: Florin as it is, on servers that
 # forget what they confirmed.
 #
 # Arguments: names of mutations and controls; without any, all. `make mutations` installs what is missing first.
@@ -40,7 +40,7 @@ build() { (cd "$tree" && CARGO_INCREMENTAL=0 CARGO_TARGET_DIR="$work/target" car
 head_of() { sed -n "s/^$2: //p" "$1" | head -n 1; }
 # The rules that a run found broken: "rule" times.
 found() {
-    [ ! -f "$1/report.json" ] || sed -n '/"violations": {/,/}/s/^ *"\([a-z_]*\)": \([0-9]*\).*/\1 \2/p' "$1/report.json"
+    [ ! -f "$1/report.json" ] || sed -n '/"violations": {/,/}/s/^ *"\([a-z_]*\)": \([0-9][0-9]*\).*/\1 \2/p' "$1/report.json"
 }
 
 missed=()
@@ -79,6 +79,9 @@ mutation() {
         build -p florin-faults
         faults=$work/target/debug/florin-faults
     fi
+    local SEEDS=$SEEDS own
+    own=$(head_of "$patch" Seeds)
+    SEEDS=${own:-$SEEDS}
     must_be_caught "$name" "$work/target/debug/florin" "$faults" "$(head_of "$patch" Kinds)" \
         "$(head_of "$patch" 'Caught as')"
     apply -R "$patch"
