@@ -30,8 +30,9 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_OBJECTIONS: u32 = 3;
 /// How long an event waits that a queue refused.
 const REFUSED_EVENT_DELAY: Duration = Duration::from_secs(1);
-/// Batches that wait for their confirms at a time.
-const MAX_UNSETTLED: usize = 16;
+/// Batches that wait for their confirms at a time. With few of them, the next batches are larger under load, which is
+/// cheaper for PostgreSQL and the broker (docs/performance.md).
+const MAX_UNSETTLED: usize = 4;
 const REPLY_SUCCESS: u16 = 200;
 
 /// Sends replies and events.
