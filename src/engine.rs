@@ -1,52 +1,24 @@
-//! Between the broker and the database: forms batches and sees to it that each is executed.
+//! Between the broker and the database: takes batches from its [`Inbox`] and sees to it that each is executed.
 //!
-//! The loop awaits the first request and takes all that is ready with it: there is no timer. Under no load a
-//! batch is one request; under load batches grow by themselves, for requests gather while the batch before
-//! commits. A batch that the database cannot execute is tried again, with backoff, until it can: meanwhile
-//! nothing is answered, the queue fills up, and the broker keeps the rest.
+//! One batch commits at a time. When the next one is full by then, it is decided meanwhile, on what the one before
+//! will leave behind; its postings are sent when that is committed. A batch that the database cannot execute is
+//! tried again, with backoff, until it can: meanwhile nothing is answered, the queue fills up, and the broker keeps
+//! the rest.
+
+mod inbox;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use florin_ledger::{Change, Command, Outcome, Unit};
-use florin_wire::Decoded;
-use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::mpsc::Sender;
 
-use crate::answer::{Form, Rejection, Verdict};
+pub use inbox::{BatchLimits, Inbox, Job};
+
+use crate::answer::{Form, Verdict};
 use crate::metrics::Metrics;
-use crate::store::{Error, Executed, Writer};
-
-/// A short page of a history may have looked at many postings.
-const LEAST_PAGE_WEIGHT: usize = 100;
-
-/// A request on its way in, with the ticket of the one who waits for the answer.
-#[derive(Debug)]
-pub struct Job<T> {
-    /// What is asked; or why it was rejected already: then it only waits for its turn to be answered.
-    pub request: Result<Decoded, Rejection>,
-    /// Memory that this job holds, about, in bytes.
-    pub size_bytes: usize,
-    /// What the answer needs to find its way.
-    pub ticket: T,
-}
-
-impl<T> Job<T> {
-    /// How many commands this job carries; a page of a history counts as its postings, for others wait for it.
-    fn commands(&self) -> usize {
-        let weight = |command: &Command| match command {
-            Command::History(query) => usize::from(query.limit).max(LEAST_PAGE_WEIGHT),
-            _ => 1,
-        };
-        match &self.request {
-            Ok(Decoded::One(command)) => weight(command),
-            Ok(Decoded::Batch(batch)) => {
-                batch.items.iter().map(|item| item.command.as_ref().map_or(1, weight)).sum()
-            }
-            Err(_) => 0,
-        }
-    }
-}
+use crate::store::{Batch, Error, Executed, Following, Writer};
 
 /// Requests on their way out.
 #[derive(Debug)]
@@ -66,75 +38,94 @@ pub struct Done<T> {
     pub ticket: T,
 }
 
-/// The caps of a batch.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchLimits {
-    /// No further request once so many commands are reached.
-    pub commands: usize,
-    /// No further request once so many bytes are reached.
-    pub bytes: usize,
-}
-
-/// Forms and executes batches.
+/// Executes batches.
 #[derive(Debug)]
 pub struct Engine {
     writer: Writer,
-    limits: BatchLimits,
     metrics: Arc<Metrics>,
+}
+
+/// Requests that are executed together.
+struct Gathered<T> {
+    forms: Vec<Form>,
+    tickets: Vec<T>,
+    batch: Batch,
+}
+
+impl<T> Gathered<T> {
+    fn new(jobs: Vec<Job<T>>) -> Self {
+        let mut units = Vec::with_capacity(jobs.len());
+        let (forms, tickets) =
+            jobs.into_iter().map(|job| (Form::take_units(job.request, &mut units), job.ticket)).unzip();
+        Self { forms, tickets, batch: Batch::from(units) }
+    }
 }
 
 impl Engine {
     /// An engine on this writer.
     #[must_use]
-    pub const fn new(writer: Writer, limits: BatchLimits, metrics: Arc<Metrics>) -> Self {
-        Self { writer, limits, metrics }
+    pub const fn new(writer: Writer, metrics: Arc<Metrics>) -> Self {
+        Self { writer, metrics }
     }
 
-    /// Executes what comes through `jobs` until that is closed and empty, or `done` is closed.
-    pub async fn run<T>(mut self, mut jobs: Receiver<Job<T>>, done: Sender<Answers<T>>) {
-        while let Some(batch) = self.next_batch(&mut jobs).await {
-            if done.send(self.execute(batch).await).await.is_err() {
+    /// Executes what comes through `inbox` until that is closed and empty, or `done` is closed.
+    pub async fn run<T: Send>(mut self, mut inbox: Inbox<T>, done: Sender<Answers<T>>) {
+        let mut decided_ahead = None;
+        loop {
+            let next = match decided_ahead.take() {
+                Some(next) => Some(next),
+                None => inbox.next_batch().await.map(Gathered::new),
+            };
+            let Some(gathered) = next else { break };
+            let answers;
+            (answers, decided_ahead) = self.execute(gathered, &mut inbox).await;
+            if done.send(answers).await.is_err() {
                 break;
             }
         }
     }
 
-    async fn next_batch<T>(&self, jobs: &mut Receiver<Job<T>>) -> Option<Vec<Job<T>>> {
-        let first = jobs.recv().await?;
-        let (mut commands, mut bytes) = (first.commands(), first.size_bytes);
-        let mut batch = vec![first];
-        while commands < self.limits.commands && bytes < self.limits.bytes {
-            let Ok(job) = jobs.try_recv() else { break };
-            commands += job.commands();
-            bytes += job.size_bytes;
-            batch.push(job);
-        }
-        Some(batch)
-    }
-
-    async fn execute<T>(&mut self, batch: Vec<Job<T>>) -> Answers<T> {
-        let mut units = Vec::with_capacity(batch.len());
-        let (forms, tickets): (Vec<Form>, Vec<T>) =
-            batch.into_iter().map(|job| (Form::take_units(job.request, &mut units), job.ticket)).unzip();
-        let (verdicts, changes) = self.decide(forms, units).await;
+    /// Executes a batch. If the next one is full already, it is decided meanwhile.
+    async fn execute<T: Send>(
+        &mut self,
+        gathered: Gathered<T>,
+        inbox: &mut Inbox<T>,
+    ) -> (Answers<T>, Option<Gathered<T>>) {
+        let Gathered { forms, tickets, batch } = gathered;
+        let mut next = None;
+        let mut look = || {
+            let Gathered { forms, tickets, batch } = Gathered::new(inbox.full_batch()?);
+            next = Some((forms, tickets));
+            Some(batch)
+        };
+        let mut following = Following::new(&mut look);
+        let (verdicts, changes) = self.decide(forms, batch, &mut following).await;
+        let batch = following.into_batch();
         let done = verdicts.into_iter().zip(tickets).map(|(verdict, ticket)| Done { verdict, ticket });
-        Answers { done: done.collect(), changes }
+        let next = next.zip(batch).map(|((forms, tickets), batch)| Gathered { forms, tickets, batch });
+        (Answers { done: done.collect(), changes }, next)
     }
 
-    async fn decide(&mut self, forms: Vec<Form>, mut units: Vec<Unit>) -> (Vec<Verdict>, Vec<Change>) {
-        if units.is_empty() {
+    async fn decide(
+        &mut self,
+        forms: Vec<Form>,
+        mut batch: Batch,
+        following: &mut Following<'_>,
+    ) -> (Vec<Verdict>, Vec<Change>) {
+        if batch.units().is_empty() {
             let verdicts = forms.into_iter().map(|form| form.verdict(&mut std::iter::empty()));
             return (verdicts.collect(), Vec::new());
         }
         let started = Instant::now();
-        let commands: usize = units.iter().map(|unit| unit.commands().len()).sum();
-        let decided = match self.until_executed(&mut units).await {
+        let commands: usize = batch.units().iter().map(|unit| unit.commands().len()).sum();
+        self.metrics.batches_decided_ahead.inc_by(batch.is_decided().into());
+        let decided = match self.until_executed(&mut batch, following).await {
             Ok(Executed { outcomes, changes }) => {
-                let mut decided = decided(units, outcomes);
+                let mut decided = decided(batch, outcomes);
                 let verdicts = forms.into_iter().map(|form| form.verdict(&mut decided));
                 (verdicts.collect(), changes)
             }
-            Err(_) => self.decide_one_by_one(forms, units).await,
+            Err(_) => self.decide_one_by_one(forms, batch).await,
         };
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.metrics.batch_commands.observe(commands as f64);
@@ -146,18 +137,15 @@ impl Engine {
 
     /// One command that the database refuses for its data must not take its neighbours along, not even those of the
     /// same message: that cannot be answered, but they are done, and are answered when they are asked for again.
-    async fn decide_one_by_one(
-        &mut self,
-        forms: Vec<Form>,
-        mut units: Vec<Unit>,
-    ) -> (Vec<Verdict>, Vec<Change>) {
+    async fn decide_one_by_one(&mut self, forms: Vec<Form>, batch: Batch) -> (Vec<Verdict>, Vec<Change>) {
+        let mut units = batch.into_units().into_iter();
         let mut verdicts = Vec::with_capacity(forms.len());
         let mut all_changes = Vec::new();
         for form in forms {
             let (mut all_decided, mut refused) = (Vec::new(), None);
-            for unit in units.drain(..form.units()) {
-                let mut own = vec![unit];
-                match self.until_executed(&mut own).await {
+            for unit in units.by_ref().take(form.units()) {
+                let mut own = Batch::from(vec![unit]);
+                match self.until_executed(&mut own, &mut Following::default()).await {
                     Ok(Executed { outcomes, changes }) => {
                         all_changes.extend(changes);
                         all_decided.extend(decided(own, outcomes));
@@ -174,14 +162,18 @@ impl Engine {
     }
 
     /// Tries until the database has decided. An error is left only when the data themselves are refused.
-    async fn until_executed(&mut self, units: &mut [Unit]) -> Result<Executed, Error> {
-        if units.is_empty() {
+    async fn until_executed(
+        &mut self,
+        batch: &mut Batch,
+        following: &mut Following<'_>,
+    ) -> Result<Executed, Error> {
+        if batch.units().is_empty() {
             return Ok(Executed::default());
         }
         let mut delays = backoff();
         loop {
             let taken_before = self.writer.taken_keys();
-            let result = self.writer.execute(units).await;
+            let result = self.writer.execute(batch, following).await;
             self.count_retries("taken_key", self.writer.taken_keys() - taken_before);
             let error = match result {
                 Err(error) if !matches!(error, Error::Unacceptable(_)) => error,
@@ -200,8 +192,8 @@ impl Engine {
 }
 
 /// Commands, each with what became of it.
-fn decided(units: Vec<Unit>, outcomes: Vec<Outcome>) -> impl Iterator<Item = (Command, Outcome)> {
-    units.into_iter().flat_map(Unit::into_commands).zip(outcomes)
+fn decided(batch: Batch, outcomes: Vec<Outcome>) -> impl Iterator<Item = (Command, Outcome)> {
+    batch.into_units().into_iter().flat_map(Unit::into_commands).zip(outcomes)
 }
 
 const MAX_DELAY: Duration = Duration::from_secs(2);

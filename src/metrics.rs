@@ -42,6 +42,8 @@ pub struct Metrics {
     pub batch_commands: Histogram,
     /// `florin_commit_duration_seconds`: from a batch's begin to its commit.
     pub commit_seconds: Histogram,
+    /// `florin_batches_decided_ahead_total`: batches that were decided while the one before them committed.
+    pub batches_decided_ahead: IntCounter,
     /// `florin_in_flight_requests`: received and not yet acknowledged.
     pub in_flight_requests: IntGauge,
     /// `florin_broker_reconnects_total{connection}`: `consumer` or `publisher`.
@@ -84,6 +86,13 @@ impl Metrics {
             commit_seconds: registered(
                 &registry,
                 histogram("florin_commit_duration_seconds", "Seconds that a batch's commit took.", SECONDS),
+            ),
+            batches_decided_ahead: registered(
+                &registry,
+                counter(
+                    "florin_batches_decided_ahead_total",
+                    "Batches decided while the one before them committed.",
+                ),
             ),
             in_flight_requests: registered(
                 &registry,
@@ -214,6 +223,7 @@ mod tests {
                 "app_queries_status_counter counter",
                 "florin_batch_commands histogram",
                 "florin_batch_retries_total counter",
+                "florin_batches_decided_ahead_total counter",
                 "florin_broker_reconnects_total counter",
                 "florin_build_info gauge",
                 "florin_commit_duration_seconds histogram",

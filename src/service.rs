@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use florin_wire::Limits;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::amqp::{Access, Consumer, Link, Publisher, Ticket, Topology};
 use crate::echo;
-use crate::engine::{Answers, BatchLimits, Engine, Job};
+use crate::engine::{Answers, BatchLimits, Engine, Inbox, Job};
 use crate::expiry::Sweeper;
 use crate::metrics::Metrics;
 use crate::store::{Store, Writer};
@@ -75,8 +76,9 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let writer = Writer::new(store.clone(), settings.remembered_wallets, settings.with_events);
-    let engine = Engine::new(writer, settings.batch, Arc::clone(&metrics));
-    let work = |jobs, done| engine.run(jobs, done);
+    let engine = Engine::new(writer, Arc::clone(&metrics));
+    let limits = settings.batch;
+    let work = move |jobs, done, settled| engine.run(Inbox::new(jobs, settled, limits), done);
     let sweeper = Sweeper {
         store,
         amqp_url: settings.amqp_url.clone(),
@@ -96,7 +98,7 @@ pub async fn run(
 pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
     let limit = settings.batch.commands;
     let settings = Settings { with_events: false, ..settings };
-    let work = move |jobs, done| echo::answer(jobs, done, limit);
+    let work = move |jobs, done, _| echo::answer(jobs, done, limit);
     let parts = connect(settings, work, Link::default(), Metrics::new(), &shutdown);
     supervise(parts, &shutdown).await
 }
@@ -104,13 +106,14 @@ pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result
 /// Joins the broker's side and what works on the requests.
 fn connect<W: Future<Output = ()> + Send + 'static>(
     settings: Settings,
-    work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Answers<Ticket>>) -> W,
+    work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Answers<Ticket>>, watch::Receiver<u64>) -> W,
     link: Link,
     metrics: Arc<Metrics>,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {
     let (jobs_in, jobs_out) = mpsc::channel(settings.prefetch.into());
     let (done_in, done_out) = mpsc::channel(EXECUTED_BATCHES);
+    let (settled_in, settled_out) = watch::channel(0);
     let consumer = Consumer {
         url: settings.amqp_url.clone(),
         topology: settings.topology,
@@ -124,8 +127,8 @@ fn connect<W: Future<Output = ()> + Send + 'static>(
 
     let mut parts = JoinSet::new();
     parts.spawn(named("consumer", consumer.run(jobs_in, shutdown.clone())));
-    parts.spawn(named("engine", work(jobs_out, done_in)));
-    parts.spawn(named("publisher", publisher.run(done_out)));
+    parts.spawn(named("engine", work(jobs_out, done_in, settled_out)));
+    parts.spawn(named("publisher", publisher.run(done_out, settled_in)));
     parts
 }
 

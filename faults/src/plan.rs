@@ -37,6 +37,9 @@ pub struct Settings {
     pub seconds: u64,
     /// Whether one instance works and the other stands by; else both work.
     pub single_active_consumer: bool,
+    /// Commands that the service commits together at most. With few, batches are full, and the next one is decided while
+    /// one commits.
+    pub max_batch_commands: u32,
     /// How many clients there are.
     pub clients: u32,
     /// Whether some requests have no identity of their own. The service asks that clocks agree then, so not in a run
@@ -94,6 +97,7 @@ impl Plan {
             seed,
             seconds,
             single_active_consumer: rng.u32(0..3) > 0,
+            max_batch_commands: if seed.is_multiple_of(2) { 1000 } else { 2 },
             clients: 6,
             bare_requests: !kinds.contains(&Kind::ClockStep) || rng.bool(),
         };

@@ -312,6 +312,7 @@ fn environment(
         ("RUST_LOG", "info".into()),
         ("RUST_BACKTRACE", "1".into()),
         ("FLORIN_BROKER_SINGLE_ACTIVE_CONSUMER", settings.single_active_consumer.to_string()),
+        ("FLORIN_ENGINE_MAX_BATCH_COMMANDS", settings.max_batch_commands.to_string()),
         ("FLORIN_BROKER_PREFETCH", PREFETCH.into()),
         // Each lost connection counts for all that was delivered over it: here they are lost all the time.
         ("FLORIN_BROKER_DELIVERY_LIMIT", "100000".into()),

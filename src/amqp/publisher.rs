@@ -14,8 +14,8 @@ use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::FuturesOrdered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection, ConnectionStatus};
-use tokio::sync::Mutex;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::{Mutex, watch};
 
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost, patiently, within};
 use super::given_up::GivenUp;
@@ -74,11 +74,11 @@ async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
 
 impl Publisher {
     /// Sends what comes through `done` until that is closed and all is settled.
-    pub async fn run(self, mut done: Receiver<Answers<Ticket>>) {
+    pub async fn run(self, mut done: Receiver<Answers<Ticket>>, settled: watch::Sender<u64>) {
         let mut unsettled = VecDeque::new();
         let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));
         let mut one_by_one = false;
-        while let Err(error) = self.session(&mut done, &mut unsettled, one_by_one).await {
+        while let Err(error) = self.session(&mut done, &mut unsettled, &settled, one_by_one).await {
             self.link.unregister(Role::Publisher);
             // Some reply is one that the broker closes the connection for. It must be found.
             one_by_one = matches!(error, Error::Objection(_));
@@ -93,6 +93,7 @@ impl Publisher {
         &self,
         done: &mut Receiver<Answers<Ticket>>,
         unsettled: &mut VecDeque<Arc<Batch>>,
+        settled: &watch::Sender<u64>,
         one_by_one: bool,
     ) -> Result<(), Error> {
         let connection = connect(&self.url, Role::Publisher).await?;
@@ -122,6 +123,7 @@ impl Publisher {
                     sent?;
                     if let Some(batch) = unsettled.pop_front() {
                         self.settle(&batch).await;
+                        settled.send_modify(|requests| *requests += batch.requests.len() as u64);
                     }
                 }
                 batch = done.recv(), if open && unsettled.len() < MAX_UNSETTLED => match batch {

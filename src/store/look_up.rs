@@ -7,8 +7,7 @@ use florin_ledger::{Command, Outcome, Transaction, Unit, WalletId};
 use uuid::Uuid;
 
 use super::load;
-use super::writer::{Executed, Writer};
-use super::{Error, Store};
+use super::{Batch, Error, Executed, Following, Store, Writer};
 
 impl Store {
     /// What a look-up finds: by the same rules, and in the same way, as if it had come through the broker. Nothing
@@ -27,10 +26,9 @@ impl Store {
             "{command:?} is no look-up"
         );
         let mut writer = Writer::new(self.clone(), NonZeroUsize::MIN, false);
-        let mut units = [Unit::One(command)];
-        let Executed { outcomes, .. } = writer.execute(&mut units).await?;
-        let [unit] = units;
-        let decided = unit.into_commands().zip(outcomes).next();
+        let mut batch = Batch::from(vec![Unit::One(command)]);
+        let Executed { outcomes, .. } = writer.execute(&mut batch, &mut Following::default()).await?;
+        let decided = batch.into_units().into_iter().flat_map(Unit::into_commands).zip(outcomes).next();
         Ok(decided.expect("one command has one outcome"))
     }
 

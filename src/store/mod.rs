@@ -1,12 +1,14 @@
 //! The tables in PostgreSQL: the only owner of SQL.
 //!
-//! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `load` reads what
-//! the rules need, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers,
+//! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `decide`
+//! gathers what the rules need and asks them, `load` reads it, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers,
 //! `inspect` shows what people look for, `migrate` keeps the schema, `verify` audits them, `connect` makes connections,
 //! `error` sorts what can go wrong.
 
+mod batch;
 mod catalog;
 mod connect;
+mod decide;
 mod error;
 mod history;
 mod holds;
@@ -28,6 +30,7 @@ use deadpool_postgres::{
 };
 use florin_ledger::Tickers;
 
+pub use batch::{Batch, Executed, Following};
 pub use catalog::{TickerRow, WalletBalance, WalletRow};
 use connect::Connector;
 pub use error::Error;
@@ -35,7 +38,7 @@ pub use holds::SweepLock;
 pub use inspect::{PendingRow, PendingSummary, PostingRow};
 pub use keys::NewKey;
 pub use verify::{Audit, AuditOptions, AuditReport, AuditStop, Check, CheckReport, Finding, Progress};
-pub use writer::{Executed, Writer};
+pub use writer::Writer;
 
 /// How long a new connection, or a free one of the pool, is waited for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

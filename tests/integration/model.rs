@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use florin::store::{Executed, Writer};
+use florin::store::{Batch, Executed, Following, Writer};
 use florin_ledger::{
     Applied, BalanceQuery, Change, Command, Decimal, End, ErrorCode, HistoryQuery, Identity, LIMIT, Movement,
     OnExisting, Outcome, Page, Pending, Posting, Repeated, Scale, Status, Ticker, TickerId, Tickers, Unit,
@@ -48,12 +48,15 @@ struct Stage {
     tickers: Arc<Tickers>,
     /// How often a key was taken, in all lists so far.
     taken_keys: u64,
+    /// How many batches were decided while the one before them committed.
+    decided_ahead: u64,
 }
 
 /// One list on its way.
 struct Play<'a> {
     stage: &'a Stage,
     writers: Vec<Writer>,
+    decided_ahead: u64,
     /// What the tables are to hold of it.
     memory: Memory,
     wallets: Vec<WalletId>,
@@ -98,7 +101,7 @@ impl Stage {
             Ticker { id: row.get(0), name: row.get::<_, &str>(1).into(), scale }
         });
         let tickers = Arc::new(tickers.collect());
-        Self { setup, world, ledger, tickers, taken_keys: 0 }
+        Self { setup, world, ledger, tickers, taken_keys: 0, decided_ahead: 0 }
     }
 
     /// Plays a list from the start; `turns` says which writer is next.
@@ -113,6 +116,7 @@ impl Stage {
         let writer = |_| Writer::new(self.world.store.clone(), remembered, true);
         let mut play = Play {
             writers: (0..self.setup.writers).map(writer).collect(),
+            decided_ahead: 0,
             memory: Memory::new(tickers, existing.clone()),
             wallets: existing,
             stage: self,
@@ -126,17 +130,29 @@ impl Stage {
         }
         play.look_back(now).await;
         let taken_keys: u64 = play.writers.iter().map(Writer::taken_keys).sum();
+        let decided_ahead = play.decided_ahead;
         self.ledger.assert_sound().await;
         self.taken_keys += taken_keys;
+        self.decided_ahead += decided_ahead;
     }
 }
 
 impl Play<'_> {
     async fn round(&mut self, round: Round, turns: &mut impl Iterator<Item = usize>) {
         let mut outcomes = Vec::new();
-        for batch in round.units.chunks(self.stage.setup.batch) {
-            let turn = turns.next().unwrap() % self.writers.len();
-            outcomes.extend(self.batch(turn, round.now, batch).await);
+        let batches: Vec<&[Unit]> = round.units.chunks(self.stage.setup.batch).collect();
+        let turns: Vec<usize> = turns.take(batches.len()).map(|turn| turn % self.writers.len()).collect();
+        // What each writer was shown of its next batch, and has decided ahead if it could.
+        let mut ahead: Vec<Option<Batch>> = self.writers.iter().map(|_| None).collect();
+        for (number, units) in batches.iter().enumerate() {
+            let turn = turns[number];
+            let batch = ahead[turn].take().unwrap_or_else(|| units.to_vec().into());
+            self.decided_ahead += u64::from(batch.is_decided());
+            let own_next = (number + 1..batches.len()).find(|later| turns[*later] == turn);
+            let mut look = || own_next.map(|later| batches[later].to_vec().into());
+            let mut following = Following::new(&mut look);
+            outcomes.extend(self.batch(turn, round.now, batch, &mut following).await);
+            ahead[turn] = following.into_batch();
         }
         let commands: Vec<&Command> = round.units.iter().flat_map(Unit::commands).collect();
         assert_eq!(outcomes.len(), commands.len());
@@ -149,12 +165,19 @@ impl Play<'_> {
 
     /// Executes a batch, and holds what it came to against the rules in memory. The changes that are told are the
     /// new ones, and those committed earlier that were asked for again.
-    async fn batch(&mut self, turn: usize, now: SystemTime, batch: &[Unit]) -> Vec<Outcome> {
-        let mut units = batch.to_vec();
-        let Executed { outcomes, changes } = self.writers[turn].execute_by(|| now, &mut units).await.unwrap();
-        assert_eq!(units, batch, "identities of the client's own are kept");
+    async fn batch(
+        &mut self,
+        turn: usize,
+        now: SystemTime,
+        mut batch: Batch,
+        following: &mut Following<'_>,
+    ) -> Vec<Outcome> {
+        let units = batch.units().to_vec();
+        let executed = self.writers[turn].execute_by(|| now, &mut batch, following).await;
+        let Executed { outcomes, changes } = executed.unwrap();
+        assert_eq!(units, batch.units(), "identities of the client's own are kept");
         let Applied { outcomes: expected, changes: mut told, repeated } =
-            apply(&mut self.memory.load(batch), now, batch).unwrap();
+            apply(&mut self.memory.load(&units), now, &units).unwrap();
         assert_eq!(outcomes, expected);
         let new = told.len();
         let mut seen = HashSet::new();
@@ -181,7 +204,7 @@ impl Play<'_> {
             .map(|(wallet_id, at)| BalanceQuery { wallet_id, ticker: None, at: Some(at) })
             .map(|query| Unit::One(Command::Balance(query)))
             .collect();
-        self.batch(0, now, &units).await;
+        self.batch(0, now, units.into(), &mut Following::default()).await;
 
         let (first, middle, last) = (times.first(), times.get(times.len() / 2), times.last());
         let spans = [(None, None), (middle, None), (None, middle), (middle, last), (first, middle)];
@@ -311,7 +334,8 @@ fn play_lists(setup: Setup) -> Stage {
 
 #[test]
 fn each_request_alone() {
-    play_lists(Setup { lists: 3, batch: 1, writers: 1, remembered: 2 });
+    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 1, remembered: 2 });
+    assert!(stage.decided_ahead > 0, "nothing was decided ahead");
 }
 
 #[test]
@@ -334,6 +358,14 @@ fn batches_of_five_hundred() {
 fn two_writers_take_turns() {
     let stage = play_lists(Setup { lists: 6, batch: 7, writers: 2, remembered: 3 });
     assert!(stage.taken_keys > 0, "they never met");
+}
+
+/// What one of them decides ahead, the other may have made void by then.
+#[test]
+fn two_writers_decide_ahead() {
+    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 2, remembered: 3 });
+    assert!(stage.taken_keys > 0, "they never met");
+    assert!(stage.decided_ahead > 0, "nothing was decided ahead");
 }
 
 /// Whether a payee has room for more decides on a transfer, also when nothing is written to the payee's chain: what
@@ -390,7 +422,7 @@ async fn the_room_of_a_payee_is_never_stale() {
 
 /// The first refusal among the outcomes.
 async fn refusal(writer: &mut Writer, commands: impl IntoIterator<Item = Command>) -> Option<ErrorCode> {
-    let mut units: Vec<Unit> = commands.into_iter().map(Unit::One).collect();
-    let outcomes = writer.execute(&mut units).await.unwrap().outcomes;
+    let mut batch = commands.into_iter().map(Unit::One).collect::<Vec<_>>().into();
+    let outcomes = writer.execute(&mut batch, &mut Following::default()).await.unwrap().outcomes;
     outcomes.iter().find_map(Outcome::refusal)
 }

@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::SystemTime;
 
-use florin::store::{Error, Store, Writer};
+use florin::store::{Batch, Error, Following, Store, Writer};
 use florin_ledger::{
-    Answer, BalanceQuery, Command, Decimal, Identity, Movement, OnExisting, Outcome, Scale, Unit,
+    Answer, BalanceQuery, Command, Decimal, ErrorCode, Identity, Movement, OnExisting, Outcome, Scale, Unit,
 };
 use uuid::Uuid;
 
@@ -44,8 +44,12 @@ fn balance(wallet_id: i64) -> Command {
 
 /// Executes commands, each a unit of its own.
 async fn execute(writer: &mut Writer, commands: impl IntoIterator<Item = Command>) -> Vec<Outcome> {
-    let mut units: Vec<Unit> = commands.into_iter().map(Unit::One).collect();
-    writer.execute(&mut units).await.unwrap().outcomes
+    writer.execute(&mut batch(commands), &mut Following::default()).await.unwrap().outcomes
+}
+
+/// A batch of commands, each a unit of its own.
+fn batch(commands: impl IntoIterator<Item = Command>) -> Batch {
+    commands.into_iter().map(Unit::One).collect::<Vec<_>>().into()
 }
 
 /// Two writers that know nothing of each other fight over one wallet: none overdraws it, none fails.
@@ -156,6 +160,27 @@ async fn a_balance_is_never_stale() {
         let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
         assert_eq!(lines[0].actual.to_string(), round.to_string());
     }
+}
+
+/// A batch that was decided while the one before it failed: what that would have left behind never was.
+#[tokio::test]
+async fn what_was_decided_ahead_is_void_when_the_commit_fails() {
+    let world = World::new().await;
+    let (mut one, mut other) = (writer(&world), writer(&world));
+    execute(&mut one, [Command::Invoice(movement(1, 1, "USD", 100))]).await;
+    // The other one takes the identity of the first batch, and the version that it was to write.
+    execute(&mut other, [Command::Invoice(movement(2, 1, "USD", 50))]).await;
+    let mut first = batch([Command::Withdraw(movement(2, 1, "USD", 60))]);
+    let mut look = || Some(batch([Command::Withdraw(movement(3, 1, "USD", 60))]));
+    let mut following = Following::new(&mut look);
+    let outcomes = one.execute(&mut first, &mut following).await.unwrap().outcomes;
+    assert_eq!(outcomes[0].refusal(), Some(ErrorCode::IdentityReused));
+    let mut second = following.into_batch().expect("it was looked for");
+    let outcomes = one.execute(&mut second, &mut Following::default()).await.unwrap().outcomes;
+    assert_eq!(outcomes[0].refusal(), None, "100 and 50 are enough for 60");
+    let sql = "SELECT (actual * 100)::int8 FROM balances WHERE wallet_id = 1";
+    assert_eq!(world.ledger().await.number(sql).await, 90);
+    world.ledger().await.assert_sound().await;
 }
 
 /// Requests without an identity of their own, under one derived id: the database knows it already, and what

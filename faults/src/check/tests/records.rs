@@ -139,6 +139,7 @@ pub(super) fn clean() -> Records {
             seed: 1,
             seconds: 1,
             single_active_consumer: true,
+            max_batch_commands: 1000,
             clients: 2,
             bare_requests: true,
         },

@@ -1,0 +1,202 @@
+//! What is decided on a batch: what the rules need is gathered, and the rules are asked.
+//!
+//! What they leave behind is remembered at once, as if it were committed already, so that the batch that follows can be
+//! decided on it. A writer that fails to commit forgets it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+use deadpool_postgres::GenericClient;
+use florin_ledger::{
+    Applied, Command, Contradiction, End, ErrorCode, Identity, OnExisting, Outcome, State, Status,
+    Transaction, Unit, Wallet, WalletId, apply,
+};
+use uuid::Uuid;
+
+use super::batch::{Decision, Following};
+use super::writer::Writer;
+use super::{Error, history, load};
+
+impl Writer {
+    /// Lets the rules decide.
+    pub(super) fn decide(
+        &mut self,
+        clock: &impl Fn() -> SystemTime,
+        units: &mut [Unit],
+        mut state: State,
+        remembered: &HashSet<WalletId>,
+    ) -> Result<Decision, Error> {
+        self.renew_identities(units, &state.transactions);
+        let now = in_micros(clock());
+        let Applied { outcomes, changes, repeated } =
+            apply(&mut state, now, &*units).map_err(|Contradiction| Error::KeyTaken)?;
+        if rest_on_memory(units, &outcomes, &state.transactions, remembered) {
+            return Err(Error::KeyTaken);
+        }
+        let State { wallets, transactions, .. } = state;
+        let touched = wallets.keys().copied().collect();
+        for (wallet_id, wallet) in wallets {
+            self.remembered.put(wallet_id, wallet);
+        }
+        Ok(Decision { outcomes, changes, repeated, transactions, touched })
+    }
+
+    /// Decides on the batch that follows the one that commits now, if it is there and all that it takes is remembered.
+    pub(super) fn decide_ahead(&mut self, clock: &impl Fn() -> SystemTime, following: &mut Following<'_>) {
+        let Some(batch) = following.look() else { return };
+        let Some(state) = self.recall(&batch.units) else { return };
+        let remembered = state.wallets.keys().copied().collect();
+        match self.decide(clock, &mut batch.units, state, &remembered) {
+            Ok(decision) if decision.repeated.is_empty() => batch.decision = Some(decision),
+            // What was done before has to be read.
+            Ok(decision) => self.forget(&decision.touched),
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn forget(&mut self, wallet_ids: &[WalletId]) {
+        for wallet_id in wallet_ids {
+            self.remembered.pop(wallet_id);
+        }
+    }
+
+    /// All that the rules need for these commands, where nothing of it has to be read.
+    fn recall(&mut self, units: &[Unit]) -> Option<State> {
+        let tickers = self.store.known_tickers();
+        let reads_nothing = |command: &Command| {
+            let ticker = command.movement().and_then(|movement| tickers.get(&movement.ticker));
+            ticker.is_some() && only_looked_at(command).is_none()
+        };
+        let wallet_ids = touched(units, &HashMap::new());
+        let all_remembered = wallet_ids.iter().all(|wallet_id| self.remembered.contains(wallet_id));
+        if !all_remembered || !units.iter().flat_map(Unit::commands).all(reads_nothing) {
+            return None;
+        }
+        let recalled = wallet_ids.into_iter().filter_map(|id| Some((id, self.remembered.pop(&id)?)));
+        let wallets = recalled.collect();
+        Some(State { tickers, wallets, ..State::default() })
+    }
+
+    /// All that the rules need for these commands. Remembered wallets are moved into it, and come back when
+    /// the batch is committed.
+    ///
+    /// Transactions are read before wallets, and wallets before what lies in the past: what another instance
+    /// writes in between is then noticed, at the latest when the rows are appended.
+    pub(super) async fn gather(
+        &mut self,
+        client: &impl GenericClient,
+        units: &[Unit],
+        look_up: bool,
+    ) -> Result<(State, HashSet<WalletId>), Error> {
+        let commands = || units.iter().flat_map(Unit::commands);
+        let mut ids: HashSet<Uuid> = commands().filter_map(Command::named_transaction).collect();
+        if look_up {
+            let movements = commands().filter_map(Command::movement);
+            ids.extend(movements.map(|movement| movement.identity.transaction_id));
+        }
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let transactions = load::transactions(client, &ids).await?;
+
+        let looked_at = commands().filter_map(only_looked_at);
+        let asked: HashSet<WalletId> =
+            commands().filter_map(Command::asked_wallet).chain(looked_at).collect();
+        let mut wallets: HashMap<WalletId, Wallet> = HashMap::new();
+        let mut to_read = Vec::new();
+        for wallet_id in touched(units, &transactions) {
+            match self.remembered.pop(&wallet_id) {
+                Some(wallet) if !asked.contains(&wallet_id) => drop(wallets.insert(wallet_id, wallet)),
+                _ => to_read.push(wallet_id),
+            }
+        }
+        let remembered = wallets.keys().copied().collect();
+        let read = load::wallets(client, &to_read).await?;
+        // Somebody added a ticker: a request names it, or another instance wrote to it.
+        let mut tickers = self.store.known_tickers();
+        let named = commands().filter_map(Command::ticker).map(|name| tickers.get(name));
+        let held = read.values().flat_map(Wallet::keys).map(|ticker_id| tickers.by_id(*ticker_id));
+        if named.chain(held).any(|ticker| ticker.is_none()) {
+            tickers = self.store.read_tickers(client).await?;
+        }
+        wallets.extend(read);
+
+        let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
+        let past = load::past(client, &moments).await?;
+        let asked_pages = commands().filter_map(Command::asked_page);
+        let pages = history::pages(client, &tickers, asked_pages).await?;
+        Ok((State { tickers, wallets, transactions, past, pages }, remembered))
+    }
+
+    /// Gives a fresh identity to every request that only looks like one that has its identity already.
+    ///
+    /// The other one is this very request in two cases only: its row was written by an attempt of this batch
+    /// whose commit was in doubt, or from a redelivery that came after this delivery, to another instance,
+    /// when the broker took this one for dead.
+    fn renew_identities(&self, units: &mut [Unit], recorded: &HashMap<Uuid, Transaction>) {
+        let mut seen = HashSet::new();
+        let commands = units.iter_mut().flat_map(Unit::commands_mut);
+        for identity in commands.filter_map(Command::identity_mut) {
+            let taken_in_batch = !seen.insert(identity.transaction_id);
+            let OnExisting::Renew { received_at } = identity.on_existing else { continue };
+            let taken_by_another = recorded.get(&identity.transaction_id).is_some_and(|row| {
+                let ours = self.in_doubt.contains(&row.created_at);
+                let redelivered_since = row.redelivered && row.created_at >= in_micros(received_at);
+                !ours && !redelivered_since
+            });
+            if taken_in_batch || taken_by_another {
+                *identity = Identity {
+                    transaction_id: Uuid::now_v7(),
+                    // From here on it is an identity like any other.
+                    on_existing: OnExisting::Replay,
+                    ..*identity
+                };
+            }
+        }
+    }
+}
+
+/// The precision of times in the database.
+fn in_micros(time: SystemTime) -> SystemTime {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let nanos = u64::from(since_epoch.subsec_nanos() % 1000);
+    SystemTime::UNIX_EPOCH + (since_epoch - Duration::from_nanos(nanos))
+}
+
+/// The wallets that these commands touch, in the order in which they are locked.
+pub(super) fn touched(units: &[Unit], transactions: &HashMap<Uuid, Transaction>) -> Vec<WalletId> {
+    let named = units.iter().flat_map(Unit::commands).flat_map(Command::wallet_ids);
+    let waiting = transactions.values().filter(|transaction| transaction.status() == Status::Created);
+    let of_waiting = waiting
+        .flat_map(|transaction| std::iter::once(transaction.wallet_id).chain(transaction.to_wallet_id));
+    let wallet_ids: BTreeSet<WalletId> = named.chain(of_waiting).collect();
+    wallet_ids.into_iter().collect()
+}
+
+/// The payee whose balance decides whether a transfer may wait, and is not changed by it.
+fn only_looked_at(command: &Command) -> Option<WalletId> {
+    match command {
+        Command::Transfer { movement, to_wallet_id } if movement.pending.is_some() => Some(*to_wallet_id),
+        _ => None,
+    }
+}
+
+/// Whether a refusal may be due to what is remembered of a payee: nothing is written to the payee's chain then,
+/// so no key tells that somebody else wrote to it.
+fn rest_on_memory(
+    units: &[Unit],
+    outcomes: &[Outcome],
+    transactions: &HashMap<Uuid, Transaction>,
+    remembered: &HashSet<WalletId>,
+) -> bool {
+    units.iter().flat_map(Unit::commands).zip(outcomes).any(|(command, outcome)| {
+        let payee = match command {
+            Command::Transfer { to_wallet_id, .. } => Some(*to_wallet_id),
+            Command::End { transaction_id, how: End::Settle { .. }, .. } => {
+                transactions.get(transaction_id).and_then(|transaction| transaction.to_wallet_id)
+            }
+            _ => None,
+        };
+        matches!(outcome.refusal(), Some(ErrorCode::AmountOutOfRange | ErrorCode::BatchFailed))
+            && !outcome.replayed
+            && payee.is_some_and(|payee| remembered.contains(&payee))
+    })
+}
