@@ -97,6 +97,9 @@ struct RunArgs {
     /// Where the results go.
     #[arg(long, value_name = "FOLDER", default_value = "bench/results")]
     out: PathBuf,
+    /// A setting of PostgreSQL, such as max_wal_size=16GB. May be repeated. None that makes data less durable is taken.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = postgres_setting)]
+    postgres_setting: Vec<(String, String)>,
     /// The service to measure [default: florin beside this program].
     #[arg(long, value_name = "PROGRAM")]
     florin: Option<PathBuf>,
@@ -150,7 +153,8 @@ fn start(cli: Cli) -> anyhow::Result<()> {
             if !args.skip.is_empty() {
                 scenarios.retain(|one| skipped.iter().all(|other| other.name != one.name));
             }
-            run::run(&run::Order { scenarios, settings, out: args.out, florin: args.florin })?
+            let RunArgs { out, florin, postgres_setting: postgres_settings, .. } = args;
+            run::run(&run::Order { scenarios, settings, postgres_settings, out, florin })?
         }
     };
     let report = report::write(&Run::read(&results)?, &results)?;
@@ -172,6 +176,16 @@ fn list() {
         let takes = stats::time(run::estimate(definition, &settings));
         println!("{:<12} {:<70} {takes:>7}", definition.name, definition.about);
     }
+}
+
+/// Reads `max_wal_size=16GB`.
+fn postgres_setting(text: &str) -> anyhow::Result<(String, String)> {
+    const DURABLE: [&str; 4] = ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method"];
+    let Some((name, value)) = text.split_once('=') else { bail!("a setting is NAME=VALUE") };
+    if DURABLE.contains(&name.to_ascii_lowercase().as_str()) {
+        bail!("{name} stays as it is: what is not durable is not what is measured");
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Reads `500ms`, `10s` or `2m`.
@@ -210,5 +224,14 @@ mod tests {
         assert!((quick.seconds - 0.3).abs() < 1e-9);
         assert!(settings(&["--minutes", "NaN"]).is_err());
         assert!(settings(&["--duration", "1ms"]).is_err());
+    }
+
+    #[test]
+    fn no_setting_makes_data_less_durable() {
+        let pair = ("max_wal_size".to_owned(), "16GB".to_owned());
+        assert_eq!(postgres_setting("max_wal_size=16GB").unwrap(), pair);
+        for refused in ["fsync=off", "Synchronous_Commit=off", "full_page_writes=off", "max_wal_size"] {
+            assert!(postgres_setting(refused).is_err(), "{refused}");
+        }
     }
 }

@@ -23,6 +23,7 @@ const QUEUES: &str = "RabbitMQ queues";
 pub(crate) struct Order {
     pub(crate) scenarios: Vec<Definition>,
     pub(crate) settings: Settings,
+    pub(crate) postgres_settings: Vec<(String, String)>,
     pub(crate) out: PathBuf,
     pub(crate) florin: Option<PathBuf>,
 }
@@ -35,7 +36,8 @@ pub(crate) fn run(order: &Order) -> anyhow::Result<PathBuf> {
     let children = Children::new(interrupt.clone())?;
     let total: f64 = order.scenarios.iter().map(|definition| estimate(*definition, &order.settings)).sum();
     eprintln!("{} scenarios, about {}: starting PostgreSQL and RabbitMQ", order.scenarios.len(), time(total));
-    let stack = Stack::start(&Options::default())?;
+    let postgres_settings = order.postgres_settings.clone();
+    let stack = Stack::start(&Options { postgres_settings, ..Options::default() })?;
     interrupt.check()?;
 
     let started_at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -222,6 +222,7 @@ impl Rabbit {
             ("RABBITMQ_FEATURE_FLAGS_FILE", path("feature_flags")),
             ("RABBITMQ_DIST_PORT", self.ports.distribution.to_string()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{LOOPBACK_ONLY} -start_epmd false")),
+            ("RABBITMQ_CTL_ERL_ARGS", "-start_epmd false".into()),
             ("ERL_EPMD_PORT", self.ports.epmd.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
             // Makes the script become the Erlang machine instead of staying its parent.

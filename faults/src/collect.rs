@@ -181,6 +181,11 @@ async fn connect(database_url: &str) -> Result<Client, Error> {
     Ok(client)
 }
 
+/// Has PostgreSQL begin another segment of its log.
+pub(crate) async fn switch_wal(database_url: &str) -> Result<(), Error> {
+    Ok(connect(database_url).await?.batch_execute("SELECT pg_switch_wal()").await?)
+}
+
 async fn count(channel: &Channel, queue: &str) -> Result<u32, Error> {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     Ok(channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())

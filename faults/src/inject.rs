@@ -16,7 +16,7 @@ use crate::load::Pulse;
 use crate::plan::{Fault, Plan};
 use crate::proxy::{Mode, Proxy};
 use crate::world::{Error as WorldError, World};
-use crate::{clock, disk};
+use crate::{clock, collect, disk};
 
 /// The name of the record of the faults in the folder of a run.
 pub const FILE: &str = "faults.jsonl";
@@ -30,6 +30,8 @@ const LEFT_BYTES: u64 = 0;
 const BROKER_LEFT_BYTES: u64 = 40 << 20;
 /// How often a server that does not start is tried again.
 const STARTS: u32 = 3;
+/// How long PostgreSQL may take to begin another segment of its log.
+const SWITCH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a fault did not happen as it should.
 #[derive(Debug, thiserror::Error)]
@@ -301,9 +303,8 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
             disk.fill(LEFT_BYTES)?;
             if kind == Kind::WalDiskFull {
                 // The segment at hand has room for many seconds. The next one has none, and PostgreSQL ends itself: so this
-                // may fail, too.
-                let _ =
-                    world.with_postgres(|postgres| postgres.psql("postgres", "SELECT pg_switch_wal()")).await;
+                // may fail, too. Or another fault has frozen PostgreSQL: then it has no end.
+                let _ = timeout(SWITCH_LIMIT, collect::switch_wal(world.database_url())).await;
             }
             sleep(lasts).await;
             disk.free()?;

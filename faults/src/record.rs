@@ -10,7 +10,11 @@ use uuid::Uuid;
 
 use crate::files::read_lines;
 use crate::history::{self, Line};
-use crate::plan::{self, Settings};
+use crate::kind::Kind;
+use crate::plan::{self, Fault, Settings};
+
+/// `florin verify` takes a row that is dated later than this for wrong.
+const AUDIT_TOLERANCE_SECS: i64 = 60;
 
 /// The tickers.
 pub const TICKERS: &str = "tickers.jsonl";
@@ -96,6 +100,8 @@ pub struct Verified {
 pub struct Records {
     /// Of the schedule.
     pub settings: Settings,
+    /// Whether a clock was put forward so far that the audit takes its rows for dated too late.
+    pub dated_ahead: bool,
     /// By client.
     pub histories: BTreeMap<u32, Vec<Line>>,
     /// All tickers.
@@ -120,13 +126,17 @@ impl Records {
     /// When a file is missing or cannot be read.
     pub fn read(folder: &Path) -> io::Result<Self> {
         let plan = fs::read_to_string(folder.join(plan::FILE))?;
-        let settings: Settings = serde_json::from_str(plan.lines().next().unwrap_or_default())?;
+        let (settings, faults) = plan.split_once('\n').unwrap_or_default();
+        let settings: Settings = serde_json::from_str(settings)?;
+        let faults: Vec<Fault> = faults.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let ahead = |fault: &Fault| fault.kind == Kind::ClockStep && fault.amount > AUDIT_TOLERANCE_SECS;
         let mut histories = BTreeMap::new();
         for client in 1..=settings.clients {
             histories.insert(client, read_lines(&history::path(folder, client))?);
         }
         Ok(Self {
             settings,
+            dated_ahead: faults.iter().any(ahead),
             histories,
             tickers: read_lines(&folder.join(TICKERS))?,
             postings: read_lines(&folder.join(POSTINGS))?,

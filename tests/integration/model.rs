@@ -15,9 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use florin::store::{Batch, Executed, Following, Writer};
 use florin_ledger::{
-    Applied, BalanceQuery, Change, Command, Decimal, End, ErrorCode, HistoryQuery, Identity, LIMIT, Movement,
-    OnExisting, Outcome, Page, Pending, Posting, Repeated, Scale, Status, Ticker, TickerId, Tickers, Unit,
-    WalletId, apply,
+    Applied, BalanceQuery, Change, Command, Decimal, HistoryQuery, Outcome, Page, Posting, Repeated, Scale,
+    Status, Ticker, TickerId, Tickers, Unit, WalletId, apply,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -366,63 +365,4 @@ fn two_writers_decide_ahead() {
     let stage = play_lists(Setup { lists: 3, batch: 1, writers: 2, remembered: 3 });
     assert!(stage.taken_keys > 0, "they never met");
     assert!(stage.decided_ahead > 0, "nothing was decided ahead");
-}
-
-/// Whether a payee has room for more decides on a transfer, also when nothing is written to the payee's chain: what
-/// a writer remembers of it must not decide.
-#[tokio::test]
-async fn the_room_of_a_payee_is_never_stale() {
-    let world = World::new().await;
-    let mut number = 0;
-    let mut movement = |wallet_id, units, waits: bool| {
-        number += 1;
-        let transaction_id = Uuid::from_u128(number);
-        Movement {
-            identity: Identity {
-                transaction_id,
-                request_hash: *transaction_id.as_bytes(),
-                on_existing: OnExisting::Replay,
-                redelivered: false,
-            },
-            wallet_id,
-            ticker: "RUB".to_owned(),
-            amount: Decimal::from_minor(units, Scale::new(2).unwrap()),
-            pending: waits.then_some(Pending { timeout: None }),
-            metadata: None,
-            requested_by: None,
-        }
-    };
-    let writer = || Writer::new(world.store.clone(), NonZeroUsize::new(3).unwrap(), true);
-    let (mut one, mut other) = (writer(), writer());
-    let rich = Command::Invoice(movement(1, 30, false));
-    let transfers = [true, false, true, true].map(|waits| movement(1, 5, waits));
-    let [waiting, transfer, pending, too_much] =
-        transfers.map(|movement| Command::Transfer { movement, to_wallet_id: 2 });
-    let transaction_id = waiting.movement().unwrap().identity.transaction_id;
-    let settle = Command::End { transaction_id, how: End::Settle { amount: None }, requested_by: None };
-    let all = LIMIT - 1;
-    let [first, second, third, last] =
-        [all, all - 5, all - 10, all - 14].map(|units| Command::Invoice(movement(2, units, false)));
-    let [undo_first, undo_second, undo_third] =
-        [all, all - 5, all - 10].map(|units| Command::Withdraw(movement(2, units, false)));
-    // The first writer remembers that the payee is full, the second makes room; and the other way round.
-    assert_eq!(refusal(&mut one, [rich, waiting, first]).await, None);
-    assert_eq!(refusal(&mut other, [undo_first]).await, None);
-    assert_eq!(refusal(&mut one, [settle]).await, None);
-    assert_eq!(refusal(&mut one, [second]).await, None);
-    assert_eq!(refusal(&mut other, [undo_second]).await, None);
-    assert_eq!(refusal(&mut one, [transfer]).await, None);
-    assert_eq!(refusal(&mut one, [third]).await, None);
-    assert_eq!(refusal(&mut other, [undo_third]).await, None);
-    assert_eq!(refusal(&mut one, [pending]).await, None);
-    assert_eq!(refusal(&mut other, [last]).await, None);
-    assert_eq!(refusal(&mut one, [too_much]).await, Some(ErrorCode::AmountOutOfRange));
-    world.ledger().await.assert_sound().await;
-}
-
-/// The first refusal among the outcomes.
-async fn refusal(writer: &mut Writer, commands: impl IntoIterator<Item = Command>) -> Option<ErrorCode> {
-    let mut batch = commands.into_iter().map(Unit::One).collect::<Vec<_>>().into();
-    let outcomes = writer.execute(&mut batch, &mut Following::default()).await.unwrap().outcomes;
-    outcomes.iter().find_map(Outcome::refusal)
 }

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use florin::store::{Batch, Error, Following, Store, Writer};
 use florin_ledger::{
-    Answer, BalanceQuery, Command, Decimal, ErrorCode, Identity, Movement, OnExisting, Outcome, Scale, Unit,
+    Answer, BalanceQuery, Command, Decimal, End, ErrorCode, Identity, LIMIT, Movement, OnExisting, Outcome,
+    Pending, Scale, Unit,
 };
 use uuid::Uuid;
 
@@ -181,6 +182,49 @@ async fn what_was_decided_ahead_is_void_when_the_commit_fails() {
     let sql = "SELECT (actual * 100)::int8 FROM balances WHERE wallet_id = 1";
     assert_eq!(world.ledger().await.number(sql).await, 90);
     world.ledger().await.assert_sound().await;
+}
+
+/// Whether a payee has room for more decides on a transfer, also when nothing is written to the payee's chain: what
+/// a writer remembers of it must not decide.
+#[tokio::test]
+async fn the_room_of_a_payee_is_never_stale() {
+    let world = World::new().await;
+    let mut number = 0;
+    let mut next = |wallet_id, units, waits: bool| {
+        number += 1;
+        let pending = waits.then_some(Pending { timeout: None });
+        Movement { pending, ..movement(number, wallet_id, "RUB", units) }
+    };
+    let (mut one, mut other) = (writer(&world), writer(&world));
+    let rich = Command::Invoice(next(1, 30, false));
+    let transfers = [true, false, true, true].map(|waits| next(1, 5, waits));
+    let [waiting, transfer, pending, too_much] =
+        transfers.map(|movement| Command::Transfer { movement, to_wallet_id: 2 });
+    let transaction_id = waiting.movement().unwrap().identity.transaction_id;
+    let settle = Command::End { transaction_id, how: End::Settle { amount: None }, requested_by: None };
+    let all = LIMIT - 1;
+    let [first, second, third, last] =
+        [all, all - 5, all - 10, all - 14].map(|units| Command::Invoice(next(2, units, false)));
+    let [undo_first, undo_second, undo_third] =
+        [all, all - 5, all - 10].map(|units| Command::Withdraw(next(2, units, false)));
+    // The first writer remembers that the payee is full, the second makes room; and the other way round.
+    assert_eq!(refusal(&mut one, [rich, waiting, first]).await, None);
+    assert_eq!(refusal(&mut other, [undo_first]).await, None);
+    assert_eq!(refusal(&mut one, [settle]).await, None);
+    assert_eq!(refusal(&mut one, [second]).await, None);
+    assert_eq!(refusal(&mut other, [undo_second]).await, None);
+    assert_eq!(refusal(&mut one, [transfer]).await, None);
+    assert_eq!(refusal(&mut one, [third]).await, None);
+    assert_eq!(refusal(&mut other, [undo_third]).await, None);
+    assert_eq!(refusal(&mut one, [pending]).await, None);
+    assert_eq!(refusal(&mut other, [last]).await, None);
+    assert_eq!(refusal(&mut one, [too_much]).await, Some(ErrorCode::AmountOutOfRange));
+    world.ledger().await.assert_sound().await;
+}
+
+/// The first refusal among the outcomes.
+async fn refusal(writer: &mut Writer, commands: impl IntoIterator<Item = Command>) -> Option<ErrorCode> {
+    execute(writer, commands).await.iter().find_map(Outcome::refusal)
 }
 
 /// Requests without an identity of their own, under one derived id: the database knows it already, and what

@@ -7,6 +7,7 @@
 
 mod answers;
 mod asked;
+mod audit;
 mod events;
 mod ledger;
 mod origin;
@@ -149,10 +150,7 @@ pub fn check(records: &Records) -> Verdict {
     answers::check(records, &ledger, &requests, &origins, &mut verdict);
     reads::check(records, &ledger, &requests, &mut verdict);
     events::check(records, &ledger, &origins, &mut verdict);
-    if records.verified.code != Some(0) {
-        let text = records.verified.text.trim();
-        verdict.add(Rule::Verify, &[], format!("exit code {:?}: {text}", records.verified.code));
-    }
+    audit::check(records, &mut verdict);
     verdict.seen.queued = records.work.len();
     verdict.seen.dead = records.dead.len();
     verdict

@@ -7,7 +7,7 @@ use self::records::{
 };
 use super::{Rule, check};
 use crate::history::{Line, What};
-use crate::record::{Posting, Queued, Records};
+use crate::record::{Posting, Queued, Records, Verified};
 
 /// What is found when this is changed.
 fn found(change: impl FnOnce(&mut Records)) -> Vec<Rule> {
@@ -256,6 +256,29 @@ fn events_tell_every_row() {
 fn the_audit_counts() {
     let unsound = |records: &mut Records| records.verified.code = Some(1);
     assert_eq!(found(unsound), [Rule::Verify]);
+}
+
+#[test]
+fn rows_may_be_dated_ahead_only_where_a_clock_was() {
+    let audit = |dated_ahead: bool, check: &str, expected: &str| {
+        let finding = format!(r#"{{"expected":"{expected}","found":"x"}}"#);
+        let sound = r#"{"check":"schema","findings":0}"#;
+        let checks = format!(r#"{sound},{{"check":"{check}","findings":1,"first":[{finding}]}}"#);
+        let text = format!("{{\"sound\":false,\"checks\":[{checks}]}}\n\nerror: not sound\n");
+        found(move |records| {
+            records.dated_ahead = dated_ahead;
+            records.verified = Verified { code: Some(1), text };
+        })
+    };
+    assert_eq!(audit(true, "times", "not after 2026-01-31"), []);
+    assert_eq!(audit(true, "times", "not before 2026-01-31"), [Rule::Verify]);
+    assert_eq!(audit(true, "versions", "not after 2026-01-31"), [Rule::Verify]);
+    assert_eq!(audit(false, "times", "not after 2026-01-31"), [Rule::Verify]);
+    let unreadable = |records: &mut Records| {
+        records.dated_ahead = true;
+        records.verified = Verified { code: Some(1), text: "error: no database".to_owned() };
+    };
+    assert_eq!(found(unreadable), [Rule::Verify]);
 }
 
 #[test]

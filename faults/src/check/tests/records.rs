@@ -149,6 +149,7 @@ pub(super) fn clean() -> Records {
         postings,
         work: Vec::new(),
         dead: Vec::new(),
+        dated_ahead: false,
         verified: Verified { code: Some(0), text: String::new() },
     }
 }
