@@ -95,10 +95,12 @@ impl Service {
 
     /// Waits until it ends by itself.
     pub async fn exit(mut self) -> (ExitStatus, String) {
-        let log = Arc::clone(&self.log);
+        // The log is complete when nobody writes to it any more.
+        let all = async { while self.lines.recv().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, all).await.expect("in time");
+        let log = self.log();
         let status = tokio::task::spawn_blocking(move || self.child.wait().expect("it ends"));
         let status = tokio::time::timeout(PATIENCE, status).await.expect("in time").expect("no panic");
-        let log = log.lock().expect("no panic").clone();
         (status, log)
     }
 

@@ -20,7 +20,7 @@ fn writer(world: &World) -> Writer {
 fn movement(id: u128, wallet_id: i64, ticker: &str, units: i128) -> Movement {
     let mut request_hash = [0; 16];
     request_hash[..8].copy_from_slice(&wallet_id.to_be_bytes());
-    request_hash[8..].copy_from_slice(&i64::try_from(units).unwrap().to_be_bytes());
+    request_hash[8..].copy_from_slice(&units.to_be_bytes()[8..]);
     let identity = Identity {
         transaction_id: Uuid::from_u128(id),
         request_hash,
