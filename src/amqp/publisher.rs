@@ -73,7 +73,7 @@ async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
 }
 
 impl Publisher {
-    /// Sends what comes through `done` until that is closed and all is settled.
+    /// Sends what comes through `done` until that is closed and all is settled; `settled` counts the requests.
     pub async fn run(self, mut done: Receiver<Answers<Ticket>>, settled: watch::Sender<u64>) {
         let mut unsettled = VecDeque::new();
         let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));

@@ -7,7 +7,7 @@
 //!    writes.
 //! 2. The rules decide (`florin_ledger::apply`), in memory.
 //! 3. The postings are appended (one statement, which is the transaction). While that is under way, the rules
-//!    decide on the batch that follows, if it is there and nothing has to be read for it (`ahead`).
+//!    decide on the batch that follows, if it is there and nothing has to be read for it (`decide_ahead`).
 //!
 //! Nothing rests on what is remembered, nor on being alone: whoever writes the next version of a chain, or a
 //! transaction, first wins by the table's keys. The other one's statement fails as a whole; it forgets what it
@@ -52,7 +52,7 @@ struct UnderWay {
 pub struct Writer {
     pub(super) store: Store,
     /// Whether the changes are of interest to anybody.
-    pub(super) tell_changes: bool,
+    tell_changes: bool,
     /// Wallets with all their tails, as they are after the last batch that touched them; as far as that is not
     /// committed yet, as they will be.
     pub(super) remembered: LruCache<WalletId, Wallet>,
