@@ -50,7 +50,7 @@ pub(crate) fn collect(stack: &Stack, florin: &Path) -> Facts {
     let machine = vec![
         fact("CPU", cpu_model()),
         fact("cores", cores),
-        fact("memory", memory()),
+        fact("memory", memory_kib().map(|kib| format!("{:.1} GiB", kib as f64 / 1024.0 / 1024.0))),
         fact("kernel", read("/proc/sys/kernel/osrelease")),
         fact("system", os_name()),
         fact("disk of the servers", disk(stack.postgres.folder())),
@@ -121,10 +121,10 @@ fn cpu_model() -> Option<String> {
     value_of(&text, "model name").or_else(|| value_of(&text, "Model"))
 }
 
-fn memory() -> Option<String> {
+/// The memory of the machine.
+pub(crate) fn memory_kib() -> Option<u64> {
     let text = read("/proc/meminfo")?;
-    let kib: f64 = value_of(&text, "MemTotal")?.trim_end_matches(" kB").parse().ok()?;
-    Some(format!("{:.1} GiB", kib / 1024.0 / 1024.0))
+    value_of(&text, "MemTotal")?.trim_end_matches(" kB").parse().ok()
 }
 
 fn os_name() -> Option<String> {

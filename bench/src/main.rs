@@ -3,7 +3,8 @@
 //! From the top: `run` goes through the scenarios of the `catalogue`; most are a `plan`, which `rounds` runs: loads of
 //! `florin bench` (`load`) on services of their own (`world`), and the database alone (`yardstick`). Those that are about
 //! something else have a module each: `growth`, `allocations`, `flamegraph` (drawn by `flames`), `overload` (by a
-//! `flood`), `soak`. `process` sees to it that no child is left behind. `results` is what is kept, `report` what is made of it.
+//! `flood`), `soak`. `tuning` sets up PostgreSQL, `process` sees to it
+//! that no child is left behind. `results` is what is kept, `report` what is made of it.
 
 mod allocations;
 mod catalogue;
@@ -22,6 +23,7 @@ mod rounds;
 mod run;
 mod soak;
 mod stats;
+mod tuning;
 mod ui;
 mod usage;
 mod world;
@@ -44,7 +46,8 @@ Examples:
   florin-benchmarks run --only single,batches --rounds 5
   florin-benchmarks report bench/results/2026-01-31T08-15-30Z.json
 
-It starts a private PostgreSQL and RabbitMQ with their durable defaults, and ends them whatever happens. The load
+It starts a private PostgreSQL and RabbitMQ, and ends them whatever happens. PostgreSQL is set up as the README advises for a
+busy ledger (a large log, a quarter of the memory as shared buffers); all that makes data durable is as it is by default. The load
 generator, the service and both servers share the machine: keep everything else off it.";
 
 /// Measures Florin, its broker and its database side by side.
@@ -97,7 +100,8 @@ struct RunArgs {
     /// Where the results go.
     #[arg(long, value_name = "FOLDER", default_value = "bench/results")]
     out: PathBuf,
-    /// A setting of PostgreSQL, such as max_wal_size=16GB. May be repeated. None that makes data less durable is taken.
+    /// A setting of PostgreSQL in place of the advised one, such as max_wal_size=1GB. May be repeated. None that makes
+    /// data less durable is taken.
     #[arg(long, value_name = "NAME=VALUE", value_parser = postgres_setting)]
     postgres_setting: Vec<(String, String)>,
     /// The service to measure [default: florin beside this program].

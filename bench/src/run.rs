@@ -13,7 +13,7 @@ use crate::results::{FORM, LeftOut, Run, Scenario, Settings};
 use crate::stats::time;
 use crate::ui::Ui;
 use crate::world::Ground;
-use crate::{allocations, facts, flamegraph, growth, overload, rounds, soak};
+use crate::{allocations, facts, flamegraph, growth, overload, rounds, soak, tuning};
 
 /// The fact that the broker tells of the service's queues: name, type, durable.
 const QUEUES: &str = "RabbitMQ queues";
@@ -36,7 +36,7 @@ pub(crate) fn run(order: &Order) -> anyhow::Result<PathBuf> {
     let children = Children::new(interrupt.clone())?;
     let total: f64 = order.scenarios.iter().map(|definition| estimate(*definition, &order.settings)).sum();
     eprintln!("{} scenarios, about {}: starting PostgreSQL and RabbitMQ", order.scenarios.len(), time(total));
-    let postgres_settings = order.postgres_settings.clone();
+    let postgres_settings = tuning::settings(&order.postgres_settings);
     let stack = Stack::start(&Options { postgres_settings, ..Options::default() })?;
     interrupt.check()?;
 
