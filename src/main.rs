@@ -4,7 +4,7 @@ mod cli;
 
 use std::os::unix::process::CommandExt;
 use std::process::{self, ExitCode};
-use std::{env, io};
+use std::{env, io, thread};
 
 use clap::Parser;
 use tokio::runtime::Builder;
@@ -54,7 +54,7 @@ fn deepen_stacks() {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = Builder::new_multi_thread().worker_threads(worker_threads()).enable_all().build()?;
     runtime.block_on(async {
         match command {
             Command::Serve(args) => cli::serve::run(args).await,
@@ -73,6 +73,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Completions(args) => cli::completions::run(&args),
         }
     })
+}
+
+/// One fewer than there are cores: the AMQP library has threads of its own, and those that wake each other all the time cost
+/// more than they bring (docs/performance.md).
+fn worker_threads() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

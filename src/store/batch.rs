@@ -1,9 +1,9 @@
 //! A batch on its way through the store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use florin_ledger::{Change, Outcome, Repeated, Transaction, Unit, WalletId};
+use florin_ledger::{Change, Outcome, Repeated, State, Transaction, Unit, WalletId};
 use uuid::Uuid;
 
 /// Commands that are committed together.
@@ -53,6 +53,26 @@ pub(super) struct Decision {
     pub(super) transactions: HashMap<Uuid, Transaction>,
     /// The wallets that are remembered as they will be after it.
     pub(super) touched: Vec<WalletId>,
+    /// What else it rests on. It counts only if that is so when it is committed.
+    pub(super) assumed: Vec<AssumedWallet>,
+}
+
+/// A wallet whose balances were answered from memory.
+#[derive(Debug)]
+pub(super) struct AssumedWallet {
+    pub(super) wallet_id: WalletId,
+    /// The number of its postings before the batch.
+    pub(super) postings: i64,
+}
+
+/// What the rules need for a batch.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) state: State,
+    /// The wallets of it that were not read but remembered.
+    pub(super) remembered: HashSet<WalletId>,
+    /// Those of them whose balances are asked for.
+    pub(super) assumed: Vec<AssumedWallet>,
 }
 
 /// What a batch came to.

@@ -13,7 +13,7 @@ use florin_ledger::{
 };
 use uuid::Uuid;
 
-use super::batch::{Decision, Following};
+use super::batch::{AssumedWallet, Decision, Following, Gathered};
 use super::writer::Writer;
 use super::{Error, history, load};
 
@@ -23,14 +23,16 @@ impl Writer {
         &mut self,
         clock: &impl Fn() -> SystemTime,
         units: &mut [Unit],
-        mut state: State,
-        remembered: &HashSet<WalletId>,
+        gathered: Gathered,
     ) -> Result<Decision, Error> {
+        let Gathered { mut state, remembered, assumed } = gathered;
         self.renew_identities(units, &state.transactions);
         let now = in_micros(clock());
         let Applied { outcomes, changes, repeated } =
             apply(&mut state, now, &*units).map_err(|Contradiction| Error::KeyTaken)?;
-        if rest_on_memory(units, &outcomes, &state.transactions, remembered) {
+        // Where nothing is written, nothing would tell that somebody else has written.
+        let unproven = changes.is_empty() && !assumed.is_empty();
+        if unproven || rest_on_memory(units, &outcomes, &state.transactions, &remembered) {
             return Err(Error::KeyTaken);
         }
         let State { wallets, transactions, .. } = state;
@@ -38,15 +40,14 @@ impl Writer {
         for (wallet_id, wallet) in wallets {
             self.remembered.put(wallet_id, wallet);
         }
-        Ok(Decision { outcomes, changes, repeated, transactions, touched })
+        Ok(Decision { outcomes, changes, repeated, transactions, touched, assumed })
     }
 
     /// Decides on the batch that follows the one that commits now, if it is there and all that it takes is remembered.
     pub(super) fn decide_ahead(&mut self, clock: &impl Fn() -> SystemTime, following: &mut Following<'_>) {
         let Some(batch) = following.look() else { return };
-        let Some(state) = self.recall(&batch.units) else { return };
-        let remembered = state.wallets.keys().copied().collect();
-        match self.decide(clock, &mut batch.units, state, &remembered) {
+        let Some(gathered) = self.recall(&batch.units) else { return };
+        match self.decide(clock, &mut batch.units, gathered) {
             Ok(decision) if decision.repeated.is_empty() => batch.decision = Some(decision),
             // What was done before has to be read.
             Ok(decision) => self.forget(&decision.touched),
@@ -61,20 +62,24 @@ impl Writer {
     }
 
     /// All that the rules need for these commands, where nothing of it has to be read.
-    fn recall(&mut self, units: &[Unit]) -> Option<State> {
+    fn recall(&mut self, units: &[Unit]) -> Option<Gathered> {
         let tickers = self.store.known_tickers();
+        let commands = || units.iter().flat_map(Unit::commands);
+        let knows_ticker = |name: &str| tickers.get(name).is_some();
         let reads_nothing = |command: &Command| {
-            let ticker = command.movement().and_then(|movement| tickers.get(&movement.ticker));
-            ticker.is_some() && only_looked_at(command).is_none()
+            let is_known = is_plain_balance(command) || command.movement().is_some();
+            is_known && command.ticker().is_none_or(knows_ticker) && only_looked_at(command).is_none()
         };
         let wallet_ids = touched(units, &HashMap::new());
         let all_remembered = wallet_ids.iter().all(|wallet_id| self.remembered.contains(wallet_id));
-        if !all_remembered || !units.iter().flat_map(Unit::commands).all(reads_nothing) {
+        if !all_remembered || !writes(units) || !commands().all(reads_nothing) {
             return None;
         }
-        let recalled = wallet_ids.into_iter().filter_map(|id| Some((id, self.remembered.pop(&id)?)));
-        let wallets = recalled.collect();
-        Some(State { tickers, wallets, ..State::default() })
+        let recalled = wallet_ids.iter().filter_map(|id| Some((*id, self.remembered.pop(id)?)));
+        let wallets: HashMap<WalletId, Wallet> = recalled.collect();
+        let assumed = assumed(units, &wallets);
+        let remembered = wallet_ids.into_iter().collect();
+        Some(Gathered { state: State { tickers, wallets, ..State::default() }, remembered, assumed })
     }
 
     /// All that the rules need for these commands. Remembered wallets are moved into it, and come back when
@@ -87,7 +92,7 @@ impl Writer {
         client: &impl GenericClient,
         units: &[Unit],
         look_up: bool,
-    ) -> Result<(State, HashSet<WalletId>), Error> {
+    ) -> Result<Gathered, Error> {
         let commands = || units.iter().flat_map(Unit::commands);
         let mut ids: HashSet<Uuid> = commands().filter_map(Command::named_transaction).collect();
         if look_up {
@@ -97,9 +102,11 @@ impl Writer {
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let transactions = load::transactions(client, &ids).await?;
 
-        let looked_at = commands().filter_map(only_looked_at);
-        let asked: HashSet<WalletId> =
-            commands().filter_map(Command::asked_wallet).chain(looked_at).collect();
+        // What was decided on a balance is proven by the rows that are written with it, if there are any. It is not
+        // tried twice.
+        let from_memory = |command: &&Command| !look_up && writes(units) && is_plain_balance(command);
+        let asked = commands().filter(|command| !from_memory(command)).filter_map(Command::asked_wallet);
+        let asked: HashSet<WalletId> = asked.chain(commands().filter_map(only_looked_at)).collect();
         let mut wallets: HashMap<WalletId, Wallet> = HashMap::new();
         let mut to_read = Vec::new();
         for wallet_id in touched(units, &transactions) {
@@ -109,6 +116,7 @@ impl Writer {
             }
         }
         let remembered = wallets.keys().copied().collect();
+        let assumed = assumed(units, &wallets);
         let read = load::wallets(client, &to_read).await?;
         // Somebody added a ticker: a request names it, or another instance wrote to it.
         let mut tickers = self.store.known_tickers();
@@ -123,7 +131,7 @@ impl Writer {
         let past = load::past(client, &moments).await?;
         let asked_pages = commands().filter_map(Command::asked_page);
         let pages = history::pages(client, &tickers, asked_pages).await?;
-        Ok((State { tickers, wallets, transactions, past, pages }, remembered))
+        Ok(Gathered { state: State { tickers, wallets, transactions, past, pages }, remembered, assumed })
     }
 
     /// Gives a fresh identity to every request that only looks like one that has its identity already.
@@ -169,6 +177,27 @@ pub(super) fn touched(units: &[Unit], transactions: &HashMap<Uuid, Transaction>)
         .flat_map(|transaction| std::iter::once(transaction.wallet_id).chain(transaction.to_wallet_id));
     let wallet_ids: BTreeSet<WalletId> = named.chain(of_waiting).collect();
     wallet_ids.into_iter().collect()
+}
+
+/// Whether something is written for these commands, unless all are refused or done already.
+fn writes(units: &[Unit]) -> bool {
+    units.iter().flat_map(Unit::commands).any(|command| command.movement().is_some())
+}
+
+/// Whether it asks for balances as they are.
+fn is_plain_balance(command: &Command) -> bool {
+    command.asked_wallet().is_some() && command.asked_moment().is_none()
+}
+
+/// The wallets whose balances are asked for, as far as they are `remembered`.
+fn assumed(units: &[Unit], remembered: &HashMap<WalletId, Wallet>) -> Vec<AssumedWallet> {
+    let asked: BTreeSet<WalletId> =
+        units.iter().flat_map(Unit::commands).filter_map(Command::asked_wallet).collect();
+    let assumed = asked.into_iter().filter_map(|wallet_id| {
+        let postings = remembered.get(&wallet_id)?.values().map(|tail| tail.version).sum();
+        Some(AssumedWallet { wallet_id, postings })
+    });
+    assumed.collect()
 }
 
 /// The payee whose balance decides whether a transfer may wait, and is not changed by it.

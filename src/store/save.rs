@@ -9,9 +9,33 @@ use postgres_types::ToSql;
 use uuid::Uuid;
 
 use super::Error;
+use super::batch::AssumedWallet;
 use super::numeric::Numeric;
 
-/// Sent as one array of rows (migration V5).
+/// First of all: whether the wallets have as many postings still as the decision rests on. If not, nothing is written.
+/// Versions have no gaps, so the number of postings of a wallet is the sum of the last versions of its chains.
+const ASSUMPTION: &str = "
+    WITH assumption AS (
+         SELECT WHERE NOT EXISTS (
+                SELECT FROM unnest($2::bigint[], $3::bigint[]) AS assumed (wallet_id, postings)
+                 WHERE assumed.postings <> (
+                       SELECT coalesce(sum(last.version), 0)::bigint
+                         FROM tickers t
+                        CROSS JOIN LATERAL (
+                              SELECT p.version FROM postings p
+                               WHERE p.wallet_id = assumed.wallet_id AND p.ticker_id = t.ticker_id
+                               ORDER BY p.version DESC LIMIT 1) last)))";
+
+/// Between the two others, when transactions begin or cease to wait.
+const KEEP_HOLDS: &str = ",
+         opened AS (
+         INSERT INTO holds (transaction_id, created_at, expires_at)
+         SELECT * FROM unnest($4::uuid[], $5::timestamptz[], $6::timestamptz[])
+          WHERE EXISTS (SELECT FROM assumption)),
+         ended AS (
+         DELETE FROM holds WHERE transaction_id = ANY($7::uuid[]) AND EXISTS (SELECT FROM assumption))";
+
+/// The postings are sent as one array of rows (migration V5).
 const INSERT: &str = "
     INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
                           amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash,
@@ -19,14 +43,8 @@ const INSERT: &str = "
     SELECT wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
            amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash,
            redelivered, metadata::json, created_at, expires_at, requested_by
-      FROM unnest($1::new_posting[])";
-
-/// Before [`INSERT`], when transactions begin or cease to wait.
-const KEEP_HOLDS: &str = "
-    WITH opened AS (
-         INSERT INTO holds (transaction_id, created_at, expires_at)
-         SELECT * FROM unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[])),
-         ended AS (DELETE FROM holds WHERE transaction_id = ANY($5::uuid[]))";
+      FROM unnest($1::new_posting[])
+     WHERE EXISTS (SELECT FROM assumption)";
 
 /// A posting on its way in: the type of this name, field by field.
 #[derive(Debug, ToSql)]
@@ -84,21 +102,29 @@ impl<'a> NewPosting<'a> {
 }
 
 /// Appends the postings in the order of their chains, so that batches that collide wait for each other in
-/// one direction.
-pub(super) async fn append(client: &impl GenericClient, changes: &[Change]) -> Result<(), Error> {
+/// one direction. If a wallet has other than so many postings by now, nothing is appended and the key is taken.
+pub(super) async fn append(
+    client: &impl GenericClient,
+    changes: &[Change],
+    assumed: &[AssumedWallet],
+) -> Result<(), Error> {
     let rows =
         changes.iter().flat_map(|change| change.postings().map(|posting| NewPosting::new(change, posting)));
     let mut rows: Vec<NewPosting<'_>> = rows.collect();
     rows.sort_unstable_by_key(|row| (row.wallet_id, row.ticker_id, row.version));
+    let (wallet_ids, postings): (Vec<WalletId>, Vec<i64>) =
+        assumed.iter().map(|wallet| (wallet.wallet_id, wallet.postings)).unzip();
     let holds = Holds::of(changes);
     let stored = if holds.opened.is_empty() && holds.ended.is_empty() {
-        let statement = client.prepare_cached(INSERT).await?;
-        client.execute(&statement, &[&rows]).await?
+        let statement = client.prepare_cached(&format!("{ASSUMPTION}{INSERT}")).await?;
+        client.execute(&statement, &[&rows, &wallet_ids, &postings]).await?
     } else {
-        let statement = client.prepare_cached(&format!("{KEEP_HOLDS}{INSERT}")).await?;
+        let statement = client.prepare_cached(&format!("{ASSUMPTION}{KEEP_HOLDS}{INSERT}")).await?;
         let opened = holds.opened.as_slice();
-        let parameters: [&(dyn ToSql + Sync); 5] = [
+        let parameters: [&(dyn ToSql + Sync); 7] = [
             &rows,
+            &wallet_ids,
+            &postings,
             &opened.iter().map(|transaction| transaction.id).collect::<Vec<_>>(),
             &opened.iter().map(|transaction| transaction.created_at).collect::<Vec<_>>(),
             &opened.iter().map(|transaction| transaction.expires_at).collect::<Vec<_>>(),
@@ -106,8 +132,12 @@ pub(super) async fn append(client: &impl GenericClient, changes: &[Change]) -> R
         ];
         client.execute(&statement, &parameters).await?
     };
-    // A trigger or a rule that is not ours could swallow them.
-    if stored == rows.len() as u64 { Ok(()) } else { Err(Error::NotStored { stored, given: rows.len() }) }
+    match stored {
+        0 if !assumed.is_empty() => Err(Error::KeyTaken),
+        // A trigger or a rule that is not ours could swallow them.
+        _ if stored != rows.len() as u64 => Err(Error::NotStored { stored, given: rows.len() }),
+        _ => Ok(()),
+    }
 }
 
 /// Who opened the transaction, or who ended it. The payee's side tells neither.

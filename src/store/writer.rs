@@ -3,16 +3,16 @@
 //! The phases of an attempt, and its round trips:
 //!
 //! 1. What the rules need is gathered: tails are remembered from the batches before, or read (one
-//!    statement). A wallet whose balance is asked for is always read, so that the answer holds whoever else
-//!    writes.
+//!    statement).
 //! 2. The rules decide (`florin_ledger::apply`), in memory.
 //! 3. The postings are appended (one statement, which is the transaction). While that is under way, the rules
 //!    decide on the batch that follows, if it is there and nothing has to be read for it (`decide_ahead`).
 //!
 //! Nothing rests on what is remembered, nor on being alone: whoever writes the next version of a chain, or a
-//! transaction, first wins by the table's keys. The other one's statement fails as a whole; it forgets what it
-//! remembered, looks up the identities of its commands and runs again. After a few such rounds the wallets
-//! are locked first, so that instances that fight over hot wallets take turns.
+//! transaction, first wins by the table's keys, and the statement appends nothing if a wallet whose balance was told from
+//! memory has other postings by then. The other one's statement fails as a whole; it forgets what it
+//! remembered, looks up the identities of its commands and runs again, and reads what is asked for. After a few such
+//! rounds the wallets are locked first, so that instances that fight over hot wallets take turns.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -201,11 +201,11 @@ impl Writer {
         let decision = match batch.decision.take() {
             Some(decision) => decision,
             None => {
-                let (state, remembered) = self.gather(client, &batch.units, look_up).await?;
-                self.decide(clock, &mut batch.units, state, &remembered)?
+                let gathered = self.gather(client, &batch.units, look_up).await?;
+                self.decide(clock, &mut batch.units, gathered)?
             }
         };
-        let Decision { outcomes, mut changes, repeated, transactions, touched } = decision;
+        let Decision { outcomes, mut changes, repeated, transactions, touched, assumed } = decision;
         under_way.touched = touched;
         let made_earlier = if self.tell_changes && !repeated.is_empty() {
             load::changes(client, &repeated, &transactions).await?
@@ -219,7 +219,7 @@ impl Writer {
                 yield_now().await;
                 self.decide_ahead(clock, following);
             };
-            let (appended, ()) = join(save::append(client, &changes), meanwhile).await;
+            let (appended, ()) = join(save::append(client, &changes, &assumed), meanwhile).await;
             appended?;
         }
         changes.extend(made_earlier);

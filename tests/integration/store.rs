@@ -163,6 +163,37 @@ async fn a_balance_is_never_stale() {
     }
 }
 
+/// A balance that is asked for together with what is written is told from memory, and nothing of the batch counts if
+/// another writer changed it: not what is written, nor what waits.
+#[tokio::test]
+async fn a_balance_from_memory_counts_only_while_it_is_true() {
+    let world = World::new().await;
+    let ledger = world.ledger().await;
+    let (mut one, mut other) = (writer(&world), writer(&world));
+    world.store.add_ticker("BTC", Scale::new(8).unwrap()).await.unwrap();
+    execute(&mut one, [1_u32, 2].map(|n| Command::Invoice(movement(n.into(), n.into(), "USD", 100)))).await;
+    let pending = Some(Pending { timeout: None });
+    let waits = Movement { pending, ..movement(20, 2, "USD", 10) };
+    let rows = [("USD", movement(10, 2, "USD", 10)), ("BTC", waits), ("RUB", movement(30, 2, "USD", 10))];
+    for (number, (ticker, own)) in (1..).zip(rows) {
+        execute(&mut other, [Command::Invoice(movement(100 + number, 1, ticker, 1))]).await;
+        let outcomes = execute(&mut one, [balance(1), Command::Withdraw(own)]).await;
+        assert_eq!(one.taken_keys(), u64::try_from(number).unwrap(), "{ticker}");
+        let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
+        assert!(lines.iter().any(|line| line.ticker == ticker), "{lines:?}");
+        assert_eq!(outcomes[1].refusal(), None);
+    }
+    let outcomes =
+        execute(&mut one, [balance(1), Command::Invoice(movement(40, 1, "USD", 1)), balance(1)]).await;
+    let Answer::Balance(lines) = &outcomes[2].answer else { panic!("not a balance") };
+    assert_eq!(lines.iter().find(|line| line.ticker == "USD").unwrap().actual.to_string(), "1.02");
+    assert_eq!(one.taken_keys(), 3, "nobody else wrote in between");
+    // Done before: nothing is written that could prove the balance, so it is read.
+    let outcomes = execute(&mut one, [balance(1), Command::Invoice(movement(40, 1, "USD", 1))]).await;
+    assert!(outcomes[1].replayed);
+    ledger.assert_sound().await;
+}
+
 /// A batch that was decided while the one before it failed: what that would have left behind never was.
 #[tokio::test]
 async fn what_was_decided_ahead_is_void_when_the_commit_fails() {
