@@ -12,7 +12,7 @@ use super::Error;
 use super::batch::AssumedWallet;
 use super::numeric::Numeric;
 
-/// First of all: whether the wallets have as many postings still as the decision rests on. If not, nothing is written.
+/// Before [`INSERT`]: whether the wallets have as many postings still as the decision rests on. If not, nothing is written.
 /// Versions have no gaps, so the number of postings of a wallet is the sum of the last versions of its chains.
 const ASSUMPTION: &str = "
     WITH assumption AS (
@@ -26,7 +26,7 @@ const ASSUMPTION: &str = "
                                WHERE p.wallet_id = assumed.wallet_id AND p.ticker_id = t.ticker_id
                                ORDER BY p.version DESC LIMIT 1) last)))";
 
-/// Between the two others, when transactions begin or cease to wait.
+/// Between [`ASSUMPTION`] and [`INSERT`], when transactions begin or cease to wait.
 const KEEP_HOLDS: &str = ",
          opened AS (
          INSERT INTO holds (transaction_id, created_at, expires_at)
@@ -43,8 +43,10 @@ const INSERT: &str = "
     SELECT wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
            amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash,
            redelivered, metadata::json, created_at, expires_at, requested_by
-      FROM unnest($1::new_posting[])
-     WHERE EXISTS (SELECT FROM assumption)";
+      FROM unnest($1::new_posting[])";
+
+/// After it.
+const IF_SO: &str = " WHERE EXISTS (SELECT FROM assumption)";
 
 /// A posting on its way in: the type of this name, field by field.
 #[derive(Debug, ToSql)]
@@ -116,10 +118,15 @@ pub(super) async fn append(
         assumed.iter().map(|wallet| (wallet.wallet_id, wallet.postings)).unzip();
     let holds = Holds::of(changes);
     let stored = if holds.opened.is_empty() && holds.ended.is_empty() {
-        let statement = client.prepare_cached(&format!("{ASSUMPTION}{INSERT}")).await?;
-        client.execute(&statement, &[&rows, &wallet_ids, &postings]).await?
+        if assumed.is_empty() {
+            let statement = client.prepare_cached(INSERT).await?;
+            client.execute(&statement, &[&rows]).await?
+        } else {
+            let statement = client.prepare_cached(&format!("{ASSUMPTION}{INSERT}{IF_SO}")).await?;
+            client.execute(&statement, &[&rows, &wallet_ids, &postings]).await?
+        }
     } else {
-        let statement = client.prepare_cached(&format!("{ASSUMPTION}{KEEP_HOLDS}{INSERT}")).await?;
+        let statement = client.prepare_cached(&format!("{ASSUMPTION}{KEEP_HOLDS}{INSERT}{IF_SO}")).await?;
         let opened = holds.opened.as_slice();
         let parameters: [&(dyn ToSql + Sync); 7] = [
             &rows,
