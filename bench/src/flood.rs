@@ -1,5 +1,8 @@
 //! Publishes requests as fast as the broker takes them, and counts the answers: nobody waits for anything but the
 //! broker's confirms. Runs on a thread of its own.
+//!
+//! Of messages with one request each the service answers as many as the broker takes: that would be no flood. So each has
+//! many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,11 +19,13 @@ use uuid::Uuid;
 
 /// Where clients send requests to.
 const EXCHANGE: &str = "florin.requests";
-const OPERATION: &str = "invoice";
+const OPERATION: &str = "batch";
+/// In each message.
+pub(crate) const REQUESTS: u64 = 100;
 /// Messages that are not confirmed yet.
 const UNCONFIRMED: usize = 1000;
-/// More requests wait for nobody's good: the disk is finite.
-const MOST_WAITING: u64 = 2_000_000;
+/// More messages wait for nobody's good: the disk is finite.
+const MOST_WAITING: u64 = 50_000;
 /// A broker that has run full lets nobody publish for a while.
 const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -42,12 +47,12 @@ pub(crate) enum Error {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     confirmed: AtomicU64,
-    /// Different requests: an answer that comes twice counts once.
+    /// Different messages: an answer that comes twice counts once.
     answered: AtomicU64,
 }
 
 impl Counts {
-    /// Requests that were confirmed and are not answered. An answer can come before its confirm.
+    /// Messages that were confirmed and are not answered. An answer can come before its confirm.
     pub(crate) fn waiting(&self) -> u64 {
         let (confirmed, answered) = self.totals();
         confirmed.saturating_sub(answered)
@@ -186,8 +191,7 @@ async fn publish(
             sleep(PAUSE).await;
             continue;
         }
-        let body =
-            format!(r#"{{"wallet_id":{},"ticker":"USD","amount":1}}"#, 1 + number % u64::from(wallets));
+        let body = body(number, u64::from(wallets));
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
             .with_delivery_mode(2)
@@ -200,6 +204,16 @@ async fn publish(
         unconfirmed.push_back(timeout(PATIENCE, sent).await.map_err(|_| Error::Stuck)??);
         number += 1;
     }
+}
+
+/// Invoices to wallets in turn.
+fn body(number: u64, wallets: u64) -> String {
+    let operation = |index: u64| {
+        let (id, wallet_id) = (Uuid::now_v7(), 1 + (number * REQUESTS + index) % wallets);
+        format!(r#"{{"operation":"invoice","id":"{id}","wallet_id":{wallet_id},"ticker":"USD","amount":1}}"#)
+    };
+    let operations: Vec<String> = (0..REQUESTS).map(operation).collect();
+    format!(r#"{{"operations":[{}]}}"#, operations.join(","))
 }
 
 #[cfg(test)]

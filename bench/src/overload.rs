@@ -60,7 +60,7 @@ fn flood(ground: &Ground, world: &World, seconds: f64, p50_before: u64, ui: &Ui)
         overload.most_waiting = overload.most_waiting.max(waiting);
         if second >= overload.waiting.len() as f64 {
             overload.waiting.push((second, waiting));
-            ui.say(format!("overload: {waiting} requests wait"));
+            ui.say(format!("overload: {waiting} messages wait"));
         }
         Ok(waiting)
     };

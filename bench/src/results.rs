@@ -196,8 +196,9 @@ pub(crate) struct Soak {
 #[serde(default)]
 pub(crate) struct Overload {
     pub(crate) seconds: f64,
-    /// How many requests the service takes at a time.
+    /// How many messages the service takes at a time.
     pub(crate) prefetch: u64,
+    /// Messages, as all that is counted here.
     pub(crate) published: u64,
     pub(crate) answered: u64,
     pub(crate) most_waiting: u64,
@@ -207,7 +208,7 @@ pub(crate) struct Overload {
     pub(crate) until_normal: Option<f64>,
     pub(crate) p50_before_micros: u64,
     pub(crate) p50_after_micros: u64,
-    /// Seconds since the start, requests that wait for their answer.
+    /// Seconds since the start, messages that wait for their answer.
     pub(crate) waiting: Vec<(f64, u64)>,
     /// Seconds since the start, KiB.
     pub(crate) memory: Vec<(f64, u64)>,

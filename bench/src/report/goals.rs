@@ -216,7 +216,7 @@ fn soak(run: &Run) -> Goal {
 }
 
 fn overload(run: &Run) -> Goal {
-    let what = format!("recovers by itself from {OVERLOAD:.0} times as many requests as it takes at a time");
+    let what = format!("recovers by itself from {OVERLOAD:.0} times as many messages as it takes at a time");
     let wanted = "all answered, then as quick as before";
     let Some(overload) = run.scenario("overload").and_then(|scenario| scenario.overload.as_ref()) else {
         return Goal::not_measured(&what, wanted, "needs `overload`");

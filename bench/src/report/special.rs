@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::tables::table;
+use crate::flood::REQUESTS;
 use crate::results::{Allocations, Growth, Overload, Scenario, Soak};
 use crate::stats::{millis, whole};
 
@@ -88,8 +89,9 @@ fn overload(measured: &Overload) -> String {
     let times = measured.most_waiting as f64 / measured.prefetch.max(1) as f64;
     let memory = measured.memory.iter().map(|(_, kib)| *kib).max().unwrap_or_default();
     let rows = [
-        fact("requests published in", format!("{:.0} s", measured.seconds)),
-        fact("published and confirmed", whole(published)),
+        fact("published for", format!("{:.0} s", measured.seconds)),
+        fact("requests in each message", whole(REQUESTS as f64)),
+        fact("messages published and confirmed", whole(published)),
         fact("answered", whole(answered)),
         fact(
             "most that waited",
