@@ -197,8 +197,8 @@ async fn one(fault: &Fault, world: &World, pulse: &Pulse) -> Result<Instant, Err
                 sleep(CUT_EVERY).await;
             }
         }
-        Kind::MemoryAlarm => alarm(world, Alarm::Memory, lasts).await?,
-        Kind::DiskAlarm => alarm(world, Alarm::Disk, lasts).await?,
+        Kind::MemoryAlarm => Alarm::Memory.sound(world, lasts).await?,
+        Kind::DiskAlarm => Alarm::Disk.sound(world, lasts).await?,
         Kind::ConnectionLimit => {
             let crowd = Crowd::gather(world.database_url()).await?;
             sleep(lasts).await;
@@ -286,13 +286,6 @@ async fn armed<'a>(proxies: impl Iterator<Item = &'a Proxy>, mode: Mode, lasts: 
         let _ = timeout(CUT_EVERY, futures_util::future::join_all(moments)).await;
     }
     proxies.iter().for_each(|proxy| proxy.set(Mode::Open));
-}
-
-async fn alarm(world: &World, alarm: Alarm, lasts: Duration) -> Result<(), Error> {
-    world.with_rabbit(move |rabbit| alarm.ring(rabbit)).await?;
-    sleep(lasts).await;
-    world.with_rabbit(move |rabbit| alarm.end(rabbit)).await?;
-    Ok(())
 }
 
 async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> {

@@ -2,12 +2,19 @@
 //!
 //! The calls to RabbitMQ run `rabbitmqctl` and block for a second or two. A restart of the broker ends its alarms.
 
+use std::time::Duration;
+
 use devstack::Rabbit;
+use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
+use crate::world::World;
+
 /// More connections than any server of ours allows.
 const MAX_CONNECTIONS: usize = 1000;
+/// How often it is tried to end an alarm: another fault may have frozen the broker.
+const END_ATTEMPTS: u32 = 5;
 
 /// Why a server could not be brought to its limit, or back.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +56,25 @@ impl Alarm {
     /// When the broker does not take it.
     pub fn end(self, rabbit: &Rabbit) -> Result<(), Error> {
         self.set(rabbit, "0.4", "50MB")
+    }
+
+    /// Rings for so long, and is ended whatever happens: one that stayed on would keep everything from being worked off.
+    ///
+    /// # Errors
+    ///
+    /// When it did not ring, as far as is known (a node that another fault froze may answer too late), or cannot be
+    /// ended.
+    pub async fn sound(self, world: &World, lasts: Duration) -> Result<(), Error> {
+        let rung = world.with_rabbit(move |rabbit| self.ring(rabbit)).await;
+        sleep(lasts).await;
+        let mut ended = world.with_rabbit(move |rabbit| self.end(rabbit)).await;
+        for _ in 1..END_ATTEMPTS {
+            if ended.is_ok() {
+                break;
+            }
+            ended = world.with_rabbit(move |rabbit| self.end(rabbit)).await;
+        }
+        rung.and(ended)
     }
 
     fn set(self, rabbit: &Rabbit, memory: &str, disk: &str) -> Result<(), Error> {
