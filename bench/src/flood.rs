@@ -218,7 +218,19 @@ fn body(number: u64, wallets: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+
+    #[test]
+    fn a_message_has_different_requests_to_wallets_in_turn() {
+        let message: serde_json::Value = serde_json::from_str(&body(1, 1000)).unwrap();
+        let operations = message["operations"].as_array().unwrap();
+        let ids: HashSet<&str> = operations.iter().map(|one| one["id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len() as u64, REQUESTS);
+        let wallets: Vec<u64> = operations.iter().map(|one| one["wallet_id"].as_u64().unwrap()).collect();
+        assert!(wallets.iter().copied().eq(101..=200), "{wallets:?}");
+    }
 
     #[test]
     fn an_answer_counts_once() {

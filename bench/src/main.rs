@@ -3,8 +3,8 @@
 //! From the top: `run` goes through the scenarios of the `catalogue`; most are a `plan`, which `rounds` runs: loads of
 //! `florin bench` (`load`) on services of their own (`world`), and the database alone (`yardstick`). Those that are about
 //! something else have a module each: `growth`, `allocations`, `flamegraph` (drawn by `flames`), `overload` (by a
-//! `flood`), `soak`. `tuning` sets up PostgreSQL, `process` sees to it
-//! that no child is left behind. `results` is what is kept, `report` what is made of it.
+//! `flood`), `soak`. `tuning` sets up PostgreSQL, `process` sees to it that no child is left behind. `results` is what
+//! is kept, `report` what is made of it.
 
 mod allocations;
 mod catalogue;

@@ -51,7 +51,12 @@ fn flood(ground: &Ground, world: &World, seconds: f64, p50_before: u64, ui: &Ui)
     let interrupt = &ground.children.interrupt;
     let counts = Arc::new(flood::Counts::default());
     let flood = Flood::start(&world.amqp_url, WALLETS, Arc::clone(&counts))?;
-    let mut overload = Overload { seconds, p50_before_micros: p50_before, ..Overload::default() };
+    let mut overload = Overload {
+        seconds,
+        requests_per_message: flood::REQUESTS,
+        p50_before_micros: p50_before,
+        ..Overload::default()
+    };
     let started = Instant::now();
     let watch = |overload: &mut Overload| -> Result<u64, Error> {
         interrupt.sleep(PAUSE)?;

@@ -198,6 +198,7 @@ pub(crate) struct Overload {
     pub(crate) seconds: f64,
     /// How many messages the service takes at a time.
     pub(crate) prefetch: u64,
+    pub(crate) requests_per_message: u64,
     /// Messages, as all that is counted here.
     pub(crate) published: u64,
     pub(crate) answered: u64,

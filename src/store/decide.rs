@@ -104,8 +104,9 @@ impl Writer {
 
         // What was decided on a balance is proven by the rows that are written with it, if there are any. It is not
         // tried twice.
-        let from_memory = |command: &&Command| !look_up && writes(units) && is_plain_balance(command);
-        let asked = commands().filter(|command| !from_memory(command)).filter_map(Command::asked_wallet);
+        let from_memory = !look_up && writes(units);
+        let to_ask = commands().filter(|command| !(from_memory && is_plain_balance(command)));
+        let asked = to_ask.filter_map(Command::asked_wallet);
         let asked: HashSet<WalletId> = asked.chain(commands().filter_map(only_looked_at)).collect();
         let mut wallets: HashMap<WalletId, Wallet> = HashMap::new();
         let mut to_read = Vec::new();

@@ -86,7 +86,7 @@ fn plots(scenario: &Scenario) -> Vec<(&'static str, Plot)> {
     }
     if let Some(overload) = &scenario.overload {
         let waiting = overload.waiting.iter().map(|(second, waiting)| (*second, *waiting as f64)).collect();
-        let line = Line { name: "requests".to_owned(), points: waiting };
+        let line = Line { name: "messages".to_owned(), points: waiting };
         plots.push(("waiting", over_time("Messages that wait for their answer", "messages", line)));
         let line = Line { name: "service".to_owned(), points: mib(&overload.memory) };
         plots.push(("memory", over_time("Memory of the service", "MiB", line)));

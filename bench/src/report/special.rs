@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::tables::table;
-use crate::flood::REQUESTS;
 use crate::results::{Allocations, Growth, Overload, Scenario, Soak};
 use crate::stats::{millis, whole};
 
@@ -90,7 +89,7 @@ fn overload(measured: &Overload) -> String {
     let memory = measured.memory.iter().map(|(_, kib)| *kib).max().unwrap_or_default();
     let rows = [
         fact("published for", format!("{:.0} s", measured.seconds)),
-        fact("requests in each message", whole(REQUESTS as f64)),
+        fact("requests in each message", whole(measured.requests_per_message as f64)),
         fact("messages published and confirmed", whole(published)),
         fact("answered", whole(answered)),
         fact(
