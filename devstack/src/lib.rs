@@ -40,6 +40,7 @@ use std::path::PathBuf;
 use std::thread;
 
 pub use error::Error;
+pub use ports::free as free_ports;
 pub use postgres::Postgres;
 pub use program::Program;
 pub use rabbit::Rabbit;

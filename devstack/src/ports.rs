@@ -8,7 +8,11 @@ use crate::error::{Doing, Error};
 const ATTEMPTS: u32 = 5;
 
 /// `N` different ports that nobody listens on right now.
-pub(crate) fn free<const N: usize>() -> Result<[u16; N], Error> {
+///
+/// # Errors
+///
+/// When the system has none.
+pub fn free<const N: usize>() -> Result<[u16; N], Error> {
     // All are held until all are chosen, so that they differ.
     let mut listeners = vec![];
     let mut ports = [0; N];

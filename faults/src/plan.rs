@@ -40,8 +40,10 @@ pub struct Settings {
     /// Commands that the service commits together at most. With few, batches are full, and the next one is decided while
     /// one commits.
     pub max_batch_commands: u32,
-    /// How many clients there are.
+    /// How many clients send messages.
     pub clients: u32,
+    /// How many ask over HTTP. They come after the others.
+    pub http_clients: u32,
     /// Whether some requests have no identity of their own. The service asks that clocks agree then, so not in a run
     /// that steps them.
     pub bare_requests: bool,
@@ -99,6 +101,7 @@ impl Plan {
             single_active_consumer: rng.u32(0..3) > 0,
             max_batch_commands: if seed.is_multiple_of(2) { 1000 } else { 2 },
             clients: 6,
+            http_clients: 2,
             bare_requests: !kinds.contains(&Kind::ClockStep) || rng.bool(),
         };
         let usable = |kind: &&Kind| **kind != Kind::ClockStep || !settings.bare_requests;

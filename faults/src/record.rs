@@ -131,7 +131,7 @@ impl Records {
         let faults: Vec<Fault> = faults.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let ahead = |fault: &Fault| fault.kind == Kind::ClockStep && fault.amount > AUDIT_TOLERANCE_SECS;
         let mut histories = BTreeMap::new();
-        for client in 1..=settings.clients {
+        for client in 1..=settings.clients + settings.http_clients {
             histories.insert(client, read_lines(&history::path(folder, client))?);
         }
         Ok(Self {

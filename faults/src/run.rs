@@ -88,7 +88,7 @@ async fn under_load(
 ) -> Result<(Counts, Vec<inject::Happened>, bool, u32), Error> {
     collect::listen(world.amqp_url()).await?;
     let start = Instant::now();
-    let load = Load::start(&plan.settings, &world.clients_url(), folder, start)?;
+    let load = Load::start(&plan.settings, &world.clients_url(), world.http, folder, start)?;
     let pulse = Arc::clone(&load.pulse);
     let happened = inject::run(plan, world, &pulse, start).await;
     inject::write(folder, &happened)?;

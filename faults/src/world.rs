@@ -99,6 +99,8 @@ pub struct World {
     pub to_broker: [Proxy; INSTANCES],
     /// Between the clients and RabbitMQ.
     pub to_clients: Proxy,
+    /// Where the instances take requests over HTTP.
+    pub http: [SocketAddr; INSTANCES],
     /// The clocks of the instances.
     pub clocks: Option<[Clock; INSTANCES]>,
     postgres: Arc<Mutex<Postgres>>,
@@ -137,11 +139,13 @@ impl World {
             }
             false => None,
         };
+        let http = devstack::free_ports()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let instance = |place: usize| {
             let clock = clocks.as_ref().map(|clocks: &[Clock; INSTANCES]| &clocks[place]);
             let database_url = through(&database_url, database, &to_database[place]);
             let amqp_url = through(&amqp_url, broker, &to_broker[place]);
-            let environment = environment(setup, settings, &database_url, &amqp_url, clock);
+            let mut environment = environment(setup, settings, &database_url, &amqp_url, clock);
+            environment.push(("SERVER_PORT".to_owned(), http[place].port().to_string()));
             Service::new(&setup.florin, environment)
         };
         let services = [instance(0)?, instance(1)?];
@@ -166,6 +170,7 @@ impl World {
             to_database,
             to_broker,
             to_clients,
+            http,
             clocks,
             postgres: Arc::new(Mutex::new(postgres)),
             rabbit: Arc::new(Mutex::new(rabbit)),
@@ -308,7 +313,7 @@ fn environment(
     let own = [
         ("DATABASE_URL", format!("{database_url}{}", setup.database_url_suffix)),
         ("AMQP_URL", amqp_url.to_owned()),
-        ("SERVER_PORT", "0".into()),
+        ("FLORIN_HTTP_AUTH", "false".into()),
         ("RUST_LOG", "info".into()),
         ("RUST_BACKTRACE", "1".into()),
         ("FLORIN_BROKER_SINGLE_ACTIVE_CONSUMER", settings.single_active_consumer.to_string()),

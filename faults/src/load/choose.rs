@@ -108,7 +108,7 @@ impl Memory {
         let uuid = Uuid::new_v4().to_string();
         let message_id = match rng.u32(0..4) {
             // Where nothing else names the request, its identity has to.
-            0 if tag.is_some() => format!("order {name}"),
+            0 if tag.is_some() => format!("order-{name}"),
             _ => uuid,
         };
         let message_id = (!bare).then_some(message_id);

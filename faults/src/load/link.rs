@@ -1,4 +1,4 @@
-//! One client's connection: kept up, and made again for as long as the run lasts.
+//! One client's connection to the broker: kept up, and made again for as long as the run lasts.
 //!
 //! Its reply queue is durable and replicated, so that every answer which the service had confirmed is found, also one that
 //! came while the client was away. An answer is written down before it is acknowledged.
@@ -16,10 +16,11 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Client;
+use super::{Client, Way};
 use crate::history::What;
 
 /// Seconds. A broker that hangs is noticed within two of these.
@@ -62,6 +63,27 @@ impl Route {
     }
 }
 
+/// The connection of a client that sends messages.
+#[derive(Debug)]
+pub(super) struct Link {
+    amqp_url: String,
+    pub(super) route: Route,
+    pub(super) channel: watch::Sender<Option<Arc<Channel>>>,
+    /// Asks for another connection.
+    pub(super) renew: Notify,
+}
+
+impl Link {
+    pub(super) fn new(amqp_url: &str, client: u32) -> Self {
+        Self {
+            amqp_url: amqp_url.to_owned(),
+            route: Route::of(client),
+            channel: watch::channel(None).0,
+            renew: Notify::new(),
+        }
+    }
+}
+
 /// The reply queue of a client.
 pub(crate) fn reply_queue(client: u32) -> String {
     format!("reply.faults.{client}")
@@ -75,17 +97,18 @@ pub(crate) async fn declare_durable(channel: &Channel, queue: &str) -> lapin::Re
     channel.queue_declare(queue.into(), options, arguments).await.map(drop)
 }
 
-/// Keeps the connection of a client until `stop`.
+/// Keeps the connection of a client until `stop`, if it needs one.
 pub(super) async fn keep(client: Arc<Client>, stop: CancellationToken) {
+    let Way::Messages(link) = &client.way else { return };
     while !stop.is_cancelled() {
-        if let Ok(Ok((connection, channel, answers))) = timeout(OPEN_LIMIT, open(&client)).await {
-            client.link.send_replace(Some(Arc::new(channel)));
+        if let Ok(Ok((connection, channel, answers))) = timeout(OPEN_LIMIT, open(link, client.number)).await {
+            link.channel.send_replace(Some(Arc::new(channel)));
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = client.renew.notified() => {}
+                () = link.renew.notified() => {}
                 () = listen(&client, answers) => {}
             }
-            client.link.send_replace(None);
+            link.channel.send_replace(None);
             let closing = connection.close(200, "the client goes".into());
             // One that is lost cannot be closed, and need not be.
             let _ = timeout(CLOSE_LIMIT, closing).await;
@@ -94,20 +117,20 @@ pub(super) async fn keep(client: Arc<Client>, stop: CancellationToken) {
     }
 }
 
-async fn open(client: &Client) -> anyhow::Result<(Connection, Channel, Consumer)> {
-    let address = Address::parse(&client.amqp_url)?.with_defaults(HEARTBEAT_SECONDS, None);
-    let name = format!("faults client {}", client.number);
+async fn open(link: &Link, client: u32) -> anyhow::Result<(Connection, Channel, Consumer)> {
+    let address = Address::parse(&link.amqp_url)?.with_defaults(HEARTBEAT_SECONDS, None);
+    let name = format!("faults client {client}");
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connection = address.connect(properties).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-    if client.route == Route::Seed {
+    if link.route == Route::Seed {
         let options = ExchangeDeclareOptions::default();
         let exchange = names::SEED_EXCHANGE.into();
         channel.exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default()).await?;
     }
-    let queue = reply_queue(client.number);
+    let queue = reply_queue(client);
     declare_durable(&channel, &queue).await?;
     let options = BasicConsumeOptions::default();
     let answers =

@@ -1,13 +1,16 @@
 //! The load: several clients, each with many requests at a time, that write down what they do.
 //!
-//! `choose` says what to ask for, `link` keeps the connection, `send` sends one request until its outcome is known.
+//! `choose` says what to ask for, `link` keeps the connection to the broker, `http` asks over HTTP, `send` sends one request
+//! until its outcome is known.
 
 mod choose;
+mod http;
 pub(crate) mod link;
 mod send;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,15 +18,16 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use florin_wire::Reply;
-use lapin::Channel;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::choose::Memory;
-use self::link::Route;
+use self::http::Http;
+use self::link::Link;
 use crate::history::{self, History, What};
 use crate::plan::Settings;
+use crate::world::INSTANCES;
 
 /// Requests of a client at a time.
 const WORKERS: usize = 6;
@@ -69,17 +73,22 @@ impl Pulse {
     }
 }
 
+/// How a client asks.
+#[derive(Debug)]
+enum Way {
+    /// By messages.
+    Messages(Link),
+    /// Over HTTP.
+    Http(Http),
+}
+
 /// One client: what its workers and its connection share.
 #[derive(Debug)]
 pub(crate) struct Client {
     number: u32,
-    amqp_url: String,
-    route: Route,
+    way: Way,
     bare_requests: bool,
     history: History,
-    link: watch::Sender<Option<Arc<Channel>>>,
-    /// Asks for another connection.
-    renew: Notify,
     waiting: Mutex<HashMap<String, oneshot::Sender<()>>>,
     memory: Mutex<Memory>,
     names: AtomicU64,
@@ -126,7 +135,13 @@ impl Load {
     /// # Errors
     ///
     /// When a history cannot be opened.
-    pub fn start(settings: &Settings, amqp_url: &str, folder: &Path, start: Instant) -> io::Result<Self> {
+    pub fn start(
+        settings: &Settings,
+        amqp_url: &str,
+        http: [SocketAddr; INSTANCES],
+        folder: &Path,
+        start: Instant,
+    ) -> io::Result<Self> {
         let pulse = Arc::new(Pulse {
             answered: watch::channel(start).0,
             requests: AtomicU64::default(),
@@ -144,29 +159,34 @@ impl Load {
             links: JoinSet::new(),
         };
         let mut seeds = Rng::with_seed(settings.seed);
-        for number in 1..=settings.clients {
+        for number in 1..=settings.clients + settings.http_clients {
+            let by_messages = number <= settings.clients;
             let client = Arc::new(Client {
                 number,
-                amqp_url: amqp_url.to_owned(),
-                route: Route::of(number),
-                bare_requests: settings.bare_requests,
+                way: match by_messages {
+                    true => Way::Messages(Link::new(amqp_url, number)),
+                    false => Way::Http(Http::new(http)),
+                },
+                // Over HTTP each request has an identity: where none is given the service makes one.
+                bare_requests: settings.bare_requests && by_messages,
                 history: History::open(&history::path(folder, number), start)?,
-                link: watch::channel(None).0,
-                renew: Notify::new(),
                 waiting: Mutex::default(),
                 memory: Mutex::default(),
                 names: AtomicU64::new(1),
                 pulse: Arc::clone(&load.pulse),
             });
-            load.links.spawn(link::keep(Arc::clone(&client), load.leave.clone()));
-            for _ in 0..WORKERS {
-                let rng = seeds.fork();
-                let (stop, give_up) = (load.stop.clone(), load.give_up.clone());
-                load.workers.spawn(send::work(Arc::clone(&client), rng, stop, give_up));
-            }
-            load.workers.spawn(send::copy_on_demand(client, seeds.fork(), load.stop.clone()));
+            load.put_to_work(&client, &mut seeds);
         }
         Ok(load)
+    }
+
+    fn put_to_work(&mut self, client: &Arc<Client>, seeds: &mut Rng) {
+        self.links.spawn(link::keep(Arc::clone(client), self.leave.clone()));
+        for _ in 0..WORKERS {
+            let (stop, give_up) = (self.stop.clone(), self.give_up.clone());
+            self.workers.spawn(send::work(Arc::clone(client), seeds.fork(), stop, give_up));
+        }
+        self.workers.spawn(send::copy_on_demand(Arc::clone(client), seeds.fork(), self.stop.clone()));
     }
 
     /// Makes no new requests, and waits until all are known, but not longer than this.

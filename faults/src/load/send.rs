@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::choose::Asked;
-use super::link::{Route, reply_queue};
-use super::{Client, REST_MS};
+use super::link::{Link, Route, reply_queue};
+use super::{Client, REST_MS, Way};
 use crate::history::What;
 
 /// How long an answer is waited for before the request is sent again.
@@ -87,7 +87,8 @@ async fn deliver(client: &Arc<Client>, asked: Asked) {
         let Err(why) = outcome else {
             client.pulse.answers.fetch_add(1, Ordering::Relaxed);
             client.pulse.resolved.fetch_add(u64::from(unknown), Ordering::Relaxed);
-            if !unknown {
+            // What is read over HTTP does not take the way whose recovery is measured.
+            if !unknown && matches!(client.way, Way::Messages(_)) {
                 client.pulse.answered.send_if_modified(|latest| {
                     let later = sent_at > *latest;
                     *latest = sent_at.max(*latest);
@@ -108,15 +109,30 @@ async fn deliver(client: &Arc<Client>, asked: Asked) {
 
 /// Sends it once. Says why it cannot have arrived, or might not have.
 async fn attempt(client: &Arc<Client>, asked: &Asked) -> Result<(), &'static str> {
-    let mut link = client.link.subscribe();
-    let channel = match timeout(LINK_LIMIT, link.wait_for(Option::is_some)).await {
+    match &client.way {
+        Way::Messages(link) => publish(client, link, asked).await,
+        Way::Http(http) => {
+            let attempt = asked.next_attempt();
+            client.history.write(&asked.name, asked.sending(attempt));
+            let answered = timeout(ANSWER_LIMIT, http.call(asked, attempt)).await;
+            let answer = answered.map_err(|_| "no answer in time")??;
+            client.history.write(&asked.name, answer.clone());
+            client.answered(&asked.name, &answer);
+            Ok(())
+        }
+    }
+}
+
+async fn publish(client: &Arc<Client>, link: &Link, asked: &Asked) -> Result<(), &'static str> {
+    let mut channel = link.channel.subscribe();
+    let channel = match timeout(LINK_LIMIT, channel.wait_for(Option::is_some)).await {
         Ok(Ok(channel)) => channel.clone(),
         _ => return Err(NO_CONNECTION),
     };
     let Some(channel) = channel else { return Err(NO_CONNECTION) };
     let attempt = asked.next_attempt();
-    let (exchange, routing_key) = client.route.address(&asked.operation);
-    let properties = properties(client, asked);
+    let (exchange, routing_key) = link.route.address(&asked.operation);
+    let properties = properties(client.number, link.route, asked);
     client.history.write(&asked.name, asked.sending(attempt));
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let body = asked.body.as_bytes();
@@ -127,23 +143,23 @@ async fn attempt(client: &Arc<Client>, asked: &Asked) -> Result<(), &'static str
             Ok(())
         }
         Ok(Err(_)) => {
-            client.renew.notify_one();
+            link.renew.notify_one();
             Err("the connection is lost")
         }
         Err(_) => {
-            client.renew.notify_one();
+            link.renew.notify_one();
             Err("the broker takes nothing")
         }
     }
 }
 
-fn properties(client: &Client, asked: &Asked) -> BasicProperties {
+fn properties(client: u32, route: Route, asked: &Asked) -> BasicProperties {
     let mut properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_correlation_id(asked.name.as_str().into())
-        .with_reply_to(reply_queue(client.number).into());
-    if client.route == Route::Queue {
+        .with_reply_to(reply_queue(client).into());
+    if route == Route::Queue {
         properties = properties.with_type(asked.operation.as_str().into());
     }
     match &asked.message_id {

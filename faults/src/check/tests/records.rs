@@ -141,6 +141,7 @@ pub(super) fn clean() -> Records {
             single_active_consumer: true,
             max_batch_commands: 1000,
             clients: 2,
+            http_clients: 0,
             bare_requests: true,
         },
         histories: BTreeMap::from([(1, first), (2, second)]),
