@@ -33,8 +33,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use jiff::SignedDuration;
 
 use results::{Run, Settings};
 
@@ -194,13 +195,8 @@ fn postgres_setting(text: &str) -> anyhow::Result<(String, String)> {
 
 /// Reads `500ms`, `10s` or `2m`.
 fn duration(text: &str) -> anyhow::Result<Duration> {
-    let number = |unit: &str| text.strip_suffix(unit).and_then(|number| number.parse::<u32>().ok());
-    let millis = number("ms").map(u64::from);
-    let millis = millis.or_else(|| number("s").map(|seconds| u64::from(seconds) * 1000));
-    match millis.or_else(|| number("m").map(|minutes| u64::from(minutes) * 60_000)) {
-        Some(millis) => Ok(Duration::from_millis(millis)),
-        None => bail!("a time is a whole number and a unit: 500ms, 10s, 2m"),
-    }
+    let time: SignedDuration = text.parse().context("a time is a number and a unit: 500ms, 10s, 2m")?;
+    Ok(time.try_into()?)
 }
 
 #[cfg(test)]
