@@ -137,7 +137,6 @@ impl Rabbit {
         let mut command = self.server.folder.command(self.bin.join("rabbitmqctl"));
         let environment = self.environment();
         command.envs(environment.iter().map(|(name, value)| (*name, value)));
-        command.env("RABBITMQ_CTL_ERL_ARGS", LOOPBACK_ONLY);
         command.args(["--quiet", "--node", &self.node]).args(arguments);
         run(command)
     }
@@ -221,8 +220,10 @@ impl Rabbit {
             ("RABBITMQ_PLUGINS_EXPAND_DIR", path("plugins-expanded")),
             ("RABBITMQ_FEATURE_FLAGS_FILE", path("feature_flags")),
             ("RABBITMQ_DIST_PORT", self.ports.distribution.to_string()),
-            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", format!("{LOOPBACK_ONLY} -start_epmd false")),
-            ("RABBITMQ_CTL_ERL_ARGS", "-start_epmd false".into()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", LOOPBACK_ONLY.into()),
+            ("RABBITMQ_CTL_ERL_ARGS", LOOPBACK_ONLY.into()),
+            // For every Erlang machine, also those that start others: a port mapper of their own would outlive them.
+            ("ERL_AFLAGS", "-start_epmd false".into()),
             ("ERL_EPMD_PORT", self.ports.epmd.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
             // Makes the script become the Erlang machine instead of staying its parent.

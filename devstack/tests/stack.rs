@@ -39,6 +39,16 @@ fn rabbit_keeps_port_and_data_over_kill_and_restart() {
 }
 
 #[test]
+fn a_command_for_a_node_that_is_gone_leaves_nothing() {
+    let mut rabbit = Rabbit::launch(&Options::default()).unwrap();
+    let folder = [rabbit.folder().to_owned()];
+    rabbit.kill();
+    let before = processes_in(&folder);
+    assert!(rabbit.ctl(&["status"]).is_err());
+    assert_eq!(processes_in(&folder), before);
+}
+
+#[test]
 fn a_stack_leaves_nothing_when_dropped_in_a_panic() {
     let started = Mutex::new(None);
     let result = std::panic::catch_unwind(|| {
@@ -112,14 +122,15 @@ impl Holder {
     }
 }
 
-/// The processes whose working directory or command line is in one of the folders.
+/// The processes whose working directory, command line or home is in one of the folders.
 fn processes_in(folders: &[PathBuf]) -> Vec<u32> {
     let in_folder = |pid: &u32| {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let cwd = std::fs::read_link(proc.join("cwd")).unwrap_or_default();
         let command = std::fs::read(proc.join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command);
-        folders.iter().any(|folder| cwd.starts_with(folder) || command.contains(folder.to_str().unwrap()))
+        let environment = std::fs::read(proc.join("environ")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&[command, environment].concat()).into_owned();
+        folders.iter().any(|folder| cwd.starts_with(folder) || words.contains(folder.to_str().unwrap()))
     };
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
