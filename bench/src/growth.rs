@@ -12,9 +12,6 @@ use crate::world::{Ground, World};
 const STEP: u64 = 1_000_000;
 /// A quick run has so many steps at least, to have something to compare.
 const LEAST_STEPS: u64 = 5;
-/// As many as the service remembers, so that what grows is the database alone.
-const WALLETS: u32 = 100_000;
-const WALLETS_QUICK: u32 = 1_000;
 /// For the estimate.
 const WRITES_PER_SECOND: f64 = 60_000.0;
 const BATCH: u32 = 1000;
@@ -36,7 +33,7 @@ pub(crate) fn estimate(settings: &Settings) -> f64 {
 pub(crate) fn run(ground: &mut Ground, settings: &Settings, ui: &mut Ui) -> Result<Scenario, Error> {
     let total = estimate(settings);
     ui.say("growth: starting the service");
-    let wallets = if settings.quick { WALLETS_QUICK } else { WALLETS };
+    let wallets = settings.growth_wallets;
     let world = ground.world(&WorldPlan { wallets, ..WorldPlan::default() })?;
     let mut growth: Vec<Growth> = Vec::new();
     // What the wallets got at the beginning.

@@ -92,6 +92,9 @@ struct RunArgs {
     /// How many transactions `growth` goes up to [default: 20000000, or 100000 if quick].
     #[arg(long, value_name = "TRANSACTIONS", value_parser = clap::value_parser!(u64).range(1000..))]
     growth_to: Option<u64>,
+    /// How many wallets `growth` spreads them over [default: 100000, or 1000 if quick].
+    #[arg(long, value_name = "WALLETS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    growth_wallets: Option<u32>,
     /// How long `soak` takes [default: 30, or 0.1 if quick].
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
@@ -119,6 +122,8 @@ impl RunArgs {
             warm_up_seconds: if self.quick { 0.2 } else { 1.0 },
             quick: self.quick,
             growth_to: self.growth_to.unwrap_or(if self.quick { 100_000 } else { 20_000_000 }),
+            // As many as the service remembers: what grows is the database alone.
+            growth_wallets: self.growth_wallets.unwrap_or(if self.quick { 1_000 } else { 100_000 }),
             soak_minutes: minutes(self.minutes, 30.0),
             overload_minutes: minutes(self.overload_minutes, 5.0),
         };
@@ -174,6 +179,7 @@ fn list() {
         warm_up_seconds: 1.0,
         quick: false,
         growth_to: 20_000_000,
+        growth_wallets: 100_000,
         soak_minutes: 30.0,
         overload_minutes: 5.0,
     };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::Facts;
 
 /// The version of the file's form.
-pub(crate) const FORM: u32 = 1;
+pub(crate) const FORM: u32 = 2;
 
 /// Why results cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) quick: bool,
     /// Transactions of the scenario `growth`.
     pub(crate) growth_to: u64,
+    /// Wallets that these are spread over.
+    pub(crate) growth_wallets: u32,
     /// Of the scenario `soak`.
     pub(crate) soak_minutes: f64,
     /// Of the scenario `overload`.

@@ -191,7 +191,8 @@ fn growth(run: &Run) -> Vec<Goal> {
     let goal = |(name, of): (&str, Figure)| {
         let rate = |points: &[Growth]| Spread::of(points.iter().map(|point| of(point).per_second));
         let ratio = rate(&points[points.len() - some..])?.median / rate(&points[..some])?.median;
-        let what = format!("growth to {} transactions: {name}", whole(last.transactions as f64));
+        let (transactions, wallets) = (whole(last.transactions as f64), run.settings.growth_wallets);
+        let what = format!("growth to {transactions} transactions of {wallets} wallets: {name}");
         let goal = Goal::new(what, &wanted, format!("{ratio:.2}"), ratio >= AFTER_GROWTH);
         // Less than was asked for proves nothing.
         let grown = last.transactions >= GROWN;
@@ -277,6 +278,7 @@ pub(crate) mod tests {
             warm_up_seconds: 0.0,
             quick: false,
             growth_to: 20_000_000,
+            growth_wallets: 100_000,
             soak_minutes: 30.0,
             overload_minutes: 5.0,
         };
