@@ -1,10 +1,12 @@
 //! The scenario `growth`: whether speed depends on how much is in the database.
 //!
-//! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment.
+//! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment. That takes
+//! minutes, in which servers and machine change as well. So the goal is held against what comes at the end: the same loads on
+//! the large database and on one that stayed small, in turn.
 
 use crate::load::{self, Lasts};
 use crate::plan::{Load, MIX, WRITES, WorldPlan};
-use crate::results::{Growth, Round, Scenario, Settings};
+use crate::results::{Case, Growth, Round, Scenario, Settings, Subject, Way};
 use crate::rounds::Error;
 use crate::ui::Ui;
 use crate::world::{Ground, World};
@@ -18,6 +20,24 @@ const BATCH: u32 = 1000;
 const BATCHES_IN_FLIGHT: u32 = 8;
 const SINGLE_IN_FLIGHT: u32 = 1000;
 
+/// What is measured, after each step and at the end.
+pub(crate) const LOADS: [&str; 3] = ["batches", "single messages, mix", "single messages, balance"];
+
+/// The case of one of the [`LOADS`] at the end, on the database that has grown or on the small one.
+pub(crate) fn case_name(load: &str, grown: bool) -> String {
+    format!("{load}, {} database", if grown { "grown" } else { "small" })
+}
+
+/// The loads, in the order of [`LOADS`].
+fn loads(wallets: u32) -> [Load; LOADS.len()] {
+    let load = |mix, batch, in_flight| Load { wallets, batch, ..Load::florin(mix, in_flight) };
+    [
+        load(WRITES, BATCH, BATCHES_IN_FLIGHT),
+        load(MIX, 1, SINGLE_IN_FLIGHT),
+        load("balance=1", 1, SINGLE_IN_FLIGHT),
+    ]
+}
+
 /// The transactions of each step.
 fn step(settings: &Settings) -> u64 {
     STEP.min(settings.growth_to.div_ceil(LEAST_STEPS)).max(1)
@@ -26,14 +46,18 @@ fn step(settings: &Settings) -> u64 {
 /// How many seconds it takes, about.
 pub(crate) fn estimate(settings: &Settings) -> f64 {
     let steps = settings.growth_to.div_ceil(step(settings)) as f64;
-    let measured = 2.0 * (settings.seconds + settings.warm_up_seconds + 1.0);
-    settings.growth_to as f64 / WRITES_PER_SECOND + steps * measured + 6.0
+    let measured = settings.seconds + settings.warm_up_seconds + 1.0;
+    let beside = f64::from(settings.rounds) * (2 * LOADS.len()) as f64;
+    settings.growth_to as f64 / WRITES_PER_SECOND + (steps * 2.0 + beside) * measured + 30.0
 }
 
 pub(crate) fn run(ground: &mut Ground, settings: &Settings, ui: &mut Ui) -> Result<Scenario, Error> {
     let total = estimate(settings);
     ui.say("growth: starting the service");
     let wallets = settings.growth_wallets;
+    let small = ground.world(&WorldPlan { wallets, ..WorldPlan::default() })?;
+    let [batches, ..] = loads(wallets);
+    load::run(ground, &small, &batches, Lasts::Requests(step(settings)), 0)?;
     let world = ground.world(&WorldPlan { wallets, ..WorldPlan::default() })?;
     let mut growth: Vec<Growth> = Vec::new();
     // What the wallets got at the beginning.
@@ -47,8 +71,11 @@ pub(crate) fn run(ground: &mut Ground, settings: &Settings, ui: &mut Ui) -> Resu
         growth.push(point);
         ui.advance(total * step as f64 / settings.growth_to.max(step) as f64);
     }
+    ui.say("growth: the large database and a small one in turn");
+    let cases = in_turn(ground, &small, &world, settings)?;
+    ground.end(small)?;
     ground.end(world)?;
-    Ok(Scenario { growth, ..Scenario::named("growth") })
+    Ok(Scenario { growth, cases, ..Scenario::named("growth") })
 }
 
 fn grow(
@@ -59,19 +86,15 @@ fn grow(
     before: u64,
     seed: u64,
 ) -> Result<Growth, Error> {
-    let load = |mix, batch, in_flight| Load { wallets, batch, ..Load::florin(mix, in_flight) };
+    let [batches, mix, reads] = loads(wallets);
     let wal_before = wal_bytes(ground, world)?;
-    let batches = load(WRITES, BATCH, BATCHES_IN_FLIGHT);
     let writes = load::run(ground, world, &batches, Lasts::Requests(step(settings)), seed)?;
     let wal = wal_bytes(ground, world)? - wal_before;
     let written = writes.cpu.map_or(writes.requests, |cpu| cpu.requests);
     let database_bytes = number(ground, world, "SELECT pg_database_size(current_database())")?;
-    let single = |mix| {
-        let load = load(mix, 1, SINGLE_IN_FLIGHT);
-        load::run(ground, world, &load, settings.lasts(), seed)
-    };
-    let mix = single(MIX)?;
-    let reads = single("balance=1")?;
+    let single = |load: &Load| load::run(ground, world, load, settings.lasts(), seed);
+    let mix = single(&mix)?;
+    let reads = single(&reads)?;
     Ok(Growth {
         transactions: before + written,
         wal_bytes: wal / written.max(1) as f64,
@@ -81,6 +104,28 @@ fn grow(
         mix,
         reads,
     })
+}
+
+/// All loads on both databases, round by round.
+fn in_turn(ground: &Ground, small: &World, grown: &World, settings: &Settings) -> Result<Vec<Case>, Error> {
+    let loads = loads(settings.growth_wallets);
+    let both = loads.iter().zip(LOADS).flat_map(|(load, name)| [(load, name, false), (load, name, true)]);
+    let case = |(load, name, is_grown): (&Load, &str, bool)| Case {
+        name: case_name(name, is_grown),
+        subject: Subject::Florin,
+        way: Way::Messages,
+        in_flight: load.in_flight,
+        batch: load.batch,
+        rounds: Vec::new(),
+    };
+    let mut cases: Vec<Case> = both.clone().map(case).collect();
+    for round in 1..=settings.rounds {
+        for ((load, _, is_grown), case) in both.clone().zip(&mut cases) {
+            let world = if is_grown { grown } else { small };
+            case.rounds.push(load::run(ground, world, load, settings.lasts(), round.into())?);
+        }
+    }
+    Ok(cases)
 }
 
 /// The transactions of a mixed load, warm-up included.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::tables::{added, ratio};
 use crate::catalogue::CALLERS;
-use crate::results::{Case, Growth, Round, Run, Scenario, Subject, Way};
+use crate::growth;
+use crate::results::{Case, Run, Scenario, Subject, Way};
 use crate::stats::{Spread, millis, whole};
 
 /// Of the echo's throughput, for single messages.
@@ -173,32 +174,28 @@ fn coalescing(run: &Run) -> Goal {
 }
 
 /// One of the figures of a step.
-type Figure = fn(&Growth) -> &Round;
-
-/// The first and the last steps: each is the median of three, so that one bad moment decides nothing.
+/// What was measured on the large database and on the small one, in turn.
 fn growth(run: &Run) -> Vec<Goal> {
-    let kinds: [(&str, Figure); 3] = [
-        ("batches", |point| &point.writes),
-        ("single messages, mix", |point| &point.mix),
-        ("single messages, balance", |point| &point.reads),
-    ];
-    let wanted = format!("≥ {AFTER_GROWTH} of the throughput at the beginning");
-    let points = run.scenario("growth").map_or(&[][..], |scenario| &scenario.growth);
-    let Some(last) = points.last().filter(|_| points.len() >= 2) else {
+    let wanted = format!("≥ {AFTER_GROWTH} of the throughput of a small database");
+    let Some((scenario, last)) = run.scenario("growth").and_then(|found| Some((found, found.growth.last()?)))
+    else {
         return vec![Goal::not_measured("growth to 20 million", wanted, "needs `growth`")];
     };
-    let some = (points.len() / 2).clamp(1, 3);
-    let goal = |(name, of): (&str, Figure)| {
-        let rate = |points: &[Growth]| Spread::of(points.iter().map(|point| of(point).per_second));
-        let ratio = rate(&points[points.len() - some..])?.median / rate(&points[..some])?.median;
+    let rate = |load: &str, grown: bool| {
+        let name = growth::case_name(load, grown);
+        let case = scenario.cases.iter().find(|case| case.name == name)?;
+        Spread::of(case.rounds.iter().map(|round| round.per_second))
+    };
+    let goal = |load: &str| {
+        let ratio = rate(load, true)?.median / rate(load, false)?.median;
         let (transactions, wallets) = (whole(last.transactions as f64), run.settings.growth_wallets);
-        let what = format!("growth to {transactions} transactions of {wallets} wallets: {name}");
+        let what = format!("growth to {transactions} transactions of {wallets} wallets: {load}");
         let goal = Goal::new(what, &wanted, format!("{ratio:.2}"), ratio >= AFTER_GROWTH);
         // Less than was asked for proves nothing.
         let grown = last.transactions >= GROWN;
         Some(if grown { goal } else { Goal { verdict: Verdict::NotMeasured, ..goal } })
     };
-    kinds.into_iter().filter_map(goal).collect()
+    growth::LOADS.into_iter().filter_map(goal).collect()
 }
 
 fn soak(run: &Run) -> Goal {
@@ -248,7 +245,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::facts::Facts;
-    use crate::results::{FORM, Overload, Settings, Soak};
+    use crate::results::{FORM, Growth, Overload, Round, Settings, Soak};
 
     pub(crate) fn case(subject: Subject, name: &str, in_flight: u32, rates: &[f64]) -> Case {
         let round = |rate: &f64| Round {
@@ -323,20 +320,23 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn growth_compares_the_ends_and_says_when_it_was_too_little() {
-        let round = |per_second| Round { per_second, ..Round::default() };
-        let point = |million: u64, writes: f64| Growth {
-            transactions: million * 1_000_000,
-            writes: round(writes),
-            wal_bytes: 0.0,
-            database_bytes: 0,
-            service_kib: 0,
-            mix: round(10.0),
-            reads: round(10.0),
-        };
-        let grown = |to: u64| {
-            let growth = (1..=to).map(|million| point(million, if million > 10 { 80.0 } else { 100.0 }));
-            run(vec![Scenario { growth: growth.collect(), ..Scenario::named("growth") }])
+    fn growth_compares_the_databases_and_says_when_it_was_too_little() {
+        let grown = |millions: u64| {
+            let point = Growth {
+                transactions: millions * 1_000_000,
+                writes: Round::default(),
+                wal_bytes: 0.0,
+                database_bytes: 0,
+                service_kib: 0,
+                mix: Round::default(),
+                reads: Round::default(),
+            };
+            let rates = [[100.0, 80.0], [10.0, 9.0], [10.0, 11.0]];
+            let both = growth::LOADS.into_iter().zip(rates).flat_map(|(load, [small, grown])| {
+                [(growth::case_name(load, false), small), (growth::case_name(load, true), grown)]
+            });
+            let cases = both.map(|(name, rate)| case(Subject::Florin, &name, 8, &[rate])).collect();
+            run(vec![Scenario { growth: vec![point], ..scenario("growth", cases) }])
         };
         assert_eq!(verdicts(&grown(20), "growth"), [Verdict::NotMet, Verdict::Met, Verdict::Met]);
         assert_eq!(verdicts(&grown(19), "growth"), [Verdict::NotMeasured; 3]);
