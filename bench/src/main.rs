@@ -39,6 +39,9 @@ use jiff::SignedDuration;
 
 use results::{Run, Settings};
 
+/// No case is measured for longer.
+const LONGEST: SignedDuration = SignedDuration::from_hours(1000);
+
 const EXAMPLES: &str = "\
 Examples:
   florin-benchmarks list
@@ -201,8 +204,9 @@ fn postgres_setting(text: &str) -> anyhow::Result<(String, String)> {
 
 /// Reads `500ms`, `10s` or `2m`.
 fn duration(text: &str) -> anyhow::Result<Duration> {
-    let time: SignedDuration = text.parse().context("a time is a number and a unit: 500ms, 10s, 2m")?;
-    Ok(time.try_into()?)
+    let time: Option<SignedDuration> = text.parse().ok();
+    let time = time.filter(|time| (SignedDuration::ZERO..=LONGEST).contains(time));
+    Ok(time.context("a time is a number and a unit, up to 1000h: 500ms, 10s, 2m")?.unsigned_abs())
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ use wallets::{Distribution, Wallets};
 
 /// The only ticker that is used.
 const TICKER: (&str, u8) = ("USD", 2);
+/// No load lasts longer.
+const LONGEST: SignedDuration = SignedDuration::from_hours(1000);
 
 /// The flags of `florin bench`.
 #[derive(Debug, clap::Args)]
@@ -289,8 +291,9 @@ impl Target {
 
 /// Reads `500ms`, `10s` or `2m`.
 fn duration(text: &str) -> anyhow::Result<Duration> {
-    let time: SignedDuration = text.parse().context("a time is a number and a unit: 500ms, 10s, 2m")?;
-    Ok(time.try_into()?)
+    let time: Option<SignedDuration> = text.parse().ok();
+    let time = time.filter(|time| (SignedDuration::ZERO..=LONGEST).contains(time));
+    Ok(time.context("a time is a number and a unit, up to 1000h: 500ms, 10s, 2m")?.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -303,7 +306,7 @@ mod tests {
         for (text, millis) in cases {
             assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
         }
-        for text in ["", "10", "s", "-1s", "10x"] {
+        for text in ["", "10", "s", "-1s", "10x", "1001h", "9223372036854775807s"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
