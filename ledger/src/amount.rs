@@ -184,21 +184,16 @@ impl fmt::Display for Decimal {
         if self.too_long {
             return write!(f, "{sign}(more than {MAX_DIGITS} digits)");
         }
-        let digits = self.digits.to_string();
-        match usize::try_from(self.exponent) {
-            Ok(zeros) if zeros <= MAX_DIGITS as usize => {
-                write!(f, "{sign}{digits}{:0<zeros$}", "")
+        let Self { digits, exponent, .. } = *self;
+        match usize::try_from(exponent) {
+            Ok(zeros) if zeros <= MAX_DIGITS as usize => write!(f, "{sign}{digits}{:0<zeros$}", ""),
+            Err(_) if exponent >= -i64::from(Scale::MAX) => {
+                let places = u8::try_from(-exponent).expect("checked to be 1 to 18");
+                let point = 10_u128.pow(places.into());
+                let (integer, fraction) = (digits / point, digits % point);
+                write!(f, "{sign}{integer}.{fraction:0>width$}", width = places.into())
             }
-            Ok(_) => write!(f, "{sign}{digits}e{}", self.exponent),
-            Err(_) if self.exponent < -i64::from(Scale::MAX) => {
-                write!(f, "{sign}{digits}e{}", self.exponent)
-            }
-            Err(_) => {
-                let places = usize::try_from(-self.exponent).expect("checked to be 1 to 18");
-                let padded = format!("{digits:0>width$}", width = places + 1);
-                let (integer, fraction) = padded.split_at(padded.len() - places);
-                write!(f, "{sign}{integer}.{fraction}")
-            }
+            _ => write!(f, "{sign}{digits}e{exponent}"),
         }
     }
 }

@@ -27,6 +27,16 @@ pub struct Applied {
     pub repeated: Vec<Repeated>,
 }
 
+impl Applied {
+    fn with_capacity(commands: usize) -> Self {
+        Self {
+            outcomes: Vec::with_capacity(commands),
+            changes: Vec::with_capacity(commands),
+            repeated: Vec::new(),
+        }
+    }
+}
+
 /// A change that was made earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Repeated {
@@ -54,7 +64,9 @@ pub fn apply<'a>(
     now: SystemTime,
     units: impl IntoIterator<Item = &'a Unit>,
 ) -> Result<Applied, Contradiction> {
-    let mut rules = Rules { state, now, applied: Applied::default(), undo: Vec::new() };
+    let units = units.into_iter();
+    let mut rules =
+        Rules { state, now, applied: Applied::with_capacity(units.size_hint().0), undo: Vec::new() };
     for unit in units {
         match unit {
             Unit::One(command) => {

@@ -108,9 +108,10 @@ impl Writer {
         let to_ask = commands().filter(|command| !(from_memory && is_plain_balance(command)));
         let asked = to_ask.filter_map(Command::asked_wallet);
         let asked: HashSet<WalletId> = asked.chain(commands().filter_map(only_looked_at)).collect();
-        let mut wallets: HashMap<WalletId, Wallet> = HashMap::new();
+        let touched = touched(units, &transactions);
+        let mut wallets: HashMap<WalletId, Wallet> = HashMap::with_capacity(touched.len());
         let mut to_read = Vec::new();
-        for wallet_id in touched(units, &transactions) {
+        for wallet_id in touched {
             match self.remembered.pop(&wallet_id) {
                 Some(wallet) if !asked.contains(&wallet_id) => drop(wallets.insert(wallet_id, wallet)),
                 _ => to_read.push(wallet_id),
@@ -141,7 +142,7 @@ impl Writer {
     /// whose commit was in doubt, or from a redelivery that came after this delivery, to another instance,
     /// when the broker took this one for dead.
     fn renew_identities(&self, units: &mut [Unit], recorded: &HashMap<Uuid, Transaction>) {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(units.len());
         let commands = units.iter_mut().flat_map(Unit::commands_mut);
         for identity in commands.filter_map(Command::identity_mut) {
             let taken_in_batch = !seen.insert(identity.transaction_id);
@@ -176,8 +177,10 @@ pub(super) fn touched(units: &[Unit], transactions: &HashMap<Uuid, Transaction>)
     let waiting = transactions.values().filter(|transaction| transaction.status() == Status::Created);
     let of_waiting = waiting
         .flat_map(|transaction| std::iter::once(transaction.wallet_id).chain(transaction.to_wallet_id));
-    let wallet_ids: BTreeSet<WalletId> = named.chain(of_waiting).collect();
-    wallet_ids.into_iter().collect()
+    let mut wallet_ids: Vec<WalletId> = named.chain(of_waiting).collect();
+    wallet_ids.sort_unstable();
+    wallet_ids.dedup();
+    wallet_ids
 }
 
 /// Whether something is written for these commands, unless all are refused or done already.

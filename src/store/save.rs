@@ -110,11 +110,14 @@ pub(super) async fn append(
     changes: &[Change],
     assumed: &[AssumedWallet],
 ) -> Result<(), Error> {
-    let rows =
-        changes.iter().flat_map(|change| change.postings().map(|posting| NewPosting::new(change, posting)));
-    let mut rows: Vec<NewPosting<'_>> = rows.collect();
-    rows.sort_unstable_by_key(|row| (row.wallet_id, row.ticker_id, row.version));
-    let (wallet_ids, postings): (Vec<WalletId>, Vec<i64>) =
+    let postings = changes.iter().flat_map(|change| change.postings().map(move |posting| (change, posting)));
+    let mut postings: Vec<(&Change, &Posting)> = postings.collect();
+    postings.sort_unstable_by_key(|(change, posting)| {
+        (posting.wallet_id, change.transaction.ticker.id, posting.after.version)
+    });
+    let rows: Vec<NewPosting<'_>> =
+        postings.into_iter().map(|(change, posting)| NewPosting::new(change, posting)).collect();
+    let (wallet_ids, numbers): (Vec<WalletId>, Vec<i64>) =
         assumed.iter().map(|wallet| (wallet.wallet_id, wallet.postings)).unzip();
     let holds = Holds::of(changes);
     let stored = if holds.opened.is_empty() && holds.ended.is_empty() {
@@ -123,7 +126,7 @@ pub(super) async fn append(
             client.execute(&statement, &[&rows]).await?
         } else {
             let statement = client.prepare_cached(&format!("{ASSUMPTION}{INSERT}{IF_SO}")).await?;
-            client.execute(&statement, &[&rows, &wallet_ids, &postings]).await?
+            client.execute(&statement, &[&rows, &wallet_ids, &numbers]).await?
         }
     } else {
         let statement = client.prepare_cached(&format!("{ASSUMPTION}{KEEP_HOLDS}{INSERT}{IF_SO}")).await?;
@@ -131,7 +134,7 @@ pub(super) async fn append(
         let parameters: [&(dyn ToSql + Sync); 7] = [
             &rows,
             &wallet_ids,
-            &postings,
+            &numbers,
             &opened.iter().map(|transaction| transaction.id).collect::<Vec<_>>(),
             &opened.iter().map(|transaction| transaction.created_at).collect::<Vec<_>>(),
             &opened.iter().map(|transaction| transaction.expires_at).collect::<Vec<_>>(),

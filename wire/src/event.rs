@@ -12,6 +12,9 @@ use crate::json::JsonDecimal;
 use crate::schema;
 use crate::time::JsonTime;
 
+/// An event without metadata is about as long.
+const USUAL_EVENT_BYTES: usize = 512;
+
 /// What a message tells: steps of transactions of one operation, to one status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Events {
@@ -93,7 +96,9 @@ impl Events {
     /// Never: an event is made of text and numbers only.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("text and numbers are JSON")
+        let mut body = Vec::with_capacity(self.events.len() * USUAL_EVENT_BYTES);
+        serde_json::to_writer(&mut body, self).expect("text and numbers are JSON");
+        body
     }
 
     /// Reads the body of a message.

@@ -14,7 +14,8 @@ pub struct JsonDecimal(pub Decimal);
 
 impl Serialize for JsonDecimal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = RawValue::from_string(self.0.to_string()).map_err(serde::ser::Error::custom)?;
+        let digits = self.0.to_string();
+        let digits: &RawValue = serde_json::from_str(&digits).map_err(serde::ser::Error::custom)?;
         digits.serialize(serializer)
     }
 }
