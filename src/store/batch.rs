@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use florin_ledger::{Change, Outcome, Repeated, State, Transaction, Unit, WalletId};
+use florin_ledger::{
+    Change, Outcome, Repeated, State, TickerId, Tickers, Transaction, Unit, Wallet, WalletId,
+};
 use uuid::Uuid;
 
 /// Commands that are committed together.
@@ -54,15 +56,45 @@ pub(super) struct Decision {
     /// The wallets that are remembered as they will be after it.
     pub(super) touched: Vec<WalletId>,
     /// What else it rests on. It counts only if that is so when it is committed.
-    pub(super) assumed: Vec<AssumedWallet>,
+    pub(super) assumption: Assumption,
 }
 
-/// A wallet whose balances were answered from memory.
-#[derive(Debug)]
-pub(super) struct AssumedWallet {
-    pub(super) wallet_id: WalletId,
-    /// The number of its postings before the batch.
-    pub(super) postings: i64,
+/// What balances that are answered from memory rest on: that there are no other tickers, and that nothing was posted
+/// to these wallets since. The default is nothing.
+#[derive(Debug, Default)]
+pub(super) struct Assumption {
+    /// All tickers; none when nothing is assumed.
+    pub(super) ticker_ids: Option<Vec<TickerId>>,
+    /// The next posting of each of the wallets in each of the tickers: the wallet,
+    pub(super) wallet_ids: Vec<WalletId>,
+    /// the ticker,
+    pub(super) posted_in: Vec<TickerId>,
+    /// and the version. It is not there yet.
+    pub(super) versions: Vec<i64>,
+}
+
+impl Assumption {
+    /// That these wallets, if there are any, are as they are remembered.
+    pub(super) fn on<'a>(
+        wallets: impl IntoIterator<Item = (WalletId, &'a Wallet)>,
+        tickers: &Tickers,
+    ) -> Self {
+        let mut assumption = Self::default();
+        for (wallet_id, wallet) in wallets {
+            let ticker_ids =
+                assumption.ticker_ids.get_or_insert_with(|| tickers.iter().map(|ticker| ticker.id).collect());
+            for ticker_id in ticker_ids {
+                assumption.wallet_ids.push(wallet_id);
+                assumption.posted_in.push(*ticker_id);
+                assumption.versions.push(wallet.get(ticker_id).map_or(1, |tail| tail.version + 1));
+            }
+        }
+        assumption
+    }
+
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.ticker_ids.is_none()
+    }
 }
 
 /// What the rules need for a batch.
@@ -71,8 +103,8 @@ pub(super) struct Gathered {
     pub(super) state: State,
     /// The wallets of it that were not read but remembered.
     pub(super) remembered: HashSet<WalletId>,
-    /// Those of them whose balances are asked for.
-    pub(super) assumed: Vec<AssumedWallet>,
+    /// What is assumed of those of them whose balances are asked for.
+    pub(super) assumption: Assumption,
 }
 
 /// What a batch came to.

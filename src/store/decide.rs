@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::GenericClient;
 use florin_ledger::{
-    Applied, Command, Contradiction, End, ErrorCode, Identity, OnExisting, Outcome, State, Status,
+    Applied, Command, Contradiction, End, ErrorCode, Identity, OnExisting, Outcome, State, Status, Tickers,
     Transaction, Unit, Wallet, WalletId, apply,
 };
 use uuid::Uuid;
 
-use super::batch::{AssumedWallet, Decision, Following, Gathered};
+use super::batch::{Assumption, Decision, Following, Gathered};
 use super::writer::Writer;
 use super::{Error, history, load};
 
@@ -25,14 +25,12 @@ impl Writer {
         units: &mut [Unit],
         gathered: Gathered,
     ) -> Result<Decision, Error> {
-        let Gathered { mut state, remembered, assumed } = gathered;
+        let Gathered { mut state, remembered, assumption } = gathered;
         self.renew_identities(units, &state.transactions);
         let now = in_micros(clock());
         let Applied { outcomes, changes, repeated } =
             apply(&mut state, now, &*units).map_err(|Contradiction| Error::KeyTaken)?;
-        // Where nothing is written, nothing would tell that somebody else has written.
-        let unproven = changes.is_empty() && !assumed.is_empty();
-        if unproven || rest_on_memory(units, &outcomes, &state.transactions, &remembered) {
+        if rest_on_memory(units, &outcomes, &state.transactions, &remembered) {
             return Err(Error::KeyTaken);
         }
         let State { wallets, transactions, .. } = state;
@@ -40,7 +38,7 @@ impl Writer {
         for (wallet_id, wallet) in wallets {
             self.remembered.put(wallet_id, wallet);
         }
-        Ok(Decision { outcomes, changes, repeated, transactions, touched, assumed })
+        Ok(Decision { outcomes, changes, repeated, transactions, touched, assumption })
     }
 
     /// Decides on the batch that follows the one that commits now, if it is there and all that it takes is remembered.
@@ -72,14 +70,14 @@ impl Writer {
         };
         let wallet_ids = touched(units, &HashMap::new());
         let all_remembered = wallet_ids.iter().all(|wallet_id| self.remembered.contains(wallet_id));
-        if !all_remembered || !writes(units) || !commands().all(reads_nothing) {
+        if !all_remembered || !commands().all(reads_nothing) {
             return None;
         }
         let recalled = wallet_ids.iter().filter_map(|id| Some((*id, self.remembered.pop(id)?)));
         let wallets: HashMap<WalletId, Wallet> = recalled.collect();
-        let assumed = assumed(units, &wallets);
+        let assumption = assumption(units, &wallets, &tickers);
         let remembered = wallet_ids.into_iter().collect();
-        Some(Gathered { state: State { tickers, wallets, ..State::default() }, remembered, assumed })
+        Some(Gathered { state: State { tickers, wallets, ..State::default() }, remembered, assumption })
     }
 
     /// All that the rules need for these commands. Remembered wallets are moved into it, and come back when
@@ -102,10 +100,8 @@ impl Writer {
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let transactions = load::transactions(client, &ids).await?;
 
-        // What was decided on a balance is proven by the rows that are written with it, if there are any. It is not
-        // tried twice.
-        let from_memory = !look_up && writes(units);
-        let to_ask = commands().filter(|command| !(from_memory && is_plain_balance(command)));
+        // A balance from memory is proven by the statement that commits. It is not tried twice.
+        let to_ask = commands().filter(|command| look_up || !is_plain_balance(command));
         let asked = to_ask.filter_map(Command::asked_wallet);
         let asked: HashSet<WalletId> = asked.chain(commands().filter_map(only_looked_at)).collect();
         let touched = touched(units, &transactions);
@@ -117,23 +113,23 @@ impl Writer {
                 _ => to_read.push(wallet_id),
             }
         }
-        let remembered = wallets.keys().copied().collect();
-        let assumed = assumed(units, &wallets);
+        let remembered: HashSet<WalletId> = wallets.keys().copied().collect();
         let read = load::wallets(client, &to_read).await?;
-        // Somebody added a ticker: a request names it, or another instance wrote to it.
+        // Somebody added a ticker: a request names it, another instance wrote to it, or it is not what was assumed.
         let mut tickers = self.store.known_tickers();
         let named = commands().filter_map(Command::ticker).map(|name| tickers.get(name));
         let held = read.values().flat_map(Wallet::keys).map(|ticker_id| tickers.by_id(*ticker_id));
-        if named.chain(held).any(|ticker| ticker.is_none()) {
+        if look_up || named.chain(held).any(|ticker| ticker.is_none()) {
             tickers = self.store.read_tickers(client).await?;
         }
+        let assumption = assumption(units, &wallets, &tickers);
         wallets.extend(read);
 
         let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
         let past = load::past(client, &moments).await?;
         let asked_pages = commands().filter_map(Command::asked_page);
         let pages = history::pages(client, &tickers, asked_pages).await?;
-        Ok(Gathered { state: State { tickers, wallets, transactions, past, pages }, remembered, assumed })
+        Ok(Gathered { state: State { tickers, wallets, transactions, past, pages }, remembered, assumption })
     }
 
     /// Gives a fresh identity to every request that only looks like one that has its identity already.
@@ -183,25 +179,17 @@ pub(super) fn touched(units: &[Unit], transactions: &HashMap<Uuid, Transaction>)
     wallet_ids
 }
 
-/// Whether something is written for these commands, unless all are refused or done already.
-fn writes(units: &[Unit]) -> bool {
-    units.iter().flat_map(Unit::commands).any(|command| command.movement().is_some())
-}
-
 /// Whether it asks for balances as they are.
 fn is_plain_balance(command: &Command) -> bool {
     command.asked_wallet().is_some() && command.asked_moment().is_none()
 }
 
-/// The wallets whose balances are asked for, as far as they are `remembered`.
-fn assumed(units: &[Unit], remembered: &HashMap<WalletId, Wallet>) -> Vec<AssumedWallet> {
+/// What the balances that are asked for rest on, as far as they are `remembered`.
+fn assumption(units: &[Unit], remembered: &HashMap<WalletId, Wallet>, tickers: &Tickers) -> Assumption {
     let asked: BTreeSet<WalletId> =
         units.iter().flat_map(Unit::commands).filter_map(Command::asked_wallet).collect();
-    let assumed = asked.into_iter().filter_map(|wallet_id| {
-        let postings = remembered.get(&wallet_id)?.values().map(|tail| tail.version).sum();
-        Some(AssumedWallet { wallet_id, postings })
-    });
-    assumed.collect()
+    let wallets = asked.into_iter().filter_map(|wallet_id| Some((wallet_id, remembered.get(&wallet_id)?)));
+    Assumption::on(wallets, tickers)
 }
 
 /// The payee whose balance decides whether a transfer may wait, and is not changed by it.

@@ -9,33 +9,35 @@ use postgres_types::ToSql;
 use uuid::Uuid;
 
 use super::Error;
-use super::batch::AssumedWallet;
+use super::batch::Assumption;
 use super::numeric::Numeric;
 
-/// Before [`INSERT`]: whether the wallets have as many postings still as the decision rests on. If not, nothing is written.
-/// Versions have no gaps, so the number of postings of a wallet is the sum of the last versions of its chains.
+/// Whether an [`Assumption`] is true. A list of tickers that is null is no assumption. Chains have no gaps, so one that has no
+/// next posting has no later ones. `OFFSET` keeps the planner to one look-up for each posting, whatever it believes
+/// about the table.
 const ASSUMPTION: &str = "
     WITH assumption AS (
-         SELECT WHERE NOT EXISTS (
-                SELECT FROM unnest($2::bigint[], $3::bigint[]) AS assumed (wallet_id, postings)
-                 WHERE assumed.postings <> (
-                       SELECT coalesce(sum(last.version), 0)::bigint
-                         FROM tickers t
-                        CROSS JOIN LATERAL (
-                              SELECT p.version FROM postings p
-                               WHERE p.wallet_id = assumed.wallet_id AND p.ticker_id = t.ticker_id
-                               ORDER BY p.version DESC LIMIT 1) last)))";
+         SELECT WHERE NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
+                  AND NOT EXISTS (
+                SELECT FROM unnest($2::bigint[], $3::int[], $4::bigint[]) AS next (wallet_id, ticker_id, version)
+                 WHERE EXISTS (
+                       SELECT FROM postings p
+                        WHERE p.wallet_id = next.wallet_id AND p.ticker_id = next.ticker_id
+                          AND p.version = next.version OFFSET 0)))";
 
-/// Between [`ASSUMPTION`] and [`INSERT`], when transactions begin or cease to wait.
+/// After [`ASSUMPTION`], when nothing is written.
+const IS_TRUE: &str = " SELECT FROM assumption";
+
+/// Between [`ASSUMPTION`] and the postings, when transactions begin or cease to wait.
 const KEEP_HOLDS: &str = ",
          opened AS (
          INSERT INTO holds (transaction_id, created_at, expires_at)
-         SELECT * FROM unnest($4::uuid[], $5::timestamptz[], $6::timestamptz[])
+         SELECT * FROM unnest($6::uuid[], $7::timestamptz[], $8::timestamptz[])
           WHERE EXISTS (SELECT FROM assumption)),
          ended AS (
-         DELETE FROM holds WHERE transaction_id = ANY($7::uuid[]) AND EXISTS (SELECT FROM assumption))";
+         DELETE FROM holds WHERE transaction_id = ANY($9::uuid[]) AND EXISTS (SELECT FROM assumption))";
 
-/// The postings are sent as one array of rows (migration V5).
+/// The postings are sent as one array of rows (migration V5), which is the parameter that comes next.
 const INSERT: &str = "
     INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
                           amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash,
@@ -43,10 +45,13 @@ const INSERT: &str = "
     SELECT wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
            amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash,
            redelivered, metadata::json, created_at, expires_at, requested_by
-      FROM unnest($1::new_posting[])";
+      FROM unnest";
 
-/// After it.
-const IF_SO: &str = " WHERE EXISTS (SELECT FROM assumption)";
+/// Where nothing is assumed.
+const AT_ONCE: &str = "($1::new_posting[])";
+
+/// After [`ASSUMPTION`].
+const IF_SO: &str = "($5::new_posting[]) WHERE EXISTS (SELECT FROM assumption)";
 
 /// A posting on its way in: the type of this name, field by field.
 #[derive(Debug, ToSql)]
@@ -104,12 +109,15 @@ impl<'a> NewPosting<'a> {
 }
 
 /// Appends the postings in the order of their chains, so that batches that collide wait for each other in
-/// one direction. If a wallet has other than so many postings by now, nothing is appended and the key is taken.
-pub(super) async fn append(
+/// one direction. If the assumption is not true by now, nothing is appended and the key is taken.
+pub(super) async fn commit(
     client: &impl GenericClient,
     changes: &[Change],
-    assumed: &[AssumedWallet],
+    assumption: &Assumption,
 ) -> Result<(), Error> {
+    if changes.is_empty() && assumption.is_nothing() {
+        return Ok(());
+    }
     let postings = changes.iter().flat_map(|change| change.postings().map(move |posting| (change, posting)));
     let mut postings: Vec<(&Change, &Posting)> = postings.collect();
     postings.sort_unstable_by_key(|(change, posting)| {
@@ -117,35 +125,34 @@ pub(super) async fn append(
     });
     let rows: Vec<NewPosting<'_>> =
         postings.into_iter().map(|(change, posting)| NewPosting::new(change, posting)).collect();
-    let (wallet_ids, numbers): (Vec<WalletId>, Vec<i64>) =
-        assumed.iter().map(|wallet| (wallet.wallet_id, wallet.postings)).unzip();
     let holds = Holds::of(changes);
-    let stored = if holds.opened.is_empty() && holds.ended.is_empty() {
-        if assumed.is_empty() {
-            let statement = client.prepare_cached(INSERT).await?;
-            client.execute(&statement, &[&rows]).await?
-        } else {
-            let statement = client.prepare_cached(&format!("{ASSUMPTION}{INSERT}{IF_SO}")).await?;
-            client.execute(&statement, &[&rows, &wallet_ids, &numbers]).await?
-        }
+    let Assumption { ticker_ids, wallet_ids, posted_in, versions } = assumption;
+    let all: [&(dyn ToSql + Sync); 9] = [
+        ticker_ids,
+        wallet_ids,
+        posted_in,
+        versions,
+        &rows,
+        &holds.opened.iter().map(|transaction| transaction.id).collect::<Vec<_>>(),
+        &holds.opened.iter().map(|transaction| transaction.created_at).collect::<Vec<_>>(),
+        &holds.opened.iter().map(|transaction| transaction.expires_at).collect::<Vec<_>>(),
+        &holds.ended,
+    ];
+    let (sql, parameters) = if !holds.opened.is_empty() || !holds.ended.is_empty() {
+        (format!("{ASSUMPTION}{KEEP_HOLDS}{INSERT}{IF_SO}"), &all[..])
+    } else if assumption.is_nothing() {
+        (format!("{INSERT}{AT_ONCE}"), &all[4..5])
+    } else if rows.is_empty() {
+        (format!("{ASSUMPTION}{IS_TRUE}"), &all[..4])
     } else {
-        let statement = client.prepare_cached(&format!("{ASSUMPTION}{KEEP_HOLDS}{INSERT}{IF_SO}")).await?;
-        let opened = holds.opened.as_slice();
-        let parameters: [&(dyn ToSql + Sync); 7] = [
-            &rows,
-            &wallet_ids,
-            &numbers,
-            &opened.iter().map(|transaction| transaction.id).collect::<Vec<_>>(),
-            &opened.iter().map(|transaction| transaction.created_at).collect::<Vec<_>>(),
-            &opened.iter().map(|transaction| transaction.expires_at).collect::<Vec<_>>(),
-            &holds.ended,
-        ];
-        client.execute(&statement, &parameters).await?
+        (format!("{ASSUMPTION}{INSERT}{IF_SO}"), &all[..5])
     };
-    match stored {
-        0 if !assumed.is_empty() => Err(Error::KeyTaken),
+    let statement = client.prepare_cached(&sql).await?;
+    match client.execute(&statement, parameters).await? {
+        0 if !assumption.is_nothing() => Err(Error::KeyTaken),
+        1 if rows.is_empty() => Ok(()),
         // A trigger or a rule that is not ours could swallow them.
-        _ if stored != rows.len() as u64 => Err(Error::NotStored { stored, given: rows.len() }),
+        stored if stored != rows.len() as u64 => Err(Error::NotStored { stored, given: rows.len() }),
         _ => Ok(()),
     }
 }

@@ -205,23 +205,21 @@ impl Writer {
                 self.decide(clock, &mut batch.units, gathered)?
             }
         };
-        let Decision { outcomes, mut changes, repeated, transactions, touched, assumed } = decision;
+        let Decision { outcomes, mut changes, repeated, transactions, touched, assumption } = decision;
         under_way.touched = touched;
         let made_earlier = if self.tell_changes && !repeated.is_empty() {
             load::changes(client, &repeated, &transactions).await?
         } else {
             Vec::new()
         };
-        if !changes.is_empty() {
-            under_way.written_at.extend(changes.iter().map(|change| change.first.after.created_at));
-            let meanwhile = async {
-                // The task of the connection sends the statement first.
-                yield_now().await;
-                self.decide_ahead(clock, following);
-            };
-            let (appended, ()) = join(save::append(client, &changes, &assumed), meanwhile).await;
-            appended?;
-        }
+        under_way.written_at.extend(changes.iter().map(|change| change.first.after.created_at));
+        let meanwhile = async {
+            // The task of the connection sends the statement first.
+            yield_now().await;
+            self.decide_ahead(clock, following);
+        };
+        let (committed, ()) = join(save::commit(client, &changes, &assumption), meanwhile).await;
+        committed?;
         changes.extend(made_earlier);
         Ok(Executed { outcomes, changes })
     }

@@ -161,6 +161,27 @@ async fn a_balance_is_never_stale() {
         let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
         assert_eq!(lines[0].actual.to_string(), round.to_string());
     }
+    assert_eq!(other.taken_keys(), 2, "the first one was read, the others were remembered as they are no more");
+}
+
+/// Balances alone are told from memory as well, and a ticker that nobody has used yet is noticed once.
+#[tokio::test]
+async fn a_balance_from_memory_is_proven_where_nothing_is_written() {
+    let world = World::new().await;
+    let mut one = writer(&world);
+    execute(&mut one, [Command::Invoice(movement(1, 1, "USD", 100))]).await;
+    for taken_keys in [0, 1, 1] {
+        let outcomes = execute(&mut one, [balance(1), balance(2), balance(1)]).await;
+        let totals = outcomes.iter().map(|outcome| match &outcome.answer {
+            Answer::Balance(lines) => lines.iter().map(|line| line.actual.to_string()).collect::<String>(),
+            answer => panic!("not a balance: {answer:?}"),
+        });
+        assert_eq!(totals.collect::<Vec<_>>(), ["1", "", "1"]);
+        assert_eq!(one.taken_keys(), taken_keys);
+        if taken_keys == 0 {
+            world.store.add_ticker("BTC", Scale::new(8).unwrap()).await.unwrap();
+        }
+    }
 }
 
 /// A balance that is asked for together with what is written is told from memory, and nothing of the batch counts if
@@ -188,7 +209,7 @@ async fn a_balance_from_memory_counts_only_while_it_is_true() {
     let Answer::Balance(lines) = &outcomes[2].answer else { panic!("not a balance") };
     assert_eq!(lines.iter().find(|line| line.ticker == "USD").unwrap().actual.to_string(), "1.02");
     assert_eq!(one.taken_keys(), 3, "nobody else wrote in between");
-    // Done before: nothing is written that could prove the balance, so it is read.
+    // Done before: nothing is written, and the balance is read.
     let outcomes = execute(&mut one, [balance(1), Command::Invoice(movement(40, 1, "USD", 1))]).await;
     assert!(outcomes[1].replayed);
     ledger.assert_sound().await;
