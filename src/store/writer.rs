@@ -5,8 +5,9 @@
 //! 1. What the rules need is gathered: tails are remembered from the batches before, or read (one
 //!    statement).
 //! 2. The rules decide (`florin_ledger::apply`), in memory.
-//! 3. The postings are appended (one statement, which is the transaction). While that is under way, the rules
-//!    decide on the batch that follows, if it is there and nothing has to be read for it (`decide_ahead`).
+//! 3. The postings are appended (one statement, which is the transaction); where there are none, balances that were
+//!    told from memory are proven (one statement). While that is under way, the rules decide on the batch that follows,
+//!    if it is there and nothing has to be read for it (`decide_ahead`).
 //!
 //! Nothing rests on what is remembered, nor on being alone: whoever writes the next version of a chain, or a
 //! transaction, first wins by the table's keys, and the statement appends nothing if a wallet whose balance was told from

@@ -161,7 +161,7 @@ async fn a_balance_is_never_stale() {
         let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
         assert_eq!(lines[0].actual.to_string(), round.to_string());
     }
-    assert_eq!(other.taken_keys(), 2, "the first one was read, the others were remembered as they are no more");
+    assert_eq!(other.taken_keys(), 2, "the first was read, the others remembered");
 }
 
 /// Balances alone are told from memory as well, and a ticker that nobody has used yet is noticed once.
