@@ -9,7 +9,7 @@ use devstack::Stack;
 use serde::{Deserialize, Serialize};
 
 /// PostgreSQL's settings that a figure depends on.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "fsync",
     "synchronous_commit",
     "full_page_writes",
@@ -17,6 +17,7 @@ const SETTINGS: [&str; 12] = [
     "wal_sync_method",
     "wal_compression",
     "shared_buffers",
+    "huge_pages",
     "wal_buffers",
     "max_wal_size",
     "checkpoint_timeout",
@@ -51,6 +52,7 @@ pub(crate) fn collect(stack: &Stack, florin: &Path) -> Facts {
         fact("CPU", cpu_model()),
         fact("cores", cores),
         fact("memory", memory_kib().map(|kib| format!("{:.1} GiB", kib as f64 / 1024.0 / 1024.0))),
+        fact("huge pages reserved", huge_pages()),
         fact("kernel", read("/proc/sys/kernel/osrelease")),
         fact("system", os_name()),
         fact("disk of the servers", disk(stack.postgres.folder())),
@@ -125,6 +127,12 @@ fn cpu_model() -> Option<String> {
 pub(crate) fn memory_kib() -> Option<u64> {
     let text = read("/proc/meminfo")?;
     value_of(&text, "MemTotal")?.trim_end_matches(" kB").parse().ok()
+}
+
+/// PostgreSQL takes its shared buffers from them if they are enough.
+fn huge_pages() -> Option<String> {
+    let text = read("/proc/meminfo")?;
+    Some(format!("{} of {}", value_of(&text, "HugePages_Total")?, value_of(&text, "Hugepagesize")?))
 }
 
 fn os_name() -> Option<String> {

@@ -38,6 +38,7 @@ pub(crate) fn run(order: &Order) -> anyhow::Result<PathBuf> {
     eprintln!("{} scenarios, about {}: starting PostgreSQL and RabbitMQ", order.scenarios.len(), time(total));
     let postgres_settings = tuning::settings(&order.postgres_settings);
     let stack = Stack::start(&Options { postgres_settings, ..Options::default() })?;
+    tuning::compress_pages(&stack.postgres)?;
     interrupt.check()?;
 
     let started_at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

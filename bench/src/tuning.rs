@@ -1,5 +1,7 @@
 //! How PostgreSQL is set up: as the README advises for a busy ledger. Nothing of it is about durability.
 
+use devstack::Postgres;
+
 use crate::facts;
 
 /// The usual share of the memory.
@@ -16,13 +18,21 @@ pub(crate) fn settings(given: &[(String, String)]) -> Vec<(String, String)> {
         // Few checkpoints: after each of them a page is written to the log as a whole when it is changed again.
         ("max_wal_size", "16GB"),
         ("checkpoint_timeout", "15min"),
-        // Where there is lz4 (from 15 on, if built with it), that is quicker; this is for every version.
-        ("wal_compression", "on"),
         // The pages where the chains end.
         ("shared_buffers", shared_buffers.as_str()),
     ];
     let advised = advised.map(|(name, value)| (name.to_owned(), value.to_owned()));
     advised.into_iter().chain(given.iter().cloned()).collect()
+}
+
+/// Has pages compressed that go into the log as a whole; by lz4 where there is that (from version 15 on, if it was built
+/// with it), which is quicker. A setting that was given counts all the same.
+pub(crate) fn compress_pages(postgres: &Postgres) -> Result<(), devstack::Error> {
+    let best = "SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'on' END
+                  FROM pg_settings WHERE name = 'wal_compression'";
+    let best = postgres.psql("postgres", best)?;
+    postgres.psql("postgres", &format!("ALTER SYSTEM SET wal_compression = {}", best.trim()))?;
+    postgres.psql("postgres", "SELECT pg_reload_conf()").map(drop)
 }
 
 fn shared_buffers_mib(memory_kib: Option<u64>) -> u64 {
