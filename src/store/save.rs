@@ -1,4 +1,4 @@
-//! Appends the changes of a batch: one statement, whatever the size of the batch.
+//! Appends the changes of a batch, and proves what its balances rest on: one statement, whatever the size of the batch.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -12,9 +12,9 @@ use super::Error;
 use super::batch::Assumption;
 use super::numeric::Numeric;
 
-/// Whether an [`Assumption`] is true. A list of tickers that is null is no assumption. Chains have no gaps, so one that has no
-/// next posting has no later ones. `OFFSET` keeps the planner to one look-up for each posting, whatever it believes
-/// about the table.
+/// Whether an [`Assumption`] is true. A list of tickers that is null is no assumption. Chains have no gaps, so one that
+/// has no next posting has no later ones. `OFFSET` keeps the planner to one look-up for each posting, whatever it
+/// believes about the table.
 const ASSUMPTION: &str = "
     WITH assumption AS (
          SELECT WHERE NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
