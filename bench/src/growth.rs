@@ -63,11 +63,13 @@ pub(crate) fn run(ground: &mut Ground, settings: &Settings, ui: &mut Ui) -> Resu
     // What the wallets got at the beginning.
     let mut transactions = u64::from(wallets);
     let step = step(settings);
-    while transactions < settings.growth_to {
+    let mut reached = 0;
+    while reached < settings.growth_to {
         ui.say(format!("growth: {transactions} transactions of {}", settings.growth_to));
         let seed = growth.len() as u64 + 1;
         let point = grow(ground, &world, settings, wallets, transactions, seed)?;
-        transactions = point.transactions + written(&point.mix);
+        reached = point.transactions;
+        transactions = reached + written(&point.mix);
         growth.push(point);
         ui.advance(total * step as f64 / settings.growth_to.max(step) as f64);
     }
