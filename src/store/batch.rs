@@ -65,11 +65,11 @@ pub(super) struct Decision {
 pub(super) struct Assumption {
     /// All tickers; none when nothing is assumed.
     pub(super) ticker_ids: Option<Vec<TickerId>>,
-    /// The next posting of each of the wallets in each of the tickers: the wallet,
+    /// Of the next posting of each wallet in each ticker, which is not there yet: the wallet.
     pub(super) wallet_ids: Vec<WalletId>,
-    /// the ticker,
+    /// Its ticker.
     pub(super) posted_in: Vec<TickerId>,
-    /// and the version. It is not there yet.
+    /// Its version.
     pub(super) versions: Vec<i64>,
 }
 

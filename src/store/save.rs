@@ -109,7 +109,8 @@ impl<'a> NewPosting<'a> {
 }
 
 /// Appends the postings in the order of their chains, so that batches that collide wait for each other in
-/// one direction. If the assumption is not true by now, nothing is appended and the key is taken.
+/// one direction. If the assumption is not true by now, nothing is appended and the key is taken; where there is
+/// nothing to append, only that is asked.
 pub(super) async fn commit(
     client: &impl GenericClient,
     changes: &[Change],

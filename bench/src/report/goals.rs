@@ -173,7 +173,6 @@ fn coalescing(run: &Run) -> Goal {
     }
 }
 
-/// One of the figures of a step.
 /// What was measured on the large database and on the small one, in turn.
 fn growth(run: &Run) -> Vec<Goal> {
     let wanted = format!("≥ {AFTER_GROWTH} of the throughput of a small database");
