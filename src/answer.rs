@@ -1,11 +1,11 @@
 //! From a request to what can be executed, and from what became of that to the answer.
 //!
-//! A message carries one command or many. The engine knows only a list of units; a [`Form`] remembers how the
-//! units of one message make up its answer.
+//! A message carries one command or many. The engine knows only a list of groups; a [`Form`] remembers how the
+//! groups of one message make up its answer.
 
 use std::borrow::Cow;
 
-use florin_ledger::{Command, Outcome, Unit};
+use florin_ledger::{Command, Group, Outcome};
 use florin_wire::{Answered, Batch, Decoded, Item, Refusal};
 
 /// What became of a request.
@@ -44,7 +44,7 @@ pub enum Rejection {
     },
 }
 
-/// How a message is answered once its units are executed.
+/// How a message is answered once its groups are executed.
 #[allow(
     clippy::large_enum_variant,
     reason = "the large one is what nearly all are: a box for each would cost more"
@@ -53,9 +53,9 @@ pub enum Rejection {
 pub(crate) enum Form {
     /// It carries one command.
     One,
-    /// It carries many, each a unit of its own.
+    /// It carries many, each a group of its own.
     Each(Vec<Slot>),
-    /// It carries many that are one unit.
+    /// It carries many that are one group.
     Whole(Vec<Cow<'static, str>>),
     /// Nothing is executed.
     Known(Verdict),
@@ -75,34 +75,34 @@ pub(crate) enum Slot {
 }
 
 impl Form {
-    /// Adds what is to be executed of this request to `units`.
-    pub(crate) fn take_units(request: Result<Decoded, Rejection>, units: &mut Vec<Unit>) -> Self {
+    /// Adds what is to be executed of this request to `groups`.
+    pub(crate) fn take_groups(request: Result<Decoded, Rejection>, groups: &mut Vec<Group>) -> Self {
         match request {
             Err(rejection) => Self::Known(Verdict::Rejected(rejection)),
             Ok(Decoded::One(command)) => {
-                units.push(Unit::One(command));
+                groups.push(Group::One(command));
                 Self::One
             }
             Ok(Decoded::Batch(batch)) if batch.is_refused() => {
                 let items = batch.items.into_iter().map(not_asked).collect();
                 Self::Known(Verdict::Batch { atomic: true, items })
             }
-            Ok(Decoded::Batch(Batch { atomic: true, items })) => Self::whole(items, units),
+            Ok(Decoded::Batch(Batch { atomic: true, items })) => Self::whole(items, groups),
             Ok(Decoded::Batch(Batch { atomic: false, items })) => {
-                Self::Each(items.into_iter().map(|item| Slot::take_unit(item, units)).collect())
+                Self::Each(items.into_iter().map(|item| Slot::take_group(item, groups)).collect())
             }
         }
     }
 
-    fn whole(items: Vec<Item>, units: &mut Vec<Unit>) -> Self {
+    fn whole(items: Vec<Item>, groups: &mut Vec<Group>) -> Self {
         let (names, commands) =
             items.into_iter().filter_map(|item| Some((item.operation, item.command.ok()?))).unzip();
-        units.push(Unit::AllOrNone(commands));
+        groups.push(Group::AllOrNone(commands));
         Self::Whole(names)
     }
 
-    /// How many units are executed for this message.
-    pub(crate) fn units(&self) -> usize {
+    /// How many groups are executed for this message.
+    pub(crate) fn groups(&self) -> usize {
         match self {
             Self::One | Self::Whole(_) => 1,
             Self::Each(slots) => slots.iter().filter(|slot| matches!(slot, Slot::Next(_))).count(),
@@ -138,10 +138,10 @@ impl Form {
 }
 
 impl Slot {
-    fn take_unit(item: Item, units: &mut Vec<Unit>) -> Self {
+    fn take_group(item: Item, groups: &mut Vec<Group>) -> Self {
         match item.command {
             Ok(command) => {
-                units.push(Unit::One(command));
+                groups.push(Group::One(command));
                 Self::Next(item.operation)
             }
             Err(refusal) => Self::Refused(Answered { operation: item.operation, result: Err(refusal) }),

@@ -128,7 +128,7 @@ pub struct Engine {
     /// Most bytes of request bodies that are committed together, 1 byte to 1 GiB.
     pub max_batch_bytes: usize,
     /// Wallets whose balances are remembered between batches, 1 to 100,000,000.
-    pub remembered_wallets: NonZeroUsize,
+    pub cached_wallets: NonZeroUsize,
 }
 
 /// What is told of changes.
@@ -266,7 +266,7 @@ impl Default for Engine {
         Self {
             max_batch_commands: 1000,
             max_batch_bytes: 8 * 1024 * 1024,
-            remembered_wallets: REMEMBERED_WALLETS,
+            cached_wallets: REMEMBERED_WALLETS,
         }
     }
 }

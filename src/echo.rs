@@ -1,6 +1,6 @@
 //! Answers at once, without a database: what is left is the broker's ceiling, for measurements.
 
-use florin_ledger::{Answer, Command, Outcome, Status, Unit};
+use florin_ledger::{Answer, Command, Group, Outcome, Status};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use crate::answer::Form;
@@ -11,9 +11,9 @@ pub(crate) async fn answer<T>(mut jobs: Receiver<Job<T>>, done: Sender<Answers<T
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, limit).await > 0 {
         let echoed = batch.drain(..).map(|job| {
-            let mut units = Vec::new();
-            let form = Form::take_units(job.request, &mut units);
-            let mut decided = units.into_iter().flat_map(Unit::into_commands).map(decide);
+            let mut groups = Vec::new();
+            let form = Form::take_groups(job.request, &mut groups);
+            let mut decided = groups.into_iter().flat_map(Group::into_commands).map(decide);
             Done { verdict: form.verdict(&mut decided), ticket: job.ticket }
         });
         if done.send(Answers { done: echoed.collect(), changes: Vec::new() }).await.is_err() {

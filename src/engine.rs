@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use florin_ledger::{Change, Command, Outcome, Unit};
+use florin_ledger::{Change, Command, Group, Outcome};
 use tokio::sync::mpsc::Sender;
 
 pub use inbox::{BatchLimits, Inbox, Job};
@@ -54,10 +54,10 @@ struct Gathered<T> {
 
 impl<T> Gathered<T> {
     fn new(jobs: Vec<Job<T>>) -> Self {
-        let mut units = Vec::with_capacity(jobs.len());
+        let mut groups = Vec::with_capacity(jobs.len());
         let (forms, tickets) =
-            jobs.into_iter().map(|job| (Form::take_units(job.request, &mut units), job.ticket)).unzip();
-        Self { forms, tickets, batch: Batch::from(units) }
+            jobs.into_iter().map(|job| (Form::take_groups(job.request, &mut groups), job.ticket)).unzip();
+        Self { forms, tickets, batch: Batch::from(groups) }
     }
 }
 
@@ -112,12 +112,12 @@ impl Engine {
         mut batch: Batch,
         following: &mut Following<'_>,
     ) -> (Vec<Verdict>, Vec<Change>) {
-        if batch.units().is_empty() {
+        if batch.groups().is_empty() {
             let verdicts = forms.into_iter().map(|form| form.verdict(&mut std::iter::empty()));
             return (verdicts.collect(), Vec::new());
         }
         let started = Instant::now();
-        let commands: usize = batch.units().iter().map(|unit| unit.commands().len()).sum();
+        let commands: usize = batch.groups().iter().map(|group| group.commands().len()).sum();
         self.metrics.batches_decided_ahead.inc_by(batch.is_decided().into());
         let decided = match self.until_executed(&mut batch, following).await {
             Ok(Executed { outcomes, changes }) => {
@@ -129,22 +129,20 @@ impl Engine {
         };
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.metrics.batch_commands.observe(commands as f64);
-        self.metrics
-            .remembered_wallets
-            .set(i64::try_from(self.writer.remembered_wallets()).unwrap_or(i64::MAX));
+        self.metrics.cached_wallets.set(i64::try_from(self.writer.cached_wallets()).unwrap_or(i64::MAX));
         decided
     }
 
     /// One command that the database refuses for its data must not take its neighbours along, not even those of the
     /// same message: that cannot be answered, but they are done, and are answered when they are asked for again.
     async fn decide_one_by_one(&mut self, forms: Vec<Form>, batch: Batch) -> (Vec<Verdict>, Vec<Change>) {
-        let mut units = batch.into_units().into_iter();
+        let mut groups = batch.into_groups().into_iter();
         let mut verdicts = Vec::with_capacity(forms.len());
         let mut all_changes = Vec::new();
         for form in forms {
             let (mut all_decided, mut refused) = (Vec::new(), None);
-            for unit in units.by_ref().take(form.units()) {
-                let mut own = Batch::from(vec![unit]);
+            for group in groups.by_ref().take(form.groups()) {
+                let mut own = Batch::from(vec![group]);
                 match self.until_executed(&mut own, &mut Following::default()).await {
                     Ok(Executed { outcomes, changes }) => {
                         all_changes.extend(changes);
@@ -167,14 +165,14 @@ impl Engine {
         batch: &mut Batch,
         following: &mut Following<'_>,
     ) -> Result<Executed, Error> {
-        if batch.units().is_empty() {
+        if batch.groups().is_empty() {
             return Ok(Executed::default());
         }
         let mut delays = backoff();
         loop {
-            let taken_before = self.writer.taken_keys();
+            let taken_before = self.writer.conflicts();
             let result = self.writer.execute(batch, following).await;
-            self.count_retries("taken_key", self.writer.taken_keys() - taken_before);
+            self.count_retries("conflict", self.writer.conflicts() - taken_before);
             let error = match result {
                 Err(error) if !matches!(error, Error::Unacceptable(_)) => error,
                 decided => return decided,
@@ -193,7 +191,7 @@ impl Engine {
 
 /// Commands, each with what became of it.
 fn decided(batch: Batch, outcomes: Vec<Outcome>) -> impl Iterator<Item = (Command, Outcome)> {
-    batch.into_units().into_iter().flat_map(Unit::into_commands).zip(outcomes)
+    batch.into_groups().into_iter().flat_map(Group::into_commands).zip(outcomes)
 }
 
 const MAX_DELAY: Duration = Duration::from_secs(2);

@@ -48,7 +48,7 @@ pub struct Metrics {
     pub in_flight_requests: IntGauge,
     /// `florin_broker_reconnects_total{connection}`: `consumer` or `publisher`.
     pub broker_reconnects: IntCounterVec,
-    /// `florin_batch_retries_total{cause}`: `taken_key`, `database` or `in_doubt`.
+    /// `florin_batch_retries_total{cause}`: `conflict`, `database` or `in_doubt`.
     pub batch_retries: IntCounterVec,
     /// `florin_replies_unroutable_total`: replies whose queue was gone.
     pub replies_unroutable: IntCounter,
@@ -59,7 +59,7 @@ pub struct Metrics {
     /// `florin_dead_lettered_total`: requests put aside.
     pub dead_lettered: IntCounter,
     /// `florin_remembered_wallets`: wallets whose balances are in memory.
-    pub remembered_wallets: IntGauge,
+    pub cached_wallets: IntGauge,
     /// `florin_database_pool_connections{state}`: `idle`, `in_use` or `max`.
     pub database_pool_connections: IntGaugeVec,
     registry: Registry,
@@ -116,7 +116,7 @@ impl Metrics {
                 &registry,
                 counter("florin_dead_lettered_total", "Requests put into the dead-letter queue."),
             ),
-            remembered_wallets: registered(
+            cached_wallets: registered(
                 &registry,
                 gauge("florin_remembered_wallets", "Wallets whose balances are remembered."),
             ),
@@ -171,7 +171,7 @@ fn broker_reconnects() -> prometheus::Result<IntCounterVec> {
 fn batch_retries() -> prometheus::Result<IntCounterVec> {
     let help = "Batches run again, by cause: a key taken by another, a database fault, a commit in doubt.";
     let options = Opts::new("florin_batch_retries_total", help);
-    preset(IntCounterVec::new(options, &["cause"])?, &["taken_key", "database", "in_doubt"])
+    preset(IntCounterVec::new(options, &["cause"])?, &["conflict", "database", "in_doubt"])
 }
 
 fn preset(vector: IntCounterVec, labels: &[&str]) -> prometheus::Result<IntCounterVec> {

@@ -44,8 +44,8 @@ pub struct Settings {
     pub with_events: bool,
     /// The caps of a batch.
     pub batch: BatchLimits,
-    /// How many wallets' tails are remembered.
-    pub remembered_wallets: NonZeroUsize,
+    /// How many wallets' balances are remembered.
+    pub cached_wallets: NonZeroUsize,
 }
 
 /// What makes the service fail.
@@ -75,7 +75,7 @@ pub async fn run(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let writer = Writer::new(store.clone(), settings.remembered_wallets, settings.with_events);
+    let writer = Writer::new(store.clone(), settings.cached_wallets, settings.with_events);
     let engine = Engine::new(writer, Arc::clone(&metrics));
     let limits = settings.batch;
     let work = move |jobs, done, settled| engine.run(Inbox::new(jobs, settled, limits), done);

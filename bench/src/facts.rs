@@ -31,7 +31,7 @@ const OWN_SETTINGS: [&str; 6] = [
     "database.pool_size",
     "engine.max_batch_commands",
     "engine.max_batch_bytes",
-    "engine.remembered_wallets",
+    "engine.cached_wallets",
     "events.enabled",
 ];
 

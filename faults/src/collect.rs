@@ -29,7 +29,7 @@ const NEXT_LIMIT: Duration = Duration::from_secs(10);
 const OVERDUE: &str = "SELECT count(*) FROM holds WHERE expires_at < now() + interval '2 seconds'";
 
 const POSTINGS: &str = "
-    SELECT wallet_id, t.name, version, transaction_id, part, operation, status, error, trim_scale(amount)::text,
+    SELECT wallet_id, t.name, version, transaction_id, leg, operation, status, error, trim_scale(amount)::text,
            trim_scale(actual_after)::text, trim_scale(frozen_after)::text, counterparty_wallet_id,
            (extract(epoch FROM p.created_at) * 1000000)::bigint, (extract(epoch FROM expires_at) * 1000000)::bigint,
            metadata->>'request', (metadata->>'place')::bigint
@@ -145,7 +145,7 @@ fn posting(row: &Row) -> Posting {
         ticker: row.get(1),
         version: row.get(2),
         transaction_id: row.get(3),
-        part: row.get(4),
+        leg: row.get(4),
         operation: row.get(5),
         status: row.get(6),
         error: row.get(7),

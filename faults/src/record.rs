@@ -50,7 +50,7 @@ pub struct Posting {
     /// The transaction.
     pub transaction_id: Uuid,
     /// 0 opens it, 1 is the payee's side, 2 ends it, 3 is the payee's side of that.
-    pub part: i16,
+    pub leg: i16,
     /// What opened the transaction.
     pub operation: String,
     /// The status that this brought it into.

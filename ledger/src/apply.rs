@@ -4,7 +4,7 @@
 //! refuse; those that depend on the balance leave a transaction in status Error, so that a retry gets the same
 //! answer however the balance changes in between.
 //!
-//! This file opens transactions and keeps units whole; `end` ends them, `read` reads.
+//! This file opens transactions and keeps groups whole; `resolve` resolves them, `read` reads.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use crate::{
-    Answer, Change, Command, ErrorCode, LIMIT, Movement, Outcome, Posting, State, Status, Tail, Ticker,
-    TickerId, Transaction, Unit, WalletId,
+    Answer, Balance, Change, Command, ErrorCode, Group, LIMIT, Movement, Outcome, Posting, State, Status,
+    Ticker, TickerId, Transaction, WalletId,
 };
 
 /// What a list of commands leads to.
@@ -49,31 +49,31 @@ pub struct Repeated {
 /// What is known contradicts itself, because it was read at different times: it has to be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("what is known of a wallet contradicts what is known of a transaction")]
-pub struct Contradiction;
+pub struct Conflict;
 
 /// Applies commands in their order, each on the state that the ones before it left.
 ///
 /// A refused command changes nothing for its neighbours, unless they are to be done all or none. `state` must
-/// hold all that the commands touch, and holds the new tails and transactions afterwards.
+/// hold all that the commands touch, and holds the new balances and transactions afterwards.
 ///
 /// # Errors
 ///
-/// [`Contradiction`]: then the state is of no more use.
+/// [`Conflict`]: then the state is of no more use.
 pub fn apply<'a>(
     state: &mut State,
     now: SystemTime,
-    units: impl IntoIterator<Item = &'a Unit>,
-) -> Result<Applied, Contradiction> {
-    let units = units.into_iter();
+    groups: impl IntoIterator<Item = &'a Group>,
+) -> Result<Applied, Conflict> {
+    let groups = groups.into_iter();
     let mut rules =
-        Rules { state, now, applied: Applied::with_capacity(units.size_hint().0), undo: Vec::new() };
-    for unit in units {
-        match unit {
-            Unit::One(command) => {
+        Rules { state, now, applied: Applied::with_capacity(groups.size_hint().0), undo: Vec::new() };
+    for group in groups {
+        match group {
+            Group::One(command) => {
                 let outcome = rules.decide(command)?;
                 rules.applied.outcomes.push(outcome);
             }
-            Unit::AllOrNone(commands) => rules.all_or_none(commands)?,
+            Group::AllOrNone(commands) => rules.all_or_none(commands)?,
         }
         rules.undo.clear();
     }
@@ -85,12 +85,12 @@ pub(crate) struct Rules<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) now: SystemTime,
     pub(crate) applied: Applied,
-    /// The tails that the present unit has replaced.
-    undo: Vec<(WalletId, TickerId, Tail)>,
+    /// The balances that the present group has replaced.
+    undo: Vec<(WalletId, TickerId, Balance)>,
 }
 
 impl Rules<'_> {
-    fn decide(&mut self, command: &Command) -> Result<Outcome, Contradiction> {
+    fn decide(&mut self, command: &Command) -> Result<Outcome, Conflict> {
         Ok(match command {
             Command::Invoice(movement) | Command::Withdraw(movement) => {
                 self.open(command, movement, None, None)
@@ -98,8 +98,8 @@ impl Rules<'_> {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(command, movement, Some(*to_wallet_id), None)
             }
-            Command::End { transaction_id, how, requested_by } => {
-                self.end(*transaction_id, *how, requested_by.as_ref())?
+            Command::Resolve { transaction_id, how, requested_by } => {
+                self.resolve(*transaction_id, *how, requested_by.as_ref())?
             }
             Command::Balance(query) => self.read_balance(query),
             Command::Transaction { transaction_id } => self.read_transaction(*transaction_id),
@@ -129,15 +129,16 @@ impl Rules<'_> {
             }
             return outcome;
         }
-        let payer = self.tail(movement.wallet_id, ticker.id);
-        let payee = to_wallet_id.map(|wallet_id| self.tail(wallet_id, ticker.id));
+        let payer = self.balance(movement.wallet_id, ticker.id);
+        let payee = to_wallet_id.map(|wallet_id| self.balance(wallet_id, ticker.id));
         let decision = match verdict {
             Some(code) => Err(code),
             None => opened(command, payer, payee, amount),
         };
         let refusal = decision.err();
         let (payer, payee) = decision.unwrap_or((payer, None));
-        let created_at = self.now.max(payer.created_at).max(payee.map_or(self.now, |tail| tail.created_at));
+        let created_at =
+            self.now.max(payer.created_at).max(payee.map_or(self.now, |balance| balance.created_at));
         let timeout = movement.pending.and_then(|pending| pending.timeout);
         let transaction = Transaction {
             id: identity.transaction_id,
@@ -160,7 +161,7 @@ impl Rules<'_> {
             requested_by: movement.requested_by.clone(),
             request_hash: identity.request_hash,
             redelivered: identity.redelivered,
-            ending: None,
+            resolution: None,
         };
         let outcome = Outcome::fresh(answer(&transaction));
         self.append(transaction, payer, payee, 0, created_at);
@@ -188,7 +189,7 @@ impl Rules<'_> {
     }
 
     /// The last posting of a balance.
-    pub(crate) fn tail(&self, wallet_id: WalletId, ticker_id: TickerId) -> Tail {
+    pub(crate) fn balance(&self, wallet_id: WalletId, ticker_id: TickerId) -> Balance {
         let wallet = self.state.wallets.get(&wallet_id);
         wallet.and_then(|wallet| wallet.get(&ticker_id)).copied().unwrap_or_default()
     }
@@ -197,28 +198,28 @@ impl Rules<'_> {
     pub(crate) fn append(
         &mut self,
         transaction: Transaction,
-        payer: Tail,
-        payee: Option<Tail>,
-        first_part: i16,
+        payer: Balance,
+        payee: Option<Balance>,
+        first_leg: i16,
         at: SystemTime,
     ) {
         let ticker_id = transaction.ticker.id;
-        let mut posting = |wallet_id, tail: Tail, part| {
-            let after = Tail { version: tail.version + 1, created_at: at, ..tail };
+        let mut posting = |wallet_id, balance: Balance, leg| {
+            let after = Balance { version: balance.version + 1, created_at: at, ..balance };
             let before = self.state.wallets.entry(wallet_id).or_default().insert(ticker_id, after);
             self.undo.push((wallet_id, ticker_id, before.unwrap_or_default()));
-            Posting { wallet_id, part, after }
+            Posting { wallet_id, leg, after }
         };
-        let first = posting(transaction.wallet_id, payer, first_part);
+        let first = posting(transaction.wallet_id, payer, first_leg);
         let second = transaction.to_wallet_id.zip(payee);
-        let second = second.map(|(wallet_id, tail)| posting(wallet_id, tail, first_part + 1));
+        let second = second.map(|(wallet_id, balance)| posting(wallet_id, balance, first_leg + 1));
         self.state.transactions.insert(transaction.id, transaction.clone());
         self.applied.changes.push(Change { transaction, first, second });
     }
 
     /// Does all commands; or none, and then records that with those that open transactions, so that a retry
     /// fails again.
-    fn all_or_none(&mut self, commands: &[Command]) -> Result<(), Contradiction> {
+    fn all_or_none(&mut self, commands: &[Command]) -> Result<(), Conflict> {
         let (changes_before, repeated_before) = (self.applied.changes.len(), self.applied.repeated.len());
         let mut outcomes = Vec::with_capacity(commands.len());
         for command in commands {
@@ -241,27 +242,22 @@ impl Rules<'_> {
     }
 
     fn roll_back_to(&mut self, changes: usize) {
-        for (wallet_id, ticker_id, tail) in self.undo.drain(..).rev() {
+        for (wallet_id, ticker_id, balance) in self.undo.drain(..).rev() {
             if let Some(wallet) = self.state.wallets.get_mut(&wallet_id) {
-                wallet.insert(ticker_id, tail);
+                wallet.insert(ticker_id, balance);
             }
         }
         for change in self.applied.changes.drain(changes..) {
             let id = change.transaction.id;
-            match (change.transaction.ending, self.state.transactions.get_mut(&id)) {
-                (Some(_), Some(transaction)) => transaction.ending = None,
+            match (change.transaction.resolution, self.state.transactions.get_mut(&id)) {
+                (Some(_), Some(transaction)) => transaction.resolution = None,
                 _ => drop(self.state.transactions.remove(&id)),
             }
         }
     }
 
-    /// What a command of a failed unit comes to. What was done before, by an earlier request, stays as it is.
-    fn fail(
-        &mut self,
-        command: &Command,
-        code: ErrorCode,
-        own: &HashSet<Uuid>,
-    ) -> Result<Outcome, Contradiction> {
+    /// What a command of a failed group comes to. What was done before, by an earlier request, stays as it is.
+    fn fail(&mut self, command: &Command, code: ErrorCode, own: &HashSet<Uuid>) -> Result<Outcome, Conflict> {
         Ok(match command {
             Command::Invoice(movement) | Command::Withdraw(movement) => {
                 self.open(command, movement, None, Some(code))
@@ -269,14 +265,14 @@ impl Rules<'_> {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(command, movement, Some(*to_wallet_id), Some(code))
             }
-            Command::End { transaction_id, how, requested_by } => {
+            Command::Resolve { transaction_id, how, requested_by } => {
                 match self.state.transactions.get(transaction_id) {
-                    // Whatever this unit would have done: it had ended before.
-                    Some(transaction) if transaction.ending.is_some() => {
-                        self.end(*transaction_id, *how, requested_by.as_ref())?
+                    // Whatever this group would have done: it had ended before.
+                    Some(transaction) if transaction.resolution.is_some() => {
+                        self.resolve(*transaction_id, *how, requested_by.as_ref())?
                     }
                     Some(transaction) if transaction.refusal.is_none() => Outcome::refused(code),
-                    // The refusal of the end of a transaction that this unit would have opened means nothing.
+                    // The refusal of the end of a transaction that this group would have opened means nothing.
                     _ if own.contains(transaction_id) => Outcome::refused(ErrorCode::BatchFailed),
                     _ => Outcome::refused(code),
                 }
@@ -286,36 +282,39 @@ impl Rules<'_> {
     }
 }
 
-/// The tails after a transaction is opened, of the payer (or the only wallet) and of the payee.
+/// The balances after a transaction is opened, of the payer (or the only wallet) and of the payee.
 fn opened(
     command: &Command,
-    payer: Tail,
-    payee: Option<Tail>,
+    payer: Balance,
+    payee: Option<Balance>,
     amount: i128,
-) -> Result<(Tail, Option<Tail>), ErrorCode> {
+) -> Result<(Balance, Option<Balance>), ErrorCode> {
     let waits = command.movement().is_some_and(|movement| movement.pending.is_some());
     if let Command::Invoice(_) = command {
-        let tail = credit(payer, amount)?;
+        let balance = credit(payer, amount)?;
         let frozen = if waits { amount } else { 0 };
-        return Ok((Tail { actual: tail.actual - frozen, frozen: tail.frozen + frozen, ..tail }, None));
+        return Ok((
+            Balance { actual: balance.actual - frozen, frozen: balance.frozen + frozen, ..balance },
+            None,
+        ));
     }
     let actual = payer.actual.checked_sub(amount).filter(|actual| *actual >= 0);
-    let payer = Tail { actual: actual.ok_or(ErrorCode::InsufficientFunds)?, ..payer };
+    let payer = Balance { actual: actual.ok_or(ErrorCode::InsufficientFunds)?, ..payer };
     // Also when it waits: what could never be settled is refused at once.
-    let payee = payee.map(|tail| credit(tail, amount)).transpose()?;
+    let payee = payee.map(|balance| credit(balance, amount)).transpose()?;
     if waits {
         // Not more than it was before.
-        return Ok((Tail { frozen: payer.frozen + amount, ..payer }, None));
+        return Ok((Balance { frozen: payer.frozen + amount, ..payer }, None));
     }
     Ok((payer, payee))
 }
 
 /// A balance with so much more that can be withdrawn. Both balances together stay below the limit, so that what
 /// is frozen can always be released.
-pub(crate) fn credit(tail: Tail, amount: i128) -> Result<Tail, ErrorCode> {
-    let total = tail.actual.checked_add(tail.frozen).and_then(|sum| sum.checked_add(amount));
+pub(crate) fn credit(balance: Balance, amount: i128) -> Result<Balance, ErrorCode> {
+    let total = balance.actual.checked_add(balance.frozen).and_then(|sum| sum.checked_add(amount));
     total.filter(|total| *total < LIMIT).ok_or(ErrorCode::AmountOutOfRange)?;
-    Ok(Tail { actual: tail.actual + amount, held: true, ..tail })
+    Ok(Balance { actual: balance.actual + amount, held: true, ..balance })
 }
 
 fn replay(movement: &Movement, recorded: &Transaction) -> Outcome {

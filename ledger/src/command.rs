@@ -25,11 +25,11 @@ pub enum Command {
         to_wallet_id: WalletId,
     },
     /// Ends a transaction that waits.
-    End {
+    Resolve {
         /// Which one.
         transaction_id: Uuid,
         /// How.
-        how: End,
+        how: Resolve,
         /// Who asks for it, when that is known. It is recorded, and changes nothing else.
         requested_by: Option<Arc<str>>,
     },
@@ -46,7 +46,7 @@ pub enum Command {
 
 /// How a transaction that waits is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Resolve {
     /// Done: this much of it, or all. The rest is released.
     Settle {
         /// As the client wrote it; all when there is none.
@@ -98,7 +98,7 @@ pub struct BalanceQuery {
 
 /// What succeeds or fails as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unit {
+pub enum Group {
     /// A command of its own.
     One(Command),
     /// Commands that are all done, or none of them.
@@ -140,9 +140,9 @@ impl Command {
             Self::Invoice(_) => Operation::Invoice,
             Self::Withdraw(_) => Operation::Withdraw,
             Self::Transfer { .. } => Operation::Transfer,
-            Self::End { how: End::Settle { .. }, .. } => Operation::Settle,
-            Self::End { how: End::Cancel, .. } => Operation::Cancel,
-            Self::End { how: End::Expire, .. } => Operation::Expire,
+            Self::Resolve { how: Resolve::Settle { .. }, .. } => Operation::Settle,
+            Self::Resolve { how: Resolve::Cancel, .. } => Operation::Cancel,
+            Self::Resolve { how: Resolve::Expire, .. } => Operation::Expire,
             Self::Balance(_) => Operation::Balance,
             Self::Transaction { .. } => Operation::Transaction,
             Self::History(_) => Operation::History,
@@ -177,7 +177,7 @@ impl Command {
             Self::Transfer { movement, to_wallet_id } => (Some(movement.wallet_id), Some(*to_wallet_id)),
             Self::Balance(query) => (Some(query.wallet_id), None),
             Self::History(query) => (Some(query.wallet_id), None),
-            Self::End { .. } | Self::Transaction { .. } => (None, None),
+            Self::Resolve { .. } | Self::Transaction { .. } => (None, None),
         };
         first.into_iter().chain(second)
     }
@@ -223,13 +223,15 @@ impl Command {
     #[must_use]
     pub const fn named_transaction(&self) -> Option<Uuid> {
         match self {
-            Self::End { transaction_id, .. } | Self::Transaction { transaction_id } => Some(*transaction_id),
+            Self::Resolve { transaction_id, .. } | Self::Transaction { transaction_id } => {
+                Some(*transaction_id)
+            }
             _ => None,
         }
     }
 }
 
-impl Unit {
+impl Group {
     /// Its commands, in their order.
     #[must_use]
     pub fn commands(&self) -> &[Command] {

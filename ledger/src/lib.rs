@@ -11,21 +11,23 @@
 mod amount;
 mod apply;
 mod command;
-mod end;
 mod error_code;
 mod history;
 mod operation;
 mod outcome;
 mod read;
+mod resolve;
 mod state;
 mod transaction;
 
 pub use amount::{Decimal, LIMIT, ParseDecimalError, Scale, ScaleError};
-pub use apply::{Applied, Contradiction, Repeated, apply};
-pub use command::{BalanceQuery, Command, End, Identity, Movement, OnExisting, Pending, RequestHash, Unit};
+pub use apply::{Applied, Conflict, Repeated, apply};
+pub use command::{
+    BalanceQuery, Command, Group, Identity, Movement, OnExisting, Pending, RequestHash, Resolve,
+};
 pub use error_code::ErrorCode;
 pub use history::{Cursor, Entry, HistoryQuery, Page};
 pub use operation::Operation;
 pub use outcome::{Answer, BalanceLine, Outcome};
-pub use state::{State, Tail, Ticker, TickerId, Tickers, Wallet, WalletId};
-pub use transaction::{Change, Ending, Posting, Status, Transaction};
+pub use state::{Balance, State, Ticker, TickerId, Tickers, Wallet, WalletId};
+pub use transaction::{Change, Posting, Resolution, Status, Transaction};

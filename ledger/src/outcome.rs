@@ -24,7 +24,7 @@ pub enum Answer {
         status: Status,
     },
     /// The transaction, which waited, has ended.
-    Ended {
+    Resolved {
         /// Its id.
         transaction_id: Uuid,
         /// How much was settled; none when it was cancelled or has expired.

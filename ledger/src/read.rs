@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::apply::Rules;
 use crate::{
-    Answer, BalanceLine, BalanceQuery, Change, Decimal, ErrorCode, HistoryQuery, Outcome, Tail, TickerId,
+    Answer, Balance, BalanceLine, BalanceQuery, Change, Decimal, ErrorCode, HistoryQuery, Outcome, TickerId,
 };
 
 impl Rules<'_> {
@@ -17,19 +17,20 @@ impl Rules<'_> {
         }
         let lines = self.state.tickers.iter().filter_map(|ticker| {
             query.ticker.as_deref().is_none_or(|name| name == &*ticker.name).then_some(())?;
-            let tail = wallet.get(&ticker.id).and_then(|tail| self.as_it_was(query, ticker.id, *tail));
-            let tail = tail.filter(|tail| tail.held)?;
+            let balance =
+                wallet.get(&ticker.id).and_then(|balance| self.as_it_was(query, ticker.id, *balance));
+            let balance = balance.filter(|balance| balance.held)?;
             Some(BalanceLine {
                 ticker: ticker.name.to_string(),
-                actual: Decimal::from_minor(tail.actual, ticker.scale),
-                frozen: Decimal::from_minor(tail.frozen, ticker.scale),
+                actual: Decimal::from_minor(balance.actual, ticker.scale),
+                frozen: Decimal::from_minor(balance.frozen, ticker.scale),
             })
         });
         Outcome::fresh(Answer::Balance(lines.collect()))
     }
 
     /// The last posting at the time that is asked for: the present one, if that is not younger.
-    fn as_it_was(&self, query: &BalanceQuery, ticker_id: TickerId, present: Tail) -> Option<Tail> {
+    fn as_it_was(&self, query: &BalanceQuery, ticker_id: TickerId, present: Balance) -> Option<Balance> {
         let Some(at) = query.at.filter(|at| present.created_at > *at) else { return Some(present) };
         // The changes of one list may be of different times: after a clock went back, a transfer brings the
         // later time of one wallet to the other.

@@ -1,4 +1,4 @@
-//! What the rules know: the tickers, the touched wallets with their tails, and the transactions that the
+//! What the rules know: the tickers, the touched wallets with their balances, and the transactions that the
 //! commands name or that were recorded under their identities.
 //!
 //! The caller fills a [`State`] with all that a list of commands needs before it calls `apply`; a wallet
@@ -67,7 +67,7 @@ impl FromIterator<Ticker> for Tickers {
 /// The last posting of a balance, as far as the next one depends on it. The default is a balance without
 /// postings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tail {
+pub struct Balance {
     /// The number of the last posting; 0 when there is none.
     pub version: i64,
     /// What can be withdrawn, in minor units.
@@ -80,14 +80,14 @@ pub struct Tail {
     pub created_at: SystemTime,
 }
 
-impl Default for Tail {
+impl Default for Balance {
     fn default() -> Self {
         Self { version: 0, actual: 0, frozen: 0, held: false, created_at: SystemTime::UNIX_EPOCH }
     }
 }
 
-/// The known tails of one wallet, by ticker.
-pub type Wallet = BTreeMap<TickerId, Tail>;
+/// The known balances of one wallet, by ticker.
+pub type Wallet = BTreeMap<TickerId, Balance>;
 
 /// All that the rules know.
 #[derive(Debug, Clone, Default)]

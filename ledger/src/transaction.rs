@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use crate::{ErrorCode, Operation, RequestHash, Tail, Ticker, WalletId};
+use crate::{Balance, ErrorCode, Operation, RequestHash, Ticker, WalletId};
 
 /// The status of a transaction. `Success` and `Error` are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,12 +87,12 @@ pub struct Transaction {
     /// Whether that request may have been delivered before.
     pub redelivered: bool,
     /// How it ended, when it was opened as `Created` and waits no more.
-    pub ending: Option<Ending>,
+    pub resolution: Option<Resolution>,
 }
 
 /// How a transaction that waited has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
+pub struct Resolution {
     /// Why it was not done: `Cancelled` or `Expired`; none when it was settled.
     pub error: Option<ErrorCode>,
     /// What was settled, or released, in minor units.
@@ -107,9 +107,9 @@ impl Transaction {
     /// The present status.
     #[must_use]
     pub const fn status(&self) -> Status {
-        match self.ending {
-            Some(Ending { error: None, .. }) => Status::Success,
-            Some(Ending { error: Some(_), .. }) => Status::Error,
+        match self.resolution {
+            Some(Resolution { error: None, .. }) => Status::Success,
+            Some(Resolution { error: Some(_), .. }) => Status::Error,
             None => self.opened,
         }
     }
@@ -117,8 +117,8 @@ impl Transaction {
     /// Why it is in status `Error`.
     #[must_use]
     pub const fn error(&self) -> Option<ErrorCode> {
-        match &self.ending {
-            Some(ending) => ending.error,
+        match &self.resolution {
+            Some(resolution) => resolution.error,
             None => self.refusal,
         }
     }
@@ -126,8 +126,8 @@ impl Transaction {
     /// When it reached its final status.
     #[must_use]
     pub fn ended_at(&self) -> Option<SystemTime> {
-        match (&self.ending, self.opened) {
-            (Some(ending), _) => Some(ending.at),
+        match (&self.resolution, self.opened) {
+            (Some(resolution), _) => Some(resolution.at),
             (None, Status::Created) => None,
             (None, Status::Success | Status::Error) => Some(self.created_at),
         }
@@ -136,7 +136,7 @@ impl Transaction {
     /// What the last step moved, in minor units: the amount asked for, settled or released.
     #[must_use]
     pub fn moved(&self) -> i128 {
-        self.ending.as_ref().map_or(self.amount, |ending| ending.amount)
+        self.resolution.as_ref().map_or(self.amount, |resolution| resolution.amount)
     }
 
     /// The other wallet of a transfer.
@@ -148,7 +148,7 @@ impl Transaction {
     /// As it was when it was opened.
     #[must_use]
     pub fn as_opened(&self) -> Self {
-        Self { ending: None, ..self.clone() }
+        Self { resolution: None, ..self.clone() }
     }
 }
 
@@ -157,10 +157,10 @@ impl Transaction {
 pub struct Posting {
     /// Whose balance.
     pub wallet_id: WalletId,
-    /// Which part of the transaction: 0 opens it, 2 ends it, 1 and 3 are the payee's side of these.
-    pub part: i16,
+    /// Which leg of the transaction: 0 opens it, 2 ends it, 1 and 3 are the payee's side of these.
+    pub leg: i16,
     /// The balance after it, its number in the chain, and its time.
-    pub after: Tail,
+    pub after: Balance,
 }
 
 /// A step in the life of a transaction: it was opened, or it ended.

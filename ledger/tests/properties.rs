@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
-    Applied, Change, ErrorCode, LIMIT, Operation, Repeated, Scale, Status, Tail, Ticker, TickerId, Tickers,
-    Unit, WalletId, apply,
+    Applied, Balance, Change, ErrorCode, Group, LIMIT, Operation, Repeated, Scale, Status, Ticker, TickerId,
+    Tickers, WalletId, apply,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -42,14 +42,17 @@ fn memory() -> Memory {
 }
 
 /// One batch, from what is known to what is known then.
-fn run(memory: &mut Memory, now: SystemTime, units: &[Unit]) -> Applied {
-    let mut state = memory.load(units);
-    let mut applied = apply(&mut state, now, units).unwrap();
+fn run(memory: &mut Memory, now: SystemTime, groups: &[Group]) -> Applied {
+    let mut state = memory.load(groups);
+    let mut applied = apply(&mut state, now, groups).unwrap();
     memory.changes.append(&mut applied.changes);
     // A state that is kept says the same as one that is loaded again.
     for (wallet_id, wallet) in &state.wallets {
-        let written: BTreeMap<TickerId, Tail> =
-            wallet.iter().filter(|(_, tail)| tail.version > 0).map(|(id, tail)| (*id, *tail)).collect();
+        let written: BTreeMap<TickerId, Balance> = wallet
+            .iter()
+            .filter(|(_, balance)| balance.version > 0)
+            .map(|(id, balance)| (*id, *balance))
+            .collect();
         assert_eq!(written, memory.wallet(*wallet_id, None), "what is kept of wallet {wallet_id}");
     }
     for (id, transaction) in &state.transactions {
@@ -63,14 +66,14 @@ fn effects(change: &Change) -> [(i128, i128); 2] {
     let transaction = &change.transaction;
     let amount = transaction.amount;
     let invoice = transaction.operation == Operation::Invoice;
-    match (transaction.opened, &transaction.ending) {
+    match (transaction.opened, &transaction.resolution) {
         (Status::Error, _) => [(0, 0), (0, 0)],
         (Status::Success, _) if invoice => [(amount, 0), (0, 0)],
         (Status::Success, _) => [(-amount, 0), (amount, 0)],
         (Status::Created, None) if invoice => [(0, amount), (0, 0)],
         (Status::Created, None) => [(-amount, amount), (0, 0)],
-        (Status::Created, Some(ending)) => {
-            let settled = if ending.error.is_none() { ending.amount } else { 0 };
+        (Status::Created, Some(resolution)) => {
+            let settled = if resolution.error.is_none() { resolution.amount } else { 0 };
             assert!(settled <= amount);
             let back = if invoice { settled } else { amount - settled };
             [(back, -amount), (settled, 0)]
@@ -80,26 +83,27 @@ fn effects(change: &Change) -> [(i128, i128); 2] {
 
 /// Every chain counts 1, 2, 3..., its times never go back, and each balance is the one before plus its change.
 fn check_chains(memory: &Memory) {
-    let mut tails: HashMap<(WalletId, TickerId), Tail> = HashMap::new();
-    let mut parts: HashMap<_, ()> = HashMap::new();
+    let mut balances: HashMap<(WalletId, TickerId), Balance> = HashMap::new();
+    let mut legs: HashMap<_, ()> = HashMap::new();
     for (change, ticker_id, posting) in memory.postings() {
         let transaction = &change.transaction;
-        let payee = posting.part % 2 == 1;
+        let payee = posting.leg % 2 == 1;
         let expected = if payee { transaction.to_wallet_id.unwrap() } else { transaction.wallet_id };
         assert_eq!(posting.wallet_id, expected);
-        assert_eq!(posting.part >= 2, transaction.ending.is_some());
-        assert!(parts.insert((transaction.id, posting.part), ()).is_none(), "a part is there twice");
-        let tail = tails.entry((posting.wallet_id, ticker_id)).or_default();
+        assert_eq!(posting.leg >= 2, transaction.resolution.is_some());
+        assert!(legs.insert((transaction.id, posting.leg), ()).is_none(), "a leg is there twice");
+        let balance = balances.entry((posting.wallet_id, ticker_id)).or_default();
         let (actual, frozen) = effects(change)[usize::from(payee)];
         let after = posting.after;
-        assert_eq!(after.version, tail.version + 1);
-        assert!(after.created_at >= tail.created_at);
-        let decided_at = transaction.ending.as_ref().map_or(transaction.created_at, |ending| ending.at);
+        assert_eq!(after.version, balance.version + 1);
+        assert!(after.created_at >= balance.created_at);
+        let decided_at =
+            transaction.resolution.as_ref().map_or(transaction.created_at, |resolution| resolution.at);
         assert_eq!(after.created_at, decided_at, "a transaction and its postings are of one time");
-        assert_eq!((after.actual, after.frozen), (tail.actual + actual, tail.frozen + frozen));
+        assert_eq!((after.actual, after.frozen), (balance.actual + actual, balance.frozen + frozen));
         assert!(after.actual >= 0 && after.frozen >= 0 && after.actual + after.frozen < LIMIT);
-        assert_eq!(after.held, tail.held || transaction.opened != Status::Error);
-        *tail = after;
+        assert_eq!(after.held, balance.held || transaction.opened != Status::Error);
+        *balance = after;
     }
 }
 
@@ -129,7 +133,7 @@ fn check_repeated(memory: &Memory, repeated: &[Repeated]) {
     for Repeated { transaction_id, ended } in repeated {
         let mut of_it = memory.changes.iter().filter(|change| change.transaction.id == *transaction_id);
         assert!(
-            of_it.any(|change| change.transaction.ending.is_some() == *ended),
+            of_it.any(|change| change.transaction.resolution.is_some() == *ended),
             "{transaction_id} {ended}"
         );
     }
@@ -142,17 +146,17 @@ proptest! {
     fn the_rules_do_what_the_model_does(plan in plan()) {
         let mut memory = memory();
         for round in played(&plan) {
-            let applied = run(&mut memory, round.now, &round.units);
+            let applied = run(&mut memory, round.now, &round.groups);
             prop_assert_eq!(applied.outcomes.len(), round.outcomes.len());
-            let commands = round.units.iter().flat_map(Unit::commands);
+            let commands = round.groups.iter().flat_map(Group::commands);
             for ((got, expected), command) in applied.outcomes.iter().zip(&round.outcomes).zip(commands) {
                 prop_assert_eq!(got, expected, "{:?}", command);
             }
             prop_assert_eq!(&applied.repeated, &round.repeated);
             check_repeated(&memory, &applied.repeated);
-            for (&(wallet_id, ticker_id), balance) in &round.balances {
-                let tail = memory.wallet(wallet_id, None).get(&ticker_id).copied().unwrap_or_default();
-                prop_assert_eq!((tail.actual, tail.frozen), *balance);
+            for (&(wallet_id, ticker_id), expected) in &round.balances {
+                let balance = memory.wallet(wallet_id, None).get(&ticker_id).copied().unwrap_or_default();
+                prop_assert_eq!((balance.actual, balance.frozen), *expected);
             }
             check_chains(&memory);
             check_sums(&memory, &round.balances);
@@ -164,10 +168,10 @@ proptest! {
     fn batches_make_no_difference(plan in plan(), cuts in prop::collection::vec(any::<bool>(), 1..50)) {
         let (mut whole, mut split, mut single) = (memory(), memory(), memory());
         let mut cut = cuts.iter().cycle();
-        for Round { now, units, .. } in played(&plan) {
-            let expected = run(&mut whole, now, &units);
-            let pieces = units.chunk_by(|_, _| !*cut.next().unwrap());
-            let splits = [(&mut split, pieces.collect::<Vec<_>>()), (&mut single, units.chunks(1).collect())];
+        for Round { now, groups, .. } in played(&plan) {
+            let expected = run(&mut whole, now, &groups);
+            let pieces = groups.chunk_by(|_, _| !*cut.next().unwrap());
+            let splits = [(&mut split, pieces.collect::<Vec<_>>()), (&mut single, groups.chunks(1).collect())];
             for (memory, pieces) in splits {
                 let parts: Vec<Applied> =
                     pieces.into_iter().map(|piece| run(memory, now, piece)).collect();
@@ -183,32 +187,35 @@ proptest! {
 
 const OPENERS: [Operation; 3] = [Operation::Invoice, Operation::Withdraw, Operation::Transfer];
 
-/// The lists are worth something: every operation gets every answer that it can get, also in units.
+/// The lists are worth something: every operation gets every answer that it can get, also in groups.
 #[test]
 fn the_lists_reach_every_answer() {
     let mut runner = TestRunner::deterministic();
     let mut seen: BTreeMap<(Operation, bool, Option<ErrorCode>, bool), u32> = BTreeMap::new();
-    let (mut units_done, mut units_failed) = (0, 0);
+    let (mut groups_done, mut groups_failed) = (0, 0);
     for _ in 0..150 {
         for round in played(&plan().new_tree(&mut runner).unwrap().current()) {
             let mut outcomes = round.outcomes.iter();
-            for unit in &round.units {
+            for group in &round.groups {
                 let mut failed = false;
-                for (command, outcome) in unit.commands().iter().zip(&mut outcomes) {
+                for (command, outcome) in group.commands().iter().zip(&mut outcomes) {
                     let waits = command.movement().is_some_and(|movement| movement.pending.is_some());
                     let key = (command.operation(), waits, outcome.refusal(), outcome.replayed);
                     *seen.entry(key).or_default() += 1;
                     failed |= outcome.refusal().is_some();
                 }
-                match unit {
-                    Unit::AllOrNone(commands) if commands.len() > 1 && failed => units_failed += 1,
-                    Unit::AllOrNone(commands) if commands.len() > 1 => units_done += 1,
+                match group {
+                    Group::AllOrNone(commands) if commands.len() > 1 && failed => groups_failed += 1,
+                    Group::AllOrNone(commands) if commands.len() > 1 => groups_done += 1,
                     _ => {}
                 }
             }
         }
     }
-    assert!(units_done > 200 && units_failed > 200, "{units_done} units were done, {units_failed} failed");
+    assert!(
+        groups_done > 200 && groups_failed > 200,
+        "{groups_done} groups were done, {groups_failed} failed"
+    );
     for operation in Operation::ALL {
         let opens = OPENERS.contains(&operation);
         let ends = matches!(operation, Operation::Settle | Operation::Cancel | Operation::Expire);

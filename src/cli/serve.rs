@@ -202,7 +202,7 @@ pub(super) fn settings(config: &Config) -> service::Settings {
             commands: config.engine.max_batch_commands,
             bytes: config.engine.max_batch_bytes,
         },
-        remembered_wallets: config.engine.remembered_wallets,
+        cached_wallets: config.engine.cached_wallets,
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("database.migrate_on_start", &["FLORIN_DATABASE_MIGRATE_ON_START"], Switch),
     setting("engine.max_batch_commands", &["FLORIN_ENGINE_MAX_BATCH_COMMANDS"], Number(1..=100_000)),
     setting("engine.max_batch_bytes", &["FLORIN_ENGINE_MAX_BATCH_BYTES"], Number(1..=1024 * 1024 * 1024)),
-    setting("engine.remembered_wallets", &["FLORIN_ENGINE_REMEMBERED_WALLETS"], Number(1..=100_000_000)),
+    setting("engine.cached_wallets", &["FLORIN_ENGINE_REMEMBERED_WALLETS"], Number(1..=100_000_000)),
     setting("events.enabled", &["FLORIN_EVENTS_ENABLED"], Switch),
     setting("http.host", &["FLORIN_HTTP_HOST"], IpAddress),
     setting("http.port", &["SERVER_PORT"], Number(0..=65_535)),

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use florin_ledger::{
-    Change, Outcome, Repeated, State, TickerId, Tickers, Transaction, Unit, Wallet, WalletId,
+    Change, Group, Outcome, Repeated, State, TickerId, Tickers, Transaction, Wallet, WalletId,
 };
 use uuid::Uuid;
 
 /// Commands that are committed together.
 #[derive(Debug)]
 pub struct Batch {
-    pub(super) units: Vec<Unit>,
+    pub(super) groups: Vec<Group>,
     /// Set when it was decided while the batch before it committed.
     pub(super) decision: Option<Decision>,
 }
@@ -19,14 +19,14 @@ pub struct Batch {
 impl Batch {
     /// What it is made of.
     #[must_use]
-    pub fn units(&self) -> &[Unit] {
-        &self.units
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
     /// What it is made of.
     #[must_use]
-    pub fn into_units(self) -> Vec<Unit> {
-        self.units
+    pub fn into_groups(self) -> Vec<Group> {
+        self.groups
     }
 
     /// Whether it was decided ahead.
@@ -36,9 +36,9 @@ impl Batch {
     }
 }
 
-impl From<Vec<Unit>> for Batch {
-    fn from(units: Vec<Unit>) -> Self {
-        Self { units, decision: None }
+impl From<Vec<Group>> for Batch {
+    fn from(groups: Vec<Group>) -> Self {
+        Self { groups, decision: None }
     }
 }
 
@@ -86,7 +86,7 @@ impl Assumption {
             for ticker_id in ticker_ids {
                 assumption.wallet_ids.push(wallet_id);
                 assumption.posted_in.push(*ticker_id);
-                assumption.versions.push(wallet.get(ticker_id).map_or(1, |tail| tail.version + 1));
+                assumption.versions.push(wallet.get(ticker_id).map_or(1, |balance| balance.version + 1));
             }
         }
         assumption

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::GenericClient;
 use florin_ledger::{
-    Applied, Command, Contradiction, End, ErrorCode, Identity, OnExisting, Outcome, State, Status, Tickers,
-    Transaction, Unit, Wallet, WalletId, apply,
+    Applied, Command, Conflict, ErrorCode, Group, Identity, OnExisting, Outcome, Resolve, State, Status,
+    Tickers, Transaction, Wallet, WalletId, apply,
 };
 use uuid::Uuid;
 
@@ -22,16 +22,16 @@ impl Writer {
     pub(super) fn decide(
         &mut self,
         clock: &impl Fn() -> SystemTime,
-        units: &mut [Unit],
+        groups: &mut [Group],
         gathered: Gathered,
     ) -> Result<Decision, Error> {
         let Gathered { mut state, remembered, assumption } = gathered;
-        self.renew_identities(units, &state.transactions);
+        self.renew_identities(groups, &state.transactions);
         let now = in_micros(clock());
         let Applied { outcomes, changes, repeated } =
-            apply(&mut state, now, &*units).map_err(|Contradiction| Error::KeyTaken)?;
-        if rest_on_memory(units, &outcomes, &state.transactions, &remembered) {
-            return Err(Error::KeyTaken);
+            apply(&mut state, now, &*groups).map_err(|Conflict| Error::Conflict)?;
+        if rest_on_memory(groups, &outcomes, &state.transactions, &remembered) {
+            return Err(Error::Conflict);
         }
         let State { wallets, transactions, .. } = state;
         let touched = wallets.keys().copied().collect();
@@ -44,8 +44,8 @@ impl Writer {
     /// Decides on the batch that follows the one that commits now, if it is there and all that it takes is remembered.
     pub(super) fn decide_ahead(&mut self, clock: &impl Fn() -> SystemTime, following: &mut Following<'_>) {
         let Some(batch) = following.look() else { return };
-        let Some(gathered) = self.recall(&batch.units) else { return };
-        match self.decide(clock, &mut batch.units, gathered) {
+        let Some(gathered) = self.recall(&batch.groups) else { return };
+        match self.decide(clock, &mut batch.groups, gathered) {
             Ok(decision) if decision.repeated.is_empty() => batch.decision = Some(decision),
             // What was done before has to be read.
             Ok(decision) => self.forget(&decision.touched),
@@ -60,22 +60,22 @@ impl Writer {
     }
 
     /// All that the rules need for these commands, where nothing of it has to be read.
-    fn recall(&mut self, units: &[Unit]) -> Option<Gathered> {
+    fn recall(&mut self, groups: &[Group]) -> Option<Gathered> {
         let tickers = self.store.known_tickers();
-        let commands = || units.iter().flat_map(Unit::commands);
+        let commands = || groups.iter().flat_map(Group::commands);
         let knows_ticker = |name: &str| tickers.get(name).is_some();
         let reads_nothing = |command: &Command| {
             let is_known = is_plain_balance(command) || command.movement().is_some();
             is_known && command.ticker().is_none_or(knows_ticker) && only_looked_at(command).is_none()
         };
-        let wallet_ids = touched(units, &HashMap::new());
+        let wallet_ids = touched(groups, &HashMap::new());
         let all_remembered = wallet_ids.iter().all(|wallet_id| self.remembered.contains(wallet_id));
         if !all_remembered || !commands().all(reads_nothing) {
             return None;
         }
         let recalled = wallet_ids.iter().filter_map(|id| Some((*id, self.remembered.pop(id)?)));
         let wallets: HashMap<WalletId, Wallet> = recalled.collect();
-        let assumption = assumption(units, &wallets, &tickers);
+        let assumption = assumption(groups, &wallets, &tickers);
         let remembered = wallet_ids.into_iter().collect();
         Some(Gathered { state: State { tickers, wallets, ..State::default() }, remembered, assumption })
     }
@@ -88,10 +88,10 @@ impl Writer {
     pub(super) async fn gather(
         &mut self,
         client: &impl GenericClient,
-        units: &[Unit],
+        groups: &[Group],
         look_up: bool,
     ) -> Result<Gathered, Error> {
-        let commands = || units.iter().flat_map(Unit::commands);
+        let commands = || groups.iter().flat_map(Group::commands);
         let mut ids: HashSet<Uuid> = commands().filter_map(Command::named_transaction).collect();
         if look_up {
             let movements = commands().filter_map(Command::movement);
@@ -104,7 +104,7 @@ impl Writer {
         let to_ask = commands().filter(|command| look_up || !is_plain_balance(command));
         let asked = to_ask.filter_map(Command::asked_wallet);
         let asked: HashSet<WalletId> = asked.chain(commands().filter_map(only_looked_at)).collect();
-        let touched = touched(units, &transactions);
+        let touched = touched(groups, &transactions);
         let mut wallets: HashMap<WalletId, Wallet> = HashMap::with_capacity(touched.len());
         let mut to_read = Vec::new();
         for wallet_id in touched {
@@ -122,7 +122,7 @@ impl Writer {
         if look_up || named.chain(held).any(|ticker| ticker.is_none()) {
             tickers = self.store.read_tickers(client).await?;
         }
-        let assumption = assumption(units, &wallets, &tickers);
+        let assumption = assumption(groups, &wallets, &tickers);
         wallets.extend(read);
 
         let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
@@ -137,9 +137,9 @@ impl Writer {
     /// The other one is this very request in two cases only: its row was written by an attempt of this batch
     /// whose commit was in doubt, or from a redelivery that came after this delivery, to another instance,
     /// when the broker took this one for dead.
-    fn renew_identities(&self, units: &mut [Unit], recorded: &HashMap<Uuid, Transaction>) {
-        let mut seen = HashSet::with_capacity(units.len());
-        let commands = units.iter_mut().flat_map(Unit::commands_mut);
+    fn renew_identities(&self, groups: &mut [Group], recorded: &HashMap<Uuid, Transaction>) {
+        let mut seen = HashSet::with_capacity(groups.len());
+        let commands = groups.iter_mut().flat_map(Group::commands_mut);
         for identity in commands.filter_map(Command::identity_mut) {
             let taken_in_batch = !seen.insert(identity.transaction_id);
             let OnExisting::Renew { received_at } = identity.on_existing else { continue };
@@ -168,8 +168,8 @@ fn in_micros(time: SystemTime) -> SystemTime {
 }
 
 /// The wallets that these commands touch, in the order in which they are locked.
-pub(super) fn touched(units: &[Unit], transactions: &HashMap<Uuid, Transaction>) -> Vec<WalletId> {
-    let named = units.iter().flat_map(Unit::commands).flat_map(Command::wallet_ids);
+pub(super) fn touched(groups: &[Group], transactions: &HashMap<Uuid, Transaction>) -> Vec<WalletId> {
+    let named = groups.iter().flat_map(Group::commands).flat_map(Command::wallet_ids);
     let waiting = transactions.values().filter(|transaction| transaction.status() == Status::Created);
     let of_waiting = waiting
         .flat_map(|transaction| std::iter::once(transaction.wallet_id).chain(transaction.to_wallet_id));
@@ -185,9 +185,9 @@ fn is_plain_balance(command: &Command) -> bool {
 }
 
 /// What the balances that are asked for rest on, as far as they are `remembered`.
-fn assumption(units: &[Unit], remembered: &HashMap<WalletId, Wallet>, tickers: &Tickers) -> Assumption {
+fn assumption(groups: &[Group], remembered: &HashMap<WalletId, Wallet>, tickers: &Tickers) -> Assumption {
     let asked: BTreeSet<WalletId> =
-        units.iter().flat_map(Unit::commands).filter_map(Command::asked_wallet).collect();
+        groups.iter().flat_map(Group::commands).filter_map(Command::asked_wallet).collect();
     let wallets = asked.into_iter().filter_map(|wallet_id| Some((wallet_id, remembered.get(&wallet_id)?)));
     Assumption::on(wallets, tickers)
 }
@@ -203,15 +203,15 @@ fn only_looked_at(command: &Command) -> Option<WalletId> {
 /// Whether a refusal may be due to what is remembered of a payee: nothing is written to the payee's chain then,
 /// so no key tells that somebody else wrote to it.
 fn rest_on_memory(
-    units: &[Unit],
+    groups: &[Group],
     outcomes: &[Outcome],
     transactions: &HashMap<Uuid, Transaction>,
     remembered: &HashSet<WalletId>,
 ) -> bool {
-    units.iter().flat_map(Unit::commands).zip(outcomes).any(|(command, outcome)| {
+    groups.iter().flat_map(Group::commands).zip(outcomes).any(|(command, outcome)| {
         let payee = match command {
             Command::Transfer { to_wallet_id, .. } => Some(*to_wallet_id),
-            Command::End { transaction_id, how: End::Settle { .. }, .. } => {
+            Command::Resolve { transaction_id, how: Resolve::Settle { .. }, .. } => {
                 transactions.get(transaction_id).and_then(|transaction| transaction.to_wallet_id)
             }
             _ => None,

@@ -12,7 +12,7 @@ const CONTROL_KEYS: [&str; 3] = ["postings_chain", "postings_transaction", "hold
 pub enum Error {
     /// Somebody else wrote the next version of a chain, or the same transaction, first. Nothing was written.
     #[error("a key is taken")]
-    KeyTaken,
+    Conflict,
     /// The keys stayed taken for many rounds. Nothing was written.
     #[error("other instances kept writing to the same wallets")]
     Contended,
@@ -105,10 +105,10 @@ impl From<tokio_postgres::Error> for Error {
             (&SqlState::UNIQUE_VIOLATION, _)
                 if database.constraint().is_some_and(|name| CONTROL_KEYS.contains(&name)) =>
             {
-                Self::KeyTaken
+                Self::Conflict
             }
             // The loser of a serialization conflict or a deadlock was rolled back: like a taken key.
-            (&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED, _) => Self::KeyTaken,
+            (&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED, _) => Self::Conflict,
             // The server, or a pooler before it, ends the session: whether the commit came before, it does not
             // say. Nor does a cancelled statement.
             (&SqlState::QUERY_CANCELED | &SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN, _) | (_, "08") => {

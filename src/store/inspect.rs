@@ -23,7 +23,7 @@ pub struct PostingRow {
     /// Its number in its chain.
     pub version: i64,
     /// 0 opens the transaction, 2 ends it; 1 and 3 are the payee's side of these.
-    pub part: i16,
+    pub leg: i16,
     /// The status that it brought the transaction into.
     pub status: String,
     /// What was asked for, settled or released.
@@ -76,10 +76,10 @@ impl Store {
     /// When the database cannot be reached.
     pub async fn postings_of(&self, transaction_id: Uuid) -> Result<Vec<PostingRow>, Error> {
         let sql =
-            "SELECT t.ticker_id, t.name, t.scale, p.wallet_id, p.version, p.part, p.status, p.amount::text,
+            "SELECT t.ticker_id, t.name, t.scale, p.wallet_id, p.version, p.leg, p.status, p.amount::text,
                           p.actual_after::text, p.frozen_after::text, p.created_at
                      FROM postings p JOIN tickers t ON t.ticker_id = p.ticker_id
-                    WHERE p.transaction_id = $1 ORDER BY p.part";
+                    WHERE p.transaction_id = $1 ORDER BY p.leg";
         let connection = self.connection().await?;
         let statement = connection.prepare_cached(sql).await?;
         let rows = connection.query(&statement, &[&transaction_id]).await?;
@@ -90,7 +90,7 @@ impl Store {
                 ticker: ticker.name.to_string(),
                 scale: ticker.scale,
                 version: row.get(4),
-                part: row.get(5),
+                leg: row.get(5),
                 status: row.get(6),
                 amount: decimal("amount", row.get(7))?,
                 actual: decimal("actual_after", row.get(8))?,
@@ -113,9 +113,9 @@ impl Store {
                      FROM (SELECT * FROM holds
                             WHERE $1::uuid IS NULL OR (created_at, transaction_id) >
                                   (SELECT created_at, transaction_id FROM postings
-                                    WHERE transaction_id = $1 AND part = 0)
+                                    WHERE transaction_id = $1 AND leg = 0)
                             ORDER BY created_at, transaction_id LIMIT $2) h
-                     JOIN postings p ON p.transaction_id = h.transaction_id AND p.part = 0
+                     JOIN postings p ON p.transaction_id = h.transaction_id AND p.leg = 0
                      JOIN tickers t ON t.ticker_id = p.ticker_id
                     ORDER BY h.created_at, h.transaction_id";
         let connection = self.connection().await?;

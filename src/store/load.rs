@@ -1,4 +1,4 @@
-//! What the rules need to know, read by index: tickers, wallets with their tails, transactions.
+//! What the rules need to know, read by index: tickers, wallets with their balances, transactions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use deadpool_postgres::GenericClient;
 use florin_ledger::{
-    Change, Decimal, Ending, ErrorCode, Posting, Repeated, Scale, Status, Tail, Ticker, Tickers, Transaction,
-    Wallet, WalletId,
+    Balance, Change, Decimal, ErrorCode, Posting, Repeated, Resolution, Scale, Status, Ticker, Tickers,
+    Transaction, Wallet, WalletId,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub(super) fn ticker(row: &Row, first: usize) -> Result<Ticker, Error> {
     Ok(Ticker { id: row.get(first), name: name.into(), scale: scale(row.get(first + 2))? })
 }
 
-/// The wallets that exist among these, each with all its tails: one index look-up per wallet and ticker.
+/// The wallets that exist among these, each with all its balances: one index look-up per wallet and ticker.
 pub(super) async fn wallets(
     client: &impl GenericClient,
     wallet_ids: &[WalletId],
@@ -51,7 +51,7 @@ pub(super) async fn wallets(
     for row in client.query(&statement, &[&wallet_ids]).await? {
         let wallet = wallets.entry(row.get(0)).or_default();
         if let Some(ticker_id) = row.get::<_, Option<i32>>(1) {
-            wallet.insert(ticker_id, tail(&row, scale(row.get(2))?, 3)?);
+            wallet.insert(ticker_id, balance(&row, scale(row.get(2))?, 3)?);
         }
     }
     Ok(wallets)
@@ -81,14 +81,14 @@ pub(super) async fn past(
     let statement = client.prepare_cached(sql).await?;
     for row in client.query(&statement, &[&wallet_ids, &moments]).await? {
         let wallet = past.entry((row.get(0), row.get(1))).or_default();
-        wallet.insert(row.get(2), tail(&row, scale(row.get(3))?, 4)?);
+        wallet.insert(row.get(2), balance(&row, scale(row.get(3))?, 4)?);
     }
     Ok(past)
 }
 
-/// A tail from five columns: the version, both balances, whether it was ever held, its time.
-fn tail(row: &Row, scale: Scale, first: usize) -> Result<Tail, Error> {
-    Ok(Tail {
+/// A balance from five columns: the version, both balances, whether it was ever held, its time.
+fn balance(row: &Row, scale: Scale, first: usize) -> Result<Balance, Error> {
+    Ok(Balance {
         version: row.get(first),
         actual: minor_units("actual_after", row.get(first + 1), scale)?,
         frozen: minor_units("frozen_after", row.get(first + 2), scale)?,
@@ -135,8 +135,8 @@ pub(super) async fn transactions(
                  FROM postings opened
                  JOIN tickers t ON t.ticker_id = opened.ticker_id
                  LEFT JOIN postings ended ON opened.status = 'Created'
-                      AND ended.transaction_id = opened.transaction_id AND ended.part = 2
-                WHERE opened.transaction_id = ANY($1) AND opened.part = 0";
+                      AND ended.transaction_id = opened.transaction_id AND ended.leg = 2
+                WHERE opened.transaction_id = ANY($1) AND opened.leg = 0";
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&transaction_ids]).await?;
     rows.iter().map(|row| Ok((row.get(0), transaction(row)?))).collect()
@@ -147,8 +147,8 @@ fn transaction(row: &Row) -> Result<Transaction, Error> {
     let operation: &str = row.get(4);
     let hash: &[u8] = row.get(13);
     let ended_at: Option<SystemTime> = row.get(17);
-    let ending = match ended_at {
-        Some(at) => Some(Ending {
+    let resolution = match ended_at {
+        Some(at) => Some(Resolution {
             error: error_code(row.get(15))?,
             amount: minor_units("amount", row.get(16), ticker.scale)?,
             at,
@@ -173,7 +173,7 @@ fn transaction(row: &Row) -> Result<Transaction, Error> {
             .try_into()
             .map_err(|_| Error::unknown_value("request_hash", format!("{hash:?}")))?,
         redelivered: row.get(14),
-        ending,
+        resolution,
     })
 }
 
@@ -185,21 +185,21 @@ pub(super) async fn changes(
     known: &HashMap<Uuid, Transaction>,
 ) -> Result<Vec<Change>, Error> {
     let ids: Vec<Uuid> = repeated.iter().map(|change| change.transaction_id).collect();
-    let sql = "SELECT p.transaction_id, p.part, p.wallet_id, t.scale, p.version, p.actual_after::text,
+    let sql = "SELECT p.transaction_id, p.leg, p.wallet_id, t.scale, p.version, p.actual_after::text,
                       p.frozen_after::text, p.held, p.created_at
                  FROM postings p JOIN tickers t ON t.ticker_id = p.ticker_id
                 WHERE p.transaction_id = ANY($1)";
     let statement = client.prepare_cached(sql).await?;
     let mut postings: HashMap<(Uuid, i16), Posting> = HashMap::new();
     for row in client.query(&statement, &[&ids]).await? {
-        let (part, wallet_id) = (row.get(1), row.get(2));
-        let after = tail(&row, scale(row.get(3))?, 4)?;
-        postings.insert((row.get(0), part), Posting { wallet_id, part, after });
+        let (leg, wallet_id) = (row.get(1), row.get(2));
+        let after = balance(&row, scale(row.get(3))?, 4)?;
+        postings.insert((row.get(0), leg), Posting { wallet_id, leg, after });
     }
     let change = |Repeated { transaction_id, ended }: &Repeated| {
-        let part = if *ended { 2 } else { 0 };
-        let first = postings.remove(&(*transaction_id, part))?;
-        let second = postings.remove(&(*transaction_id, part + 1));
+        let leg = if *ended { 2 } else { 0 };
+        let first = postings.remove(&(*transaction_id, leg))?;
+        let second = postings.remove(&(*transaction_id, leg + 1));
         let transaction = known.get(transaction_id)?;
         let transaction = if *ended { transaction.clone() } else { transaction.as_opened() };
         Some(Change { transaction, first, second })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use florin_ledger::{Command, Outcome, Transaction, Unit, WalletId};
+use florin_ledger::{Command, Group, Outcome, Transaction, WalletId};
 use uuid::Uuid;
 
 use super::load;
@@ -22,13 +22,13 @@ impl Store {
     /// When the command would write.
     pub async fn look_up(&self, command: Command) -> Result<(Command, Outcome), Error> {
         assert!(
-            command.movement().is_none() && !matches!(command, Command::End { .. }),
+            command.movement().is_none() && !matches!(command, Command::Resolve { .. }),
             "{command:?} is no look-up"
         );
         let mut writer = Writer::new(self.clone(), NonZeroUsize::MIN, false);
-        let mut batch = Batch::from(vec![Unit::One(command)]);
+        let mut batch = Batch::from(vec![Group::One(command)]);
         let Executed { outcomes, .. } = writer.execute(&mut batch, &mut Following::default()).await?;
-        let decided = batch.into_units().into_iter().flat_map(Unit::into_commands).zip(outcomes).next();
+        let decided = batch.into_groups().into_iter().flat_map(Group::into_commands).zip(outcomes).next();
         Ok(decided.expect("one command has one outcome"))
     }
 

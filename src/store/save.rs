@@ -39,10 +39,10 @@ const KEEP_HOLDS: &str = ",
 
 /// The postings are sent as one array of rows (migration V5), which is the parameter that comes next.
 const INSERT: &str = "
-    INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
+    INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, error,
                           amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash,
                           redelivered, metadata, created_at, expires_at, requested_by)
-    SELECT wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
+    SELECT wallet_id, ticker_id, version, transaction_id, leg, operation, status, error,
            amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash,
            redelivered, metadata::json, created_at, expires_at, requested_by
       FROM unnest";
@@ -61,7 +61,7 @@ struct NewPosting<'a> {
     ticker_id: i32,
     version: i64,
     transaction_id: Uuid,
-    part: i16,
+    leg: i16,
     operation: &'static str,
     status: &'static str,
     error: Option<&'static str>,
@@ -83,13 +83,13 @@ impl<'a> NewPosting<'a> {
         let transaction = &change.transaction;
         let numeric = |units| Numeric { units, scale: transaction.ticker.scale };
         // What only the row that opens a transaction tells.
-        let opening = (posting.part == 0).then_some(transaction);
+        let opening = (posting.leg == 0).then_some(transaction);
         Self {
             wallet_id: posting.wallet_id,
             ticker_id: transaction.ticker.id,
             version: posting.after.version,
             transaction_id: transaction.id,
-            part: posting.part,
+            leg: posting.leg,
             operation: transaction.operation.as_str(),
             status: transaction.status().as_str(),
             error: transaction.error().map(ErrorCode::as_str),
@@ -103,7 +103,7 @@ impl<'a> NewPosting<'a> {
             metadata: opening.and_then(|transaction| transaction.metadata.as_deref()),
             created_at: posting.after.created_at,
             expires_at: opening.and_then(|transaction| transaction.expires_at),
-            requested_by: requested_by(transaction, posting.part),
+            requested_by: requested_by(transaction, posting.leg),
         }
     }
 }
@@ -150,7 +150,7 @@ pub(super) async fn commit(
     };
     let statement = client.prepare_cached(&sql).await?;
     match client.execute(&statement, parameters).await? {
-        0 if !assumption.is_nothing() => Err(Error::KeyTaken),
+        0 if !assumption.is_nothing() => Err(Error::Conflict),
         1 if rows.is_empty() => Ok(()),
         // A trigger or a rule that is not ours could swallow them.
         stored if stored != rows.len() as u64 => Err(Error::NotStored { stored, given: rows.len() }),
@@ -159,10 +159,10 @@ pub(super) async fn commit(
 }
 
 /// Who opened the transaction, or who ended it. The payee's side tells neither.
-fn requested_by(transaction: &Transaction, part: i16) -> Option<&str> {
-    match part {
+fn requested_by(transaction: &Transaction, leg: i16) -> Option<&str> {
+    match leg {
         0 => transaction.requested_by.as_deref(),
-        2 => transaction.ending.as_ref()?.requested_by.as_deref(),
+        2 => transaction.resolution.as_ref()?.requested_by.as_deref(),
         _ => None,
     }
 }
@@ -181,7 +181,8 @@ impl<'a> Holds<'a> {
         if waiting.peek().is_none() {
             return holds;
         }
-        let (ended, opened): (Vec<_>, Vec<_>) = waiting.partition(|transaction| transaction.ending.is_some());
+        let (ended, opened): (Vec<_>, Vec<_>) =
+            waiting.partition(|transaction| transaction.resolution.is_some());
         let opened_here: HashSet<Uuid> = opened.iter().map(|transaction| transaction.id).collect();
         let ended: HashSet<Uuid> = ended.iter().map(|transaction| transaction.id).collect();
         holds.ended = ended.difference(&opened_here).copied().collect();

@@ -2,7 +2,7 @@
 //!
 //! The phases of an attempt, and its round trips:
 //!
-//! 1. What the rules need is gathered: tails are remembered from the batches before, or read (one
+//! 1. What the rules need is gathered: balances are remembered from the batches before, or read (one
 //!    statement).
 //! 2. The rules decide (`florin_ledger::apply`), in memory.
 //! 3. The postings are appended (one statement, which is the transaction); where there are none, balances that were
@@ -20,7 +20,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{GenericClient, Object};
-use florin_ledger::{Command, Unit, Wallet, WalletId};
+use florin_ledger::{Command, Group, Wallet, WalletId};
 use futures_util::future::join;
 use lru::LruCache;
 use tokio::task::yield_now;
@@ -54,7 +54,7 @@ pub struct Writer {
     pub(super) store: Store,
     /// Whether the changes are of interest to anybody.
     tell_changes: bool,
-    /// Wallets with all their tails, as they are after the last batch that touched them; as far as that is not
+    /// Wallets with all their balances, as they are after the last batch that touched them; as far as that is not
     /// committed yet, as they will be.
     pub(super) remembered: LruCache<WalletId, Wallet>,
     /// The times that the attempts of the present batch gave their rows, as far as their commit is in doubt: by
@@ -63,44 +63,44 @@ pub struct Writer {
     /// How many of the next batches lock their wallets from the start.
     locking_batches: u32,
     /// How often a key was taken, ever.
-    taken_keys: u64,
+    conflicts: u64,
 }
 
 impl Writer {
-    /// A writer that remembers the tails of at most `remembered_wallets` wallets. With `tell_changes` also the
+    /// A writer that remembers the balances of at most `cached_wallets` wallets. With `tell_changes` also the
     /// changes made earlier are told when they are asked for again.
     #[must_use]
-    pub fn new(store: Store, remembered_wallets: NonZeroUsize, tell_changes: bool) -> Self {
+    pub fn new(store: Store, cached_wallets: NonZeroUsize, tell_changes: bool) -> Self {
         Self {
             store,
             tell_changes,
-            remembered: LruCache::new(remembered_wallets),
+            remembered: LruCache::new(cached_wallets),
             in_doubt: HashSet::new(),
             locking_batches: 0,
-            taken_keys: 0,
+            conflicts: 0,
         }
     }
 
     /// How many wallets are remembered now.
     #[must_use]
-    pub fn remembered_wallets(&self) -> usize {
+    pub fn cached_wallets(&self) -> usize {
         self.remembered.len()
     }
 
     /// How often another writer was first, ever.
     #[must_use]
-    pub const fn taken_keys(&self) -> u64 {
-        self.taken_keys
+    pub const fn conflicts(&self) -> u64 {
+        self.conflicts
     }
 
-    /// Executes the units of a batch in their order, and returns when they are committed. While they commit, the
+    /// Executes the groups of a batch in their order, and returns when they are committed. While they commit, the
     /// batch that follows is decided.
     ///
     /// An identity that turns out to be taken by a request that only looks the same is replaced in `batch`.
     ///
     /// # Errors
     ///
-    /// As [`Error`] says; after any but [`Error::Unacceptable`] the same units have to be tried again before
+    /// As [`Error`] says; after any but [`Error::Unacceptable`] the same groups have to be tried again before
     /// others, for they may have been committed.
     pub async fn execute(
         &mut self,
@@ -125,7 +125,7 @@ impl Writer {
             let look_up = round > 0 || !self.in_doubt.is_empty();
             let lock = round >= FREE_ROUNDS || self.locking_batches > 0;
             match self.attempt(&clock, batch, following, look_up, lock).await {
-                Err(Error::KeyTaken) => self.taken_keys += 1,
+                Err(Error::Conflict) => self.conflicts += 1,
                 result => {
                     self.locking_batches = match round {
                         FREE_ROUNDS.. => LOCKING_BATCHES,
@@ -152,7 +152,7 @@ impl Writer {
                 let work = async {
                     if lock {
                         let transaction = connection.transaction().await?;
-                        let wallet_ids = self.wallets_to_lock(&transaction, batch.units()).await?;
+                        let wallet_ids = self.wallets_to_lock(&transaction, batch.groups()).await?;
                         save::lock_wallets(&transaction, &wallet_ids).await?;
                         let nothing = &mut Following::default();
                         let executed =
@@ -165,7 +165,7 @@ impl Writer {
                 };
                 let limit = Err(Error::TimedOut { timeout_secs: ATTEMPT_TIMEOUT.as_secs() });
                 let result = timeout(ATTEMPT_TIMEOUT, work).await.unwrap_or(limit);
-                if !matches!(result, Ok(_) | Err(Error::KeyTaken | Error::Unacceptable(_))) {
+                if !matches!(result, Ok(_) | Err(Error::Conflict | Error::Unacceptable(_))) {
                     // Whatever it is still busy with, or was told by the server, the next attempt gets a new one.
                     drop(Object::take(connection));
                 }
@@ -202,8 +202,8 @@ impl Writer {
         let decision = match batch.decision.take() {
             Some(decision) => decision,
             None => {
-                let gathered = self.gather(client, &batch.units, look_up).await?;
-                self.decide(clock, &mut batch.units, gathered)?
+                let gathered = self.gather(client, &batch.groups, look_up).await?;
+                self.decide(clock, &mut batch.groups, gathered)?
             }
         };
         let Decision { outcomes, mut changes, repeated, transactions, touched, assumption } = decision;
@@ -229,10 +229,10 @@ impl Writer {
     async fn wallets_to_lock(
         &self,
         client: &impl GenericClient,
-        units: &[Unit],
+        groups: &[Group],
     ) -> Result<Vec<WalletId>, Error> {
-        let named = units.iter().flat_map(Unit::commands).filter_map(Command::named_transaction);
+        let named = groups.iter().flat_map(Group::commands).filter_map(Command::named_transaction);
         let transactions = load::transactions(client, &named.collect::<Vec<_>>()).await?;
-        Ok(touched(units, &transactions))
+        Ok(touched(groups, &transactions))
     }
 }

@@ -57,22 +57,22 @@ const BROKEN_CHAINS: &str = "
                row_number() OVER chain AS expected_version,
                lag(p.created_at) OVER chain AS before_at,
                coalesce(lag(p.actual_after) OVER chain, 0) + CASE
-                   WHEN p.part IN (1, 3) THEN p.amount
-                   WHEN p.part = 0 AND p.status = 'Error' THEN 0
-                   WHEN p.part = 0 AND p.operation = 'invoice' THEN
+                   WHEN p.leg IN (1, 3) THEN p.amount
+                   WHEN p.leg = 0 AND p.status = 'Error' THEN 0
+                   WHEN p.leg = 0 AND p.operation = 'invoice' THEN
                         CASE p.status WHEN 'Created' THEN 0 ELSE p.amount END
-                   WHEN p.part = 0 THEN -p.amount
+                   WHEN p.leg = 0 THEN -p.amount
                    WHEN p.operation = 'invoice' THEN CASE p.status WHEN 'Success' THEN p.amount ELSE 0 END
                    ELSE opened.amount - CASE p.status WHEN 'Success' THEN p.amount ELSE 0 END
                END AS expected_actual,
                coalesce(lag(p.frozen_after) OVER chain, 0) + CASE
-                   WHEN p.part = 0 AND p.status = 'Created' THEN p.amount
-                   WHEN p.part = 2 THEN -opened.amount
+                   WHEN p.leg = 0 AND p.status = 'Created' THEN p.amount
+                   WHEN p.leg = 2 THEN -opened.amount
                    ELSE 0
                END AS expected_frozen
           FROM postings p
-          LEFT JOIN postings opened ON p.part >= 2 AND opened.transaction_id = p.transaction_id
-               AND opened.part = 0
+          LEFT JOIN postings opened ON p.leg >= 2 AND opened.transaction_id = p.transaction_id
+               AND opened.leg = 0
         WINDOW chain AS (PARTITION BY p.wallet_id, p.ticker_id ORDER BY p.version)) p
      WHERE version <> expected_version OR actual_after < 0 OR frozen_after < 0 OR created_at < before_at
         OR actual_after IS DISTINCT FROM expected_actual OR frozen_after IS DISTINCT FROM expected_frozen";

@@ -47,7 +47,7 @@ pub(crate) struct Opening {
 /// The step of a transaction that a row belongs to.
 #[derive(Clone, Copy)]
 struct Step {
-    part: i16,
+    leg: i16,
     status: &'static str,
     error: Option<&'static str>,
     amount: Units,
@@ -78,8 +78,8 @@ pub(crate) fn id(number: u32) -> String {
 }
 
 impl Step {
-    fn new(part: i16, status: &'static str, amount: Units) -> Self {
-        Self { part, status, error: None, amount, expires_at: None }
+    fn new(leg: i16, status: &'static str, amount: Units) -> Self {
+        Self { leg, status, error: None, amount, expires_at: None }
     }
 }
 
@@ -133,10 +133,10 @@ impl Book {
         self.waiting.remove(&number).unwrap()
     }
 
-    fn pay(&mut self, opening: Opening, part: i16, amount: Units) {
+    fn pay(&mut self, opening: Opening, leg: i16, amount: Units) {
         if let Some(to) = opening.to_wallet_id {
             let payee = Opening { wallet_id: to, to_wallet_id: Some(opening.wallet_id), ..opening };
-            self.post(payee, Step::new(part, "Success", amount), amount, 0);
+            self.post(payee, Step::new(leg, "Success", amount), amount, 0);
         }
     }
 
@@ -151,23 +151,23 @@ impl Book {
             version: before.version + 1,
             actual: before.actual + actual,
             frozen: before.frozen + frozen,
-            held: before.held || step.part != 0 || step.status != "Error",
+            held: before.held || step.leg != 0 || step.status != "Error",
         };
         self.balances.insert((wallet_id, ticker), after);
         let decimal = |units: Units| format!("{}.{:02}", units / 100, units % 100);
         let counterparty = opening.to_wallet_id.map_or("NULL".into(), |id| id.to_string());
-        let hash = if step.part == 0 { "decode(repeat('ab', 16), 'hex')" } else { "NULL" };
+        let hash = if step.leg == 0 { "decode(repeat('ab', 16), 'hex')" } else { "NULL" };
         writeln!(
             self.sql,
-            "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
+            "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, error,
                     amount, actual_after, frozen_after, held, counterparty_wallet_id, request_hash, redelivered,
                     created_at, expires_at)
-             SELECT {wallet_id}, ticker_id, {version}, '{id}', {part}, '{operation}', '{status}', {error},
+             SELECT {wallet_id}, ticker_id, {version}, '{id}', {leg}, '{operation}', '{status}', {error},
                     {amount}, {actual}, {frozen}, {held}, {counterparty}, {hash}, false, {now}, {expires_at}
                FROM tickers WHERE name = '{ticker}';",
             version = after.version,
             id = id(opening.id),
-            part = step.part,
+            leg = step.leg,
             status = step.status,
             error = literal(step.error),
             amount = decimal(step.amount),
@@ -220,7 +220,7 @@ impl Damaged {
         let disable = all.map(|table| format!("ALTER TABLE {table} DISABLE TRIGGER ALL;")).concat();
         let enable = "
             ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_are_final;
-            ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_end_what_waits;
+            ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_resolve_holds;
             ALTER TABLE wallets ENABLE ALWAYS TRIGGER wallets_are_kept;
             ALTER TABLE tickers ENABLE ALWAYS TRIGGER tickers_are_kept;";
         self.ledger.sql.batch_execute(&format!("{disable}{sql};{enable}")).await.unwrap();

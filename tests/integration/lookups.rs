@@ -190,7 +190,7 @@ async fn a_balance_can_be_asked_for_as_it_was() {
 async fn a_long_chain_costs_no_more() {
     let world = World::new().await;
     let ledger = world.ledger().await;
-    let fill = "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, amount,
+    let fill = "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, amount,
                     actual_after, frozen_after, held, request_hash, redelivered, created_at)
                 SELECT 1, 1, n, gen_random_uuid(), 0, 'invoice', 'Success', 1, n, 0, true,
                     decode(repeat('00', 16), 'hex'), false, '2026-01-01Z'::timestamptz + n * interval '1 second'
@@ -224,7 +224,7 @@ async fn a_filter_that_matches_few_misses_none() {
     let world = World::new().await;
     let ledger = world.ledger().await;
     // Two chains of one time: few in the long one match, and all in the short one.
-    let fill = "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
+    let fill = "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, error,
                     amount, actual_after, frozen_after, held, request_hash, redelivered, created_at)
                 SELECT 1, ticker, version, gen_random_uuid(), 0, 'withdraw', status,
                     CASE status WHEN 'Error' THEN 'insufficient_funds' END, 1, 0, 0, true,

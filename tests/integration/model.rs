@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use florin::store::{Batch, Executed, Following, Writer};
 use florin_ledger::{
-    Applied, BalanceQuery, Change, Command, Decimal, HistoryQuery, Outcome, Page, Posting, Repeated, Scale,
-    Status, Ticker, TickerId, Tickers, Unit, WalletId, apply,
+    Applied, BalanceQuery, Change, Command, Decimal, Group, HistoryQuery, Outcome, Page, Posting, Repeated,
+    Scale, Status, Ticker, TickerId, Tickers, WalletId, apply,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ use lists::{Memory, Plan, Player, Round, plan};
 #[derive(Debug, Clone, Copy)]
 struct Setup {
     lists: u32,
-    /// At most so many units in a batch.
+    /// At most so many groups in a batch.
     batch: usize,
     /// So many writers take turns.
     writers: usize,
@@ -46,7 +46,7 @@ struct Stage {
     ledger: Ledger,
     tickers: Arc<Tickers>,
     /// How often a key was taken, in all lists so far.
-    taken_keys: u64,
+    conflicts: u64,
     /// How many batches were decided while the one before them committed.
     decided_ahead: u64,
 }
@@ -66,7 +66,7 @@ struct Play<'a> {
 struct Row {
     chain: (WalletId, TickerId, i64),
     transaction_id: Uuid,
-    part: i16,
+    leg: i16,
     operation: String,
     status: String,
     error: Option<String>,
@@ -100,7 +100,7 @@ impl Stage {
             Ticker { id: row.get(0), name: row.get::<_, &str>(1).into(), scale }
         });
         let tickers = Arc::new(tickers.collect());
-        Self { setup, world, ledger, tickers, taken_keys: 0, decided_ahead: 0 }
+        Self { setup, world, ledger, tickers, conflicts: 0, decided_ahead: 0 }
     }
 
     /// Plays a list from the start; `turns` says which writer is next.
@@ -128,10 +128,10 @@ impl Stage {
             play.round(round, &mut turns).await;
         }
         play.look_back(now).await;
-        let taken_keys: u64 = play.writers.iter().map(Writer::taken_keys).sum();
+        let conflicts: u64 = play.writers.iter().map(Writer::conflicts).sum();
         let decided_ahead = play.decided_ahead;
         self.ledger.assert_sound().await;
-        self.taken_keys += taken_keys;
+        self.conflicts += conflicts;
         self.decided_ahead += decided_ahead;
     }
 }
@@ -139,13 +139,13 @@ impl Stage {
 impl Play<'_> {
     async fn round(&mut self, round: Round, turns: &mut impl Iterator<Item = usize>) {
         let mut outcomes = Vec::new();
-        let batches: Vec<&[Unit]> = round.units.chunks(self.stage.setup.batch).collect();
+        let batches: Vec<&[Group]> = round.groups.chunks(self.stage.setup.batch).collect();
         let turns: Vec<usize> = turns.take(batches.len()).map(|turn| turn % self.writers.len()).collect();
         // What each writer was shown of its next batch, and has decided ahead if it could.
         let mut ahead: Vec<Option<Batch>> = self.writers.iter().map(|_| None).collect();
-        for (number, units) in batches.iter().enumerate() {
+        for (number, groups) in batches.iter().enumerate() {
             let turn = turns[number];
-            let batch = ahead[turn].take().unwrap_or_else(|| units.to_vec().into());
+            let batch = ahead[turn].take().unwrap_or_else(|| groups.to_vec().into());
             self.decided_ahead += u64::from(batch.is_decided());
             let own_next = (number + 1..batches.len()).find(|later| turns[*later] == turn);
             let mut look = || own_next.map(|later| batches[later].to_vec().into());
@@ -153,7 +153,7 @@ impl Play<'_> {
             outcomes.extend(self.batch(turn, round.now, batch, &mut following).await);
             ahead[turn] = following.into_batch();
         }
-        let commands: Vec<&Command> = round.units.iter().flat_map(Unit::commands).collect();
+        let commands: Vec<&Command> = round.groups.iter().flat_map(Group::commands).collect();
         assert_eq!(outcomes.len(), commands.len());
         for ((got, expected), command) in outcomes.iter().zip(&round.outcomes).zip(commands) {
             assert_eq!(got, expected, "{command:?}");
@@ -171,18 +171,18 @@ impl Play<'_> {
         mut batch: Batch,
         following: &mut Following<'_>,
     ) -> Vec<Outcome> {
-        let units = batch.units().to_vec();
+        let groups = batch.groups().to_vec();
         let executed = self.writers[turn].execute_by(|| now, &mut batch, following).await;
         let Executed { outcomes, changes } = executed.unwrap();
-        assert_eq!(units, batch.units(), "identities of the client's own are kept");
+        assert_eq!(groups, batch.groups(), "identities of the client's own are kept");
         let Applied { outcomes: expected, changes: mut told, repeated } =
-            apply(&mut self.memory.load(&units), now, &units).unwrap();
+            apply(&mut self.memory.load(&groups), now, &groups).unwrap();
         assert_eq!(outcomes, expected);
         let new = told.len();
         let mut seen = HashSet::new();
         for Repeated { transaction_id, ended } in repeated.into_iter().filter(|change| seen.insert(*change)) {
             let is_it = |change: &&Change| {
-                change.transaction.id == transaction_id && change.transaction.ending.is_some() == ended
+                change.transaction.id == transaction_id && change.transaction.resolution.is_some() == ended
             };
             told.extend(self.memory.changes.iter().find(is_it).cloned());
         }
@@ -199,11 +199,11 @@ impl Play<'_> {
         let microsecond = Duration::from_micros(1);
         let around = times.iter().flat_map(|time| [*time - microsecond, *time, *time + microsecond]);
         let moments = self.wallets.iter().flat_map(|wallet_id| around.clone().map(|at| (*wallet_id, at)));
-        let units: Vec<Unit> = moments
+        let groups: Vec<Group> = moments
             .map(|(wallet_id, at)| BalanceQuery { wallet_id, ticker: None, at: Some(at) })
-            .map(|query| Unit::One(Command::Balance(query)))
+            .map(|query| Group::One(Command::Balance(query)))
             .collect();
-        self.batch(0, now, units.into(), &mut Following::default()).await;
+        self.batch(0, now, groups.into(), &mut Following::default()).await;
 
         let (first, middle, last) = (times.first(), times.get(times.len() / 2), times.last());
         let spans = [(None, None), (middle, None), (None, middle), (middle, last), (first, middle)];
@@ -254,7 +254,7 @@ impl Play<'_> {
 
     /// The rows of the tables, in the order of their chains.
     async fn rows(&self) -> Vec<Row> {
-        let sql = "SELECT wallet_id, ticker_id, version, transaction_id, part, operation, status, error, amount::text,
+        let sql = "SELECT wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount::text,
                           actual_after::text, frozen_after::text, held, counterparty_wallet_id, request_hash,
                           redelivered, metadata::text, created_at, expires_at
                      FROM postings WHERE wallet_id = ANY($1) ORDER BY wallet_id, ticker_id, version";
@@ -264,7 +264,7 @@ impl Play<'_> {
             Row {
                 chain: (row.get(0), row.get(1), row.get(2)),
                 transaction_id: row.get(3),
-                part: row.get(4),
+                leg: row.get(4),
                 operation: row.get(5),
                 status: row.get(6),
                 error: row.get(7),
@@ -286,11 +286,11 @@ impl Play<'_> {
     fn expected_rows(&self) -> Vec<Row> {
         let row = |(change, ticker_id, posting): (&Change, TickerId, &Posting)| {
             let (transaction, after) = (&change.transaction, posting.after);
-            let opening = Some(transaction).filter(|_| posting.part == 0);
+            let opening = Some(transaction).filter(|_| posting.leg == 0);
             Row {
                 chain: (posting.wallet_id, ticker_id, after.version),
                 transaction_id: transaction.id,
-                part: posting.part,
+                leg: posting.leg,
                 operation: transaction.operation.to_string(),
                 status: transaction.status().to_string(),
                 error: transaction.error().map(|code| code.to_string()),
@@ -356,13 +356,13 @@ fn batches_of_five_hundred() {
 #[test]
 fn two_writers_take_turns() {
     let stage = play_lists(Setup { lists: 6, batch: 7, writers: 2, remembered: 3 });
-    assert!(stage.taken_keys > 0, "they never met");
+    assert!(stage.conflicts > 0, "they never met");
 }
 
 /// What one of them decides ahead, the other may have made void by then.
 #[test]
 fn two_writers_decide_ahead() {
     let stage = play_lists(Setup { lists: 3, batch: 1, writers: 2, remembered: 3 });
-    assert!(stage.taken_keys > 0, "they never met");
+    assert!(stage.conflicts > 0, "they never met");
     assert!(stage.decided_ahead > 0, "nothing was decided ahead");
 }

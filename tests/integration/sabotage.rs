@@ -24,7 +24,7 @@ async fn what_changes_what_is_stored_is_found() {
         ("CREATE RULE evil AS ON INSERT TO holds DO INSTEAD NOTHING", &[Schema]),
         ("ALTER TABLE postings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", &[Schema]),
         ("CREATE TABLE evil () INHERITS (postings)", &[Schema]),
-        ("ALTER FUNCTION refuse_second_end() SET search_path = evil", &[Schema]),
+        ("ALTER FUNCTION check_resolution() SET search_path = evil", &[Schema]),
         (
             "CREATE OR REPLACE FUNCTION version_at(of_wallet bigint, of_ticker integer, moment timestamptz)
                  RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint'",
@@ -32,11 +32,11 @@ async fn what_changes_what_is_stored_is_found() {
         ),
         ("UPDATE postings SET error = 'expired' WHERE error = 'cancelled'", &[Endings]),
         (
-            "UPDATE postings SET expires_at = '2999-01-01Z' WHERE part = 0 AND transaction_id IN
+            "UPDATE postings SET expires_at = '2999-01-01Z' WHERE leg = 0 AND transaction_id IN
               (SELECT transaction_id FROM postings WHERE error = 'expired')",
             &[Endings],
         ),
-        ("UPDATE postings SET error = 'malformed' WHERE part = 0 AND status = 'Error'", &[Errors]),
+        ("UPDATE postings SET error = 'malformed' WHERE leg = 0 AND status = 'Error'", &[Errors]),
         (
             "UPDATE postings SET created_at = '2099-01-01Z' WHERE (wallet_id, ticker_id, version) IN
               (SELECT wallet_id, ticker_id, max(version) FROM postings

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use florin::store::{Batch, Error, Following, Store, Writer};
 use florin_ledger::{
-    Answer, BalanceQuery, Command, Decimal, End, ErrorCode, Identity, LIMIT, Movement, OnExisting, Outcome,
-    Pending, Scale, Unit,
+    Answer, BalanceQuery, Command, Decimal, ErrorCode, Group, Identity, LIMIT, Movement, OnExisting, Outcome,
+    Pending, Resolve, Scale,
 };
 use uuid::Uuid;
 
@@ -43,14 +43,14 @@ fn balance(wallet_id: i64) -> Command {
     Command::Balance(BalanceQuery { wallet_id, ticker: None, at: None })
 }
 
-/// Executes commands, each a unit of its own.
+/// Executes commands, each a group of its own.
 async fn execute(writer: &mut Writer, commands: impl IntoIterator<Item = Command>) -> Vec<Outcome> {
     writer.execute(&mut batch(commands), &mut Following::default()).await.unwrap().outcomes
 }
 
-/// A batch of commands, each a unit of its own.
+/// A batch of commands, each a group of its own.
 fn batch(commands: impl IntoIterator<Item = Command>) -> Batch {
-    commands.into_iter().map(Unit::One).collect::<Vec<_>>().into()
+    commands.into_iter().map(Group::One).collect::<Vec<_>>().into()
 }
 
 /// Two writers that know nothing of each other fight over one wallet: none overdraws it, none fails.
@@ -69,19 +69,19 @@ async fn rivals_on_a_hot_wallet_stay_exact() {
                 let done = |outcome: &&Outcome| matches!(outcome.answer, Answer::Opened { .. });
                 withdrawn += 101 * i128::try_from(outcomes.iter().filter(done).count()).unwrap();
             }
-            (withdrawn, writer.taken_keys())
+            (withdrawn, writer.conflicts())
         }
     };
     let rivals = [tokio::spawn(rival(1)), tokio::spawn(rival(2)), tokio::spawn(rival(3))];
-    let (mut withdrawn, mut taken_keys) = (0, 0);
+    let (mut withdrawn, mut conflicts) = (0, 0);
     for rival in rivals {
         let (sum, taken) = rival.await.unwrap();
         withdrawn += sum;
-        taken_keys += taken;
+        conflicts += taken;
     }
     // 1000.00 is enough for 990 withdrawals of 1.01.
     assert_eq!(withdrawn, 99_990);
-    assert!(taken_keys > 0, "they never met");
+    assert!(conflicts > 0, "they never met");
     let ledger = world.ledger().await;
     assert_eq!(ledger.balances().await["1/USD"], "0.1");
     ledger.assert_sound().await;
@@ -144,7 +144,7 @@ async fn a_commit_that_fails_leaves_nothing_behind() {
     ledger.sql.batch_execute(four_failures).await.unwrap();
     let mut writer = writer(&world);
     execute(&mut writer, [Command::Invoice(movement(1, 1, "USD", 100))]).await;
-    assert_eq!(writer.taken_keys(), 4);
+    assert_eq!(writer.conflicts(), 4);
     assert_eq!(ledger.balances().await["1/USD"], "1");
     ledger.assert_sound().await;
 }
@@ -161,7 +161,7 @@ async fn a_balance_is_never_stale() {
         let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
         assert_eq!(lines[0].actual.to_string(), round.to_string());
     }
-    assert_eq!(other.taken_keys(), 2, "the first was read, the others remembered");
+    assert_eq!(other.conflicts(), 2, "the first was read, the others remembered");
 }
 
 /// Balances alone are told from memory as well, and a ticker that nobody has used yet is noticed once.
@@ -170,15 +170,15 @@ async fn a_balance_from_memory_is_proven_where_nothing_is_written() {
     let world = World::new().await;
     let mut one = writer(&world);
     execute(&mut one, [Command::Invoice(movement(1, 1, "USD", 100))]).await;
-    for taken_keys in [0, 1, 1] {
+    for conflicts in [0, 1, 1] {
         let outcomes = execute(&mut one, [balance(1), balance(2), balance(1)]).await;
         let totals = outcomes.iter().map(|outcome| match &outcome.answer {
             Answer::Balance(lines) => lines.iter().map(|line| line.actual.to_string()).collect::<String>(),
             answer => panic!("not a balance: {answer:?}"),
         });
         assert_eq!(totals.collect::<Vec<_>>(), ["1", "", "1"]);
-        assert_eq!(one.taken_keys(), taken_keys);
-        if taken_keys == 0 {
+        assert_eq!(one.conflicts(), conflicts);
+        if conflicts == 0 {
             world.store.add_ticker("BTC", Scale::new(8).unwrap()).await.unwrap();
         }
     }
@@ -199,7 +199,7 @@ async fn a_balance_from_memory_counts_only_while_it_is_true() {
     for (number, (ticker, own)) in (1..).zip(rows) {
         execute(&mut other, [Command::Invoice(movement(100 + number, 1, ticker, 1))]).await;
         let outcomes = execute(&mut one, [balance(1), Command::Withdraw(own)]).await;
-        assert_eq!(one.taken_keys(), u64::try_from(number).unwrap(), "{ticker}");
+        assert_eq!(one.conflicts(), u64::try_from(number).unwrap(), "{ticker}");
         let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
         assert!(lines.iter().any(|line| line.ticker == ticker), "{lines:?}");
         assert_eq!(outcomes[1].refusal(), None);
@@ -208,7 +208,7 @@ async fn a_balance_from_memory_counts_only_while_it_is_true() {
         execute(&mut one, [balance(1), Command::Invoice(movement(40, 1, "USD", 1)), balance(1)]).await;
     let Answer::Balance(lines) = &outcomes[2].answer else { panic!("not a balance") };
     assert_eq!(lines.iter().find(|line| line.ticker == "USD").unwrap().actual.to_string(), "1.02");
-    assert_eq!(one.taken_keys(), 3, "nobody else wrote in between");
+    assert_eq!(one.conflicts(), 3, "nobody else wrote in between");
     // Done before: nothing is written, and the balance is read.
     let outcomes = execute(&mut one, [balance(1), Command::Invoice(movement(40, 1, "USD", 1))]).await;
     assert!(outcomes[1].replayed);
@@ -253,7 +253,8 @@ async fn the_room_of_a_payee_is_never_stale() {
     let [waiting, transfer, pending, too_much] =
         transfers.map(|movement| Command::Transfer { movement, to_wallet_id: 2 });
     let transaction_id = waiting.movement().unwrap().identity.transaction_id;
-    let settle = Command::End { transaction_id, how: End::Settle { amount: None }, requested_by: None };
+    let settle =
+        Command::Resolve { transaction_id, how: Resolve::Settle { amount: None }, requested_by: None };
     let all = LIMIT - 1;
     let [first, second, third, last] =
         [all, all - 5, all - 10, all - 14].map(|units| Command::Invoice(next(2, units, false)));
@@ -332,7 +333,7 @@ async fn the_tables_refuse_what_must_never_happen() {
     let ledger = world.ledger().await;
     let insert = |version: &str, status: &str, amount: &str, actual: &str, frozen: &str, held: &str| {
         format!(
-            "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, part, operation, status, error,
+            "INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, error,
                 amount, actual_after, frozen_after, held, request_hash, redelivered, created_at)
              SELECT 1, ticker_id, {version}, gen_random_uuid(), 0, 'invoice', '{status}', NULL, {amount}, {actual},
                 {frozen}, {held}, decode(repeat('00', 16), 'hex'), false, now()

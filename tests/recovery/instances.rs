@@ -48,7 +48,7 @@ async fn two_active_instances_on_hot_wallets_stay_exact() {
     for service in [&one, &other] {
         assert!(!answers_nothing(service).await, "both work");
         let metrics = service.get("/metrics").await;
-        met |= !metrics.contains("florin_batch_retries_total{cause=\"taken_key\"} 0\n");
+        met |= !metrics.contains("florin_batch_retries_total{cause=\"conflict\"} 0\n");
     }
     assert!(met, "they never met on a wallet");
 }

@@ -185,8 +185,8 @@ impl BalanceBody {
 impl TransactionBody {
     pub(crate) fn new(transaction: &Transaction) -> Self {
         let amount = |units| JsonDecimal(Decimal::from_minor(units, transaction.ticker.scale));
-        let ending = transaction.ending.as_ref();
-        let settled = ending.filter(|ending| ending.error.is_none());
+        let resolution = transaction.resolution.as_ref();
+        let settled = resolution.filter(|resolution| resolution.error.is_none());
         let error = transaction.error();
         let metadata = transaction.metadata.as_deref();
         Self {
@@ -197,14 +197,14 @@ impl TransactionBody {
             to_wallet_id: transaction.to_wallet_id,
             ticker: transaction.ticker.name.to_string(),
             amount: amount(transaction.amount),
-            settled_amount: settled.map(|ending| amount(ending.amount)),
+            settled_amount: settled.map(|resolution| amount(resolution.amount)),
             error: error.map(name),
             reason: error.map(|code| reason::of_transaction(code, transaction)),
             created_at: JsonTime(transaction.created_at),
             ended_at: transaction.ended_at().map(JsonTime),
             expires_at: transaction.expires_at.map(JsonTime),
             requested_by: transaction.requested_by.as_deref().map(str::to_owned),
-            ended_by: ending.and_then(|ending| ending.requested_by.as_deref()).map(str::to_owned),
+            ended_by: resolution.and_then(|resolution| resolution.requested_by.as_deref()).map(str::to_owned),
             metadata: metadata.map(|text| text.parse().expect("only JSON is taken as metadata")),
         }
     }

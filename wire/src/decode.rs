@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
-    BalanceQuery, Command, End, HistoryQuery, Identity, Movement, Operation, Pending, RequestHash, WalletId,
+    BalanceQuery, Command, HistoryQuery, Identity, Movement, Operation, Pending, RequestHash, Resolve,
+    WalletId,
 };
 use jiff::RoundMode;
 use serde_json::value::RawValue;
@@ -104,8 +105,8 @@ pub(crate) fn command(
     identify: impl FnOnce(RequestHash) -> Identity,
 ) -> Result<Command, Refusal> {
     let fields = fields.unambiguous()?;
-    let end = |how, requested_by| {
-        Ok(Command::End { transaction_id: named_transaction(fields)?, how, requested_by })
+    let resolve = |how, requested_by| {
+        Ok(Command::Resolve { transaction_id: named_transaction(fields)?, how, requested_by })
     };
     match operation {
         Operation::Invoice => movement(operation, fields, None, requested_by, identify).map(Command::Invoice),
@@ -119,10 +120,10 @@ pub(crate) fn command(
         }
         Operation::Settle => {
             let amount = fields.optional(Field::Amount, AMOUNT, decimal)?;
-            end(End::Settle { amount }, requested_by)
+            resolve(Resolve::Settle { amount }, requested_by)
         }
-        Operation::Cancel => end(End::Cancel, requested_by),
-        Operation::Expire => end(End::Expire, requested_by),
+        Operation::Cancel => resolve(Resolve::Cancel, requested_by),
+        Operation::Expire => resolve(Resolve::Expire, requested_by),
         Operation::Balance => balance(fields).map(Command::Balance),
         Operation::Transaction => Ok(Command::Transaction { transaction_id: named_transaction(fields)? }),
         Operation::History => history(fields).map(Command::History),

@@ -2,7 +2,7 @@
 //!
 //! A reason depends on the request alone, so that a replayed answer is the same to the byte.
 
-use florin_ledger::{Command, Decimal, End, ErrorCode, Operation, Transaction, WalletId};
+use florin_ledger::{Command, Decimal, ErrorCode, Operation, Resolve, Transaction, WalletId};
 use uuid::Uuid;
 
 use crate::refusal::shown;
@@ -22,7 +22,7 @@ pub(crate) fn of_command(code: ErrorCode, command: &Command) -> String {
     let mut wallet_ids = command.wallet_ids();
     let movement = command.movement();
     let settled = match command {
-        Command::End { how: End::Settle { amount }, .. } => *amount,
+        Command::Resolve { how: Resolve::Settle { amount }, .. } => *amount,
         _ => None,
     };
     let subject = Subject {

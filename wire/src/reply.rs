@@ -77,7 +77,7 @@ impl<'a> Verdict<'a> {
             Answer::Opened { transaction_id, status } => {
                 Body::Receipt(Receipt::opened(*transaction_id, *status))
             }
-            Answer::Ended { transaction_id, settled, error } => {
+            Answer::Resolved { transaction_id, settled, error } => {
                 Body::Receipt(Receipt::ended(*transaction_id, *settled, *error))
             }
             Answer::Balance(lines) => Body::Balance(BalanceBody::new(lines)),

@@ -135,7 +135,7 @@ fn check_opening(ledger: &Ledger<'_>, origins: &Origins<'_>, place: Place<'_>, r
             None => Ok(()),
         };
     };
-    let Some(row) = ledger.part(id, 0) else { return no_row("its transaction is not in the ledger") };
+    let Some(row) = ledger.leg(id, 0) else { return no_row("its transaction is not in the ledger") };
     if origins.of_transaction.get(&id) != Some(&place) {
         return no_row("its transaction is that of another request");
     }
@@ -161,7 +161,7 @@ fn check_end(ledger: &Ledger<'_>, ask: &Ask, reply: &Reply) -> Checked {
         let receipt = reply.receipt().map_err(|_| (Rule::WrongAnswer, "there is no receipt"))?;
         return ended(ledger, &receipt);
     }
-    let Some(opened) = ledger.part(id, 0) else {
+    let Some(opened) = ledger.leg(id, 0) else {
         return wrong("it is asked for a transaction that is not there");
     };
     match reply.error.as_deref() {
@@ -176,7 +176,7 @@ fn check_end(ledger: &Ledger<'_>, ask: &Ask, reply: &Reply) -> Checked {
 
 /// The end that a receipt tells of is there.
 fn ended(ledger: &Ledger<'_>, receipt: &Receipt) -> Checked {
-    let Some(end) = ledger.part(receipt.transaction_id, 2) else {
+    let Some(end) = ledger.leg(receipt.transaction_id, 2) else {
         return Err((Rule::AnswerWithoutRow, "its end is not in the ledger"));
     };
     let settled =

@@ -42,7 +42,7 @@ pub(super) fn check(records: &Records, ledger: &Ledger<'_>, origins: &Origins<'_
         for row in rows.iter().filter(missing) {
             let by = origins.of_transaction.get(&row.posting.transaction_id);
             // An end belongs to another request, which may wait as well.
-            if !by.is_some_and(|by| waiting.contains(by.0)) && (row.posting.part < 2 || waiting.is_empty()) {
+            if !by.is_some_and(|by| waiting.contains(by.0)) && (row.posting.leg < 2 || waiting.is_empty()) {
                 let by: Vec<&str> = by.map(|by| by.0).into_iter().collect();
                 let what = format!("{} version {} was never told", name(*chain), row.posting.version);
                 verdict.add(Rule::Event, &by, what);

@@ -25,7 +25,7 @@ pub(super) struct Ledger<'a> {
     pub(super) scales: BTreeMap<&'a str, Scale>,
     /// In the order of their versions.
     pub(super) chains: BTreeMap<Chain<'a>, Vec<Row<'a>>>,
-    /// The places of the parts of each transaction: chain, and index in it.
+    /// The places of the legs of each transaction: chain, and index in it.
     transactions: HashMap<Uuid, BTreeMap<i16, (Chain<'a>, usize)>>,
 }
 
@@ -47,9 +47,9 @@ impl<'a> Ledger<'a> {
             let rows = ledger.chains.entry(chain).or_default();
             let place = (chain, rows.len());
             rows.push(row);
-            let parts = ledger.transactions.entry(posting.transaction_id).or_default();
-            if parts.insert(posting.part, place).is_some() {
-                let what = format!("transaction {} has part {} twice", posting.transaction_id, posting.part);
+            let legs = ledger.transactions.entry(posting.transaction_id).or_default();
+            if legs.insert(posting.leg, place).is_some() {
+                let what = format!("transaction {} has leg {} twice", posting.transaction_id, posting.leg);
                 verdict.add(Rule::Transaction, &[], what);
             }
         }
@@ -69,9 +69,9 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// A part of a transaction.
-    pub(super) fn part(&self, transaction_id: Uuid, part: i16) -> Option<&Row<'a>> {
-        let (chain, index) = self.transactions.get(&transaction_id)?.get(&part)?;
+    /// A leg of a transaction.
+    pub(super) fn leg(&self, transaction_id: Uuid, leg: i16) -> Option<&Row<'a>> {
+        let (chain, index) = self.transactions.get(&transaction_id)?.get(&leg)?;
         self.chains.get(chain)?.get(*index)
     }
 
@@ -85,7 +85,7 @@ impl<'a> Ledger<'a> {
 
     /// All rows that open a transaction.
     pub(super) fn openings(&self) -> impl Iterator<Item = &Row<'a>> {
-        self.chains.values().flatten().filter(|row| row.posting.part == 0)
+        self.chains.values().flatten().filter(|row| row.posting.leg == 0)
     }
 
     pub(super) fn check(&self, verdict: &mut Verdict) {
@@ -134,13 +134,13 @@ impl<'a> Ledger<'a> {
     fn change(&self, row: &Row<'_>) -> Option<(i128, i128)> {
         let posting = row.posting;
         let (amount, invoice) = (row.amount, posting.operation == "invoice");
-        match (posting.part, posting.status.as_str()) {
+        match (posting.leg, posting.status.as_str()) {
             (0, "Error") => Some((0, 0)),
             (0, "Created") => Some(if invoice { (0, amount) } else { (-amount, amount) }),
             (0, "Success") => Some(if invoice { (amount, 0) } else { (-amount, 0) }),
             (1 | 3, "Success") => Some((amount, 0)),
             (2, status) => {
-                let held = self.part(posting.transaction_id, 0)?.amount;
+                let held = self.leg(posting.transaction_id, 0)?.amount;
                 let settled = if status == "Success" { amount } else { 0 };
                 Some((if invoice { settled } else { held - settled }, -held))
             }
@@ -149,14 +149,14 @@ impl<'a> Ledger<'a> {
     }
 
     fn check_transaction(&self, transaction_id: Uuid) -> Result<(), &'static str> {
-        let part = |part| self.part(transaction_id, part);
-        let opened = part(0).ok_or("it was never opened")?;
+        let leg = |leg| self.leg(transaction_id, leg);
+        let opened = leg(0).ok_or("it was never opened")?;
         let posting = opened.posting;
         let transfer = posting.operation == "transfer";
-        if part(1).is_some() != (transfer && posting.status == "Success") {
+        if leg(1).is_some() != (transfer && posting.status == "Success") {
             return Err("the payee's side does not fit");
         }
-        let ended = part(2);
+        let ended = leg(2);
         if let Some(end) = ended {
             let ends = end.posting;
             if posting.status != "Created" {
@@ -176,10 +176,10 @@ impl<'a> Ledger<'a> {
             }
         }
         let settled = ended.is_some_and(|end| end.posting.status == "Success");
-        if part(3).is_some() != (transfer && settled) {
+        if leg(3).is_some() != (transfer && settled) {
             return Err("the payee's side of the end does not fit");
         }
-        for (own, payee) in [(Some(opened), part(1)), (ended, part(3))] {
+        for (own, payee) in [(Some(opened), leg(1)), (ended, leg(3))] {
             let (Some(own), Some(payee)) = (own, payee) else { continue };
             let there = (Some(payee.posting.wallet_id), &payee.posting.ticker, payee.amount);
             if there != (posting.counterparty_wallet_id, &posting.ticker, own.amount) {
@@ -193,7 +193,7 @@ impl<'a> Ledger<'a> {
         let mut moved: BTreeMap<&str, i128> = BTreeMap::new();
         for opened in self.openings() {
             let posting = opened.posting;
-            let ended = self.part(posting.transaction_id, 2);
+            let ended = self.leg(posting.transaction_id, 2);
             let sum = match (posting.operation.as_str(), posting.status.as_str(), ended) {
                 ("invoice", "Created", None) | ("invoice", "Success", _) => opened.amount,
                 ("invoice", "Created", Some(end)) if end.posting.status == "Success" => end.amount,

@@ -58,7 +58,7 @@ pub enum Rule {
     Chain,
     /// No balance is below zero.
     Negative,
-    /// The parts of a transaction belong together, and what is final stays.
+    /// The legs of a transaction belong together, and what is final stays.
     Transaction,
     /// Per ticker, what is there is what was invoiced less what was withdrawn.
     Conservation,

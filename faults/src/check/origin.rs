@@ -87,7 +87,7 @@ pub(super) fn minor(ledger: &Ledger<'_>, ticker: &str, ask: &Ask) -> Option<i128
 /// What ended was asked to end in this way, or was over its time.
 fn check_end(ledger: &Ledger<'_>, opened: &Row<'_>, requests: &Requests<'_>, verdict: &mut Verdict) {
     let id = opened.posting.transaction_id;
-    let Some(end) = ledger.part(id, 2) else { return };
+    let Some(end) = ledger.leg(id, 2) else { return };
     if end.posting.error.as_deref() == Some("expired") {
         verdict.seen.expired += 1;
         return;

@@ -68,7 +68,7 @@ impl<'a> Client<'a, '_> {
     /// The chains that a read is about.
     fn chains(&self, request: &Request<'_>) -> impl Iterator<Item = Chain<'a>> + use<'a> {
         let ask = &request.asks[0];
-        let of_transaction = ask.transaction_id.and_then(|id| self.ledger.part(id, 0));
+        let of_transaction = ask.transaction_id.and_then(|id| self.ledger.leg(id, 0));
         let wallet = match request.operation {
             "balance" | "history" => Some(ask.wallet_id),
             "transaction" => of_transaction.map(|row| row.posting.wallet_id),
@@ -89,11 +89,11 @@ impl<'a> Client<'a, '_> {
             let id = receipt.as_ref().map(|receipt| receipt.transaction_id).or(reply.transaction_id);
             let Some(id) = id else { continue };
             // What ended is told with an error or an amount; what was opened, without.
-            let parts = match receipt {
+            let legs = match receipt {
                 Some(receipt) if receipt.error.is_some() || receipt.settled_amount.is_some() => 0..=3,
                 _ => 0..=1,
             };
-            for row in parts.filter_map(|part| self.ledger.part(id, part)) {
+            for row in legs.filter_map(|leg| self.ledger.leg(id, leg)) {
                 self.know(row);
             }
         }
@@ -200,14 +200,14 @@ impl<'a> Client<'a, '_> {
         let Ok(TransactionBody { status, error, .. }) = reply.transaction() else {
             return Err("a transaction that is known was not found".into());
         };
-        let opened = self.ledger.part(id, 0).ok_or("there is no such transaction")?;
-        let ended = self.ledger.part(id, 2);
+        let opened = self.ledger.leg(id, 0).ok_or("there is no such transaction")?;
+        let ended = self.ledger.leg(id, 2);
         let chain = (opened.posting.wallet_id, opened.posting.ticker.as_str());
         let known = self.sent.get(request.name).and_then(|sent| sent.get(&chain)).copied().unwrap_or(0);
         let is = |row: &&Row<'_>| row.posting.status == status && row.posting.error == error;
         let read = ended.filter(is).or_else(|| Some(opened).filter(is)).ok_or("it never had this status")?;
         let end_is_known = ended.is_some_and(|end| end.posting.version <= known);
-        if end_is_known && read.posting.part == 0 {
+        if end_is_known && read.posting.leg == 0 {
             return Err(format!("it had ended at version {:?}", ended.map(|end| end.posting.version)));
         }
         self.know(read);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use florin_ledger::{
-    Change, Command, Page, Posting, State, TickerId, Tickers, Transaction, Unit, Wallet, WalletId,
+    Change, Command, Group, Page, Posting, State, TickerId, Tickers, Transaction, Wallet, WalletId,
 };
 use uuid::Uuid;
 
@@ -22,10 +22,10 @@ impl Memory {
         Self { tickers, wallets, changes: Vec::new() }
     }
 
-    /// What the rules need to know for these units, and nothing else.
-    pub(crate) fn load(&self, units: &[Unit]) -> State {
+    /// What the rules need to know for these groups, and nothing else.
+    pub(crate) fn load(&self, groups: &[Group]) -> State {
         let mut state = State { tickers: Arc::clone(&self.tickers), ..State::default() };
-        for command in units.iter().flat_map(Unit::commands) {
+        for command in groups.iter().flat_map(Group::commands) {
             let identity = command.movement().map(|movement| movement.identity.transaction_id);
             let mut touched: Vec<WalletId> = command.wallet_ids().collect();
             if let Some(found) = identity.or(command.named_transaction()).and_then(|id| self.transaction(id))
@@ -59,7 +59,7 @@ impl Memory {
         })
     }
 
-    /// The tails of a wallet: the present ones, or those of a time.
+    /// The balances of a wallet: the present ones, or those of a time.
     pub(crate) fn wallet(&self, wallet_id: WalletId, at: Option<SystemTime>) -> Wallet {
         let mut wallet = BTreeMap::new();
         let own = self.postings().filter(|(.., posting)| posting.wallet_id == wallet_id);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use florin_ledger::{
-    Answer, BalanceLine, BalanceQuery, Command, Cursor, Decimal, End, Ending, Entry, ErrorCode, HistoryQuery,
-    LIMIT, Movement, Operation, Outcome, Page, Repeated, Status, Ticker, TickerId, Tickers, Transaction,
-    Unit, WalletId,
+    Answer, BalanceLine, BalanceQuery, Command, Cursor, Decimal, Entry, ErrorCode, Group, HistoryQuery,
+    LIMIT, Movement, Operation, Outcome, Page, Repeated, Resolution, Resolve, Status, Ticker, TickerId,
+    Tickers, Transaction, WalletId,
 };
 use uuid::Uuid;
 
@@ -40,13 +40,13 @@ impl Model {
         }
     }
 
-    /// The answers to the commands of a unit that is decided now.
-    pub(crate) fn run(&mut self, now: SystemTime, unit: &Unit) -> Vec<Outcome> {
+    /// The answers to the commands of a group that is decided now.
+    pub(crate) fn run(&mut self, now: SystemTime, group: &Group) -> Vec<Outcome> {
         self.now = now;
         let before = self.clone();
-        let outcomes: Vec<Outcome> = unit.commands().iter().map(|command| self.answer(command)).collect();
-        match unit {
-            Unit::AllOrNone(commands) if outcomes.iter().any(|outcome| outcome.refusal().is_some()) => {
+        let outcomes: Vec<Outcome> = group.commands().iter().map(|command| self.answer(command)).collect();
+        match group {
+            Group::AllOrNone(commands) if outcomes.iter().any(|outcome| outcome.refusal().is_some()) => {
                 *self = before;
                 let opened: Vec<Uuid> = commands.iter().filter_map(opens).collect();
                 let pairs = commands.iter().zip(&outcomes);
@@ -81,8 +81,8 @@ impl Model {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(Operation::Transfer, movement, Some(*to_wallet_id), None)
             }
-            Command::End { transaction_id, how, requested_by } => {
-                self.end(*transaction_id, *how, requested_by.as_ref())
+            Command::Resolve { transaction_id, how, requested_by } => {
+                self.resolve(*transaction_id, *how, requested_by.as_ref())
             }
             Command::Balance(query) => self.read_balance(query),
             Command::Transaction { transaction_id } => match self.find(*transaction_id) {
@@ -93,7 +93,7 @@ impl Model {
         }
     }
 
-    /// What a command of a unit comes to that was undone.
+    /// What a command of a group comes to that was undone.
     fn fail(&mut self, command: &Command, outcome: &Outcome, opened: &[Uuid]) -> Outcome {
         let code = outcome.refusal().unwrap_or(ErrorCode::BatchFailed);
         match command {
@@ -103,11 +103,11 @@ impl Model {
             Command::Transfer { movement, to_wallet_id } => {
                 self.open(Operation::Transfer, movement, Some(*to_wallet_id), Some(code))
             }
-            Command::End { transaction_id, how, requested_by } => {
+            Command::Resolve { transaction_id, how, requested_by } => {
                 let found = self.find(*transaction_id);
                 let stands = found.is_some_and(|found| found.opened != Status::Error);
-                if found.is_some_and(|found| found.ending.is_some()) {
-                    self.end(*transaction_id, *how, requested_by.as_ref())
+                if found.is_some_and(|found| found.resolution.is_some()) {
+                    self.resolve(*transaction_id, *how, requested_by.as_ref())
                 } else if opened.contains(transaction_id) && !stands {
                     Outcome::refused(ErrorCode::BatchFailed)
                 } else {
@@ -163,7 +163,7 @@ impl Model {
             requested_by: movement.requested_by.clone(),
             request_hash: identity.request_hash,
             redelivered: identity.redelivered,
-            ending: None,
+            resolution: None,
         };
         let outcome = Outcome::fresh(as_opened(&transaction));
         self.transactions.push(transaction.clone());
@@ -204,8 +204,8 @@ impl Model {
         full.then_some(ErrorCode::AmountOutOfRange)
     }
 
-    fn end(&mut self, id: Uuid, how: End, by: Option<&Arc<str>>) -> Outcome {
-        if let End::Settle { amount: Some(amount) } = how
+    fn resolve(&mut self, id: Uuid, how: Resolve, by: Option<&Arc<str>>) -> Outcome {
+        if let Resolve::Settle { amount: Some(amount) } = how
             && !amount.is_positive()
         {
             return Outcome::refused(ErrorCode::AmountNotPositive);
@@ -213,25 +213,25 @@ impl Model {
         let Some(found) = self.find(id).cloned() else {
             return Outcome::refused(ErrorCode::UnknownTransaction);
         };
-        let units = match how {
-            End::Settle { amount: Some(amount) } => amount.to_minor(found.ticker.scale),
+        let groups = match how {
+            Resolve::Settle { amount: Some(amount) } => amount.to_minor(found.ticker.scale),
             _ => Ok(found.amount),
         };
-        let amount = match units {
+        let amount = match groups {
             Ok(amount) => amount,
             Err(code) => return Outcome::refused(code),
         };
         let error = match how {
-            End::Settle { .. } => None,
-            End::Cancel => Some(ErrorCode::Cancelled),
-            End::Expire => Some(ErrorCode::Expired),
+            Resolve::Settle { .. } => None,
+            Resolve::Cancel => Some(ErrorCode::Cancelled),
+            Resolve::Expire => Some(ErrorCode::Expired),
         };
         if found.opened != Status::Created {
             return Outcome::refused(ErrorCode::AlreadyFinal);
         }
-        if let Some(ending) = &found.ending {
+        if let Some(resolution) = &found.resolution {
             self.repeated.push(Repeated { transaction_id: id, ended: true });
-            let same = (ending.error, ending.amount) == (error, amount);
+            let same = (resolution.error, resolution.amount) == (error, amount);
             return match same {
                 true => Outcome { replayed: true, answer: as_ended(&found) },
                 false => Outcome::refused(ErrorCode::AlreadyFinal),
@@ -239,13 +239,13 @@ impl Model {
         }
         let overdue = found.expires_at.is_some_and(|expires_at| expires_at <= self.now);
         match how {
-            End::Settle { .. } | End::Cancel if overdue => {
+            Resolve::Settle { .. } | Resolve::Cancel if overdue => {
                 self.finish(id, Some(ErrorCode::Expired), found.amount, None);
                 Outcome::refused(ErrorCode::AlreadyFinal)
             }
-            End::Expire if !overdue => Outcome::refused(ErrorCode::NotExpired),
-            End::Settle { .. } if amount > found.amount => Outcome::refused(ErrorCode::ExceedsPending),
-            End::Settle { .. } => {
+            Resolve::Expire if !overdue => Outcome::refused(ErrorCode::NotExpired),
+            Resolve::Settle { .. } if amount > found.amount => Outcome::refused(ErrorCode::ExceedsPending),
+            Resolve::Settle { .. } => {
                 let (actual, frozen) =
                     found.to_wallet_id.map_or((0, 0), |to| self.balance(to, found.ticker.id));
                 if actual + frozen + amount >= LIMIT {
@@ -253,7 +253,7 @@ impl Model {
                 }
                 self.finish(id, None, amount, by)
             }
-            End::Cancel | End::Expire => self.finish(id, error, amount, by),
+            Resolve::Cancel | Resolve::Expire => self.finish(id, error, amount, by),
         }
     }
 
@@ -262,7 +262,7 @@ impl Model {
         let mut transaction = self.transactions[place].clone();
         let other = transaction.to_wallet_id.filter(|_| error.is_none());
         let at = self.next_time(transaction.ticker.id, transaction.wallet_id, other);
-        transaction.ending = Some(Ending { error, amount, at, requested_by: by.cloned() });
+        transaction.resolution = Some(Resolution { error, amount, at, requested_by: by.cloned() });
         self.transactions[place] = transaction.clone();
         self.note(&transaction, at, other);
         Outcome::fresh(as_ended(&transaction))
@@ -289,7 +289,8 @@ impl Model {
                 true => transaction.wallet_id,
                 false => to,
             });
-            let amount = transaction.ending.as_ref().map_or(transaction.amount, |ending| ending.amount);
+            let amount =
+                transaction.resolution.as_ref().map_or(transaction.amount, |resolution| resolution.amount);
             events.push(Entry {
                 cursor: Cursor { created_at: at, ticker_id: ticker.id, version },
                 ticker: Arc::clone(&ticker.name),
@@ -367,20 +368,20 @@ fn as_opened(transaction: &Transaction) -> Answer {
 }
 
 fn as_ended(transaction: &Transaction) -> Answer {
-    let ending = transaction.ending.as_ref().unwrap();
-    let settled = Decimal::from_minor(ending.amount, transaction.ticker.scale);
-    let settled = if ending.error.is_none() { Some(settled) } else { None };
-    Answer::Ended { transaction_id: transaction.id, settled, error: ending.error }
+    let resolution = transaction.resolution.as_ref().unwrap();
+    let settled = Decimal::from_minor(resolution.amount, transaction.ticker.scale);
+    let settled = if resolution.error.is_none() { Some(settled) } else { None };
+    Answer::Resolved { transaction_id: transaction.id, settled, error: resolution.error }
 }
 
 /// What a transaction does to the balance of a wallet, as it is now.
 fn effect(transaction: &Transaction, wallet_id: WalletId) -> Balance {
     let amount = transaction.amount;
-    let (moved, waits) = match (transaction.opened, &transaction.ending) {
+    let (moved, waits) = match (transaction.opened, &transaction.resolution) {
         (Status::Error, _) => (0, 0),
         (Status::Success, _) => (amount, 0),
         (Status::Created, None) => (0, amount),
-        (Status::Created, Some(Ending { error: None, amount: settled, .. })) => (*settled, 0),
+        (Status::Created, Some(Resolution { error: None, amount: settled, .. })) => (*settled, 0),
         (Status::Created, Some(_)) => (0, 0),
     };
     let payer = transaction.wallet_id == wallet_id;

@@ -16,11 +16,11 @@ pub(crate) struct Plan(pub(crate) Vec<RoundPlan>);
 pub(crate) struct RoundPlan {
     /// How many seconds the clock goes on before it; or back.
     pub(super) clock: i64,
-    pub(super) units: Vec<UnitPlan>,
+    pub(super) groups: Vec<GroupPlan>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum UnitPlan {
+pub(super) enum GroupPlan {
     One(Step),
     AllOrNone(Vec<Step>),
 }
@@ -74,7 +74,7 @@ pub(super) enum Id {
     Unknown,
 }
 
-/// Rounds of 1 to 500 units. Some plans are about small amounts, and some about the largest that there are.
+/// Rounds of 1 to 500 groups. Some plans are about small amounts, and some about the largest that there are.
 pub(crate) fn plan() -> impl Strategy<Value = Plan> {
     prop_oneof![4 => vec(round(small), 1..16), 1 => vec(round(large), 1..16)].prop_map(Plan)
 }
@@ -84,27 +84,27 @@ type Amounts = fn() -> BoxedStrategy<Decimal>;
 
 fn round(amounts: Amounts) -> impl Strategy<Value = RoundPlan> {
     let clock = prop_oneof![6 => 0_i64..20, 2 => -15_i64..0, 1 => 20_i64..200];
-    let units = prop_oneof![
-        6 => vec(unit(amounts), 1..6),
-        3 => vec(unit(amounts), 6..40),
-        1 => vec(unit(amounts), 100..=500),
+    let groups = prop_oneof![
+        6 => vec(group(amounts), 1..6),
+        3 => vec(group(amounts), 6..40),
+        1 => vec(group(amounts), 100..=500),
     ];
-    (clock, units).prop_map(|(clock, units)| RoundPlan { clock, units })
+    (clock, groups).prop_map(|(clock, groups)| RoundPlan { clock, groups })
 }
 
-fn unit(amounts: Amounts) -> impl Strategy<Value = UnitPlan> {
+fn group(amounts: Amounts) -> impl Strategy<Value = GroupPlan> {
     prop_oneof![
-        6 => step(amounts).prop_map(UnitPlan::One),
-        1 => vec(step(amounts), 0..6).prop_map(UnitPlan::AllOrNone),
-        // Mostly those that only open and end, so that units often succeed.
-        1 => vec(prop_oneof![3 => opening(amounts), 2 => ending(amounts)], 1..5).prop_map(UnitPlan::AllOrNone),
+        6 => step(amounts).prop_map(GroupPlan::One),
+        1 => vec(step(amounts), 0..6).prop_map(GroupPlan::AllOrNone),
+        // Mostly those that only open and end, so that groups often succeed.
+        1 => vec(prop_oneof![3 => opening(amounts), 2 => resolution(amounts)], 1..5).prop_map(GroupPlan::AllOrNone),
     ]
 }
 
 fn step(amounts: Amounts) -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => opening(amounts),
-        7 => ending(amounts),
+        7 => resolution(amounts),
         4 => (0_usize..20).prop_map(Step::Again),
         1 => (wallet(), option::weighted(0.3, ticker()), option::weighted(0.5, moment()))
             .prop_map(|(wallet, ticker, at)| Step::Balance { wallet, ticker, at }),
@@ -141,7 +141,7 @@ fn opening(amounts: Amounts) -> impl Strategy<Value = Step> {
         })
 }
 
-fn ending(amounts: Amounts) -> impl Strategy<Value = Step> {
+fn resolution(amounts: Amounts) -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (id(), option::weighted(0.7, amounts())).prop_map(|(id, amount)| Step::Settle(id, amount)),
         1 => id().prop_map(Step::Cancel),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
-    Answer, BalanceQuery, Command, Cursor, Decimal, End, HistoryQuery, Movement, Operation, Outcome,
-    Repeated, TickerId, Tickers, Unit, WalletId,
+    Answer, BalanceQuery, Command, Cursor, Decimal, Group, HistoryQuery, Movement, Operation, Outcome,
+    Repeated, Resolve, TickerId, Tickers, WalletId,
 };
 use uuid::Uuid;
 
 use super::naive::{Balance, Model};
-use super::plan::{Id, RoundPlan, Step, UnitPlan};
+use super::plan::{GroupPlan, Id, RoundPlan, Step};
 use super::request::{identity, sealed};
 
 /// Where a plan is played.
@@ -38,7 +38,7 @@ impl World {
 #[derive(Debug, Clone)]
 pub(crate) struct Round {
     pub(crate) now: SystemTime,
-    pub(crate) units: Vec<Unit>,
+    pub(crate) groups: Vec<Group>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) repeated: Vec<Repeated>,
     /// All balances afterwards.
@@ -68,24 +68,24 @@ impl Player {
     pub(crate) fn round(&mut self, plan: &RoundPlan) -> Round {
         self.now = moved(self.now, plan.clock);
         self.model.repeated.clear();
-        let (mut units, mut outcomes) = (Vec::new(), Vec::new());
-        for plan in &plan.units {
-            let unit = match plan {
-                UnitPlan::One(step) => Unit::One(self.make(step)),
-                UnitPlan::AllOrNone(steps) => {
-                    Unit::AllOrNone(steps.iter().map(|step| self.make(step)).collect())
+        let (mut groups, mut outcomes) = (Vec::new(), Vec::new());
+        for plan in &plan.groups {
+            let group = match plan {
+                GroupPlan::One(step) => Group::One(self.make(step)),
+                GroupPlan::AllOrNone(steps) => {
+                    Group::AllOrNone(steps.iter().map(|step| self.make(step)).collect())
                 }
             };
-            let answers = self.model.run(self.now, &unit);
+            let answers = self.model.run(self.now, &group);
             self.nexts.extend(answers.iter().filter_map(|outcome| match &outcome.answer {
                 Answer::History(page) => page.next,
                 _ => None,
             }));
-            units.push(unit);
+            groups.push(group);
             outcomes.extend(answers);
         }
         let (repeated, balances) = (self.model.repeated.clone(), self.model.balances());
-        Round { now: self.now, units, outcomes, repeated, balances }
+        Round { now: self.now, groups, outcomes, repeated, balances }
     }
 
     fn make(&mut self, step: &Step) -> Command {
@@ -94,9 +94,9 @@ impl Player {
                 Some(earlier) => earlier.clone(),
                 None => Command::Transaction { transaction_id: self.id(Id::Unknown) },
             },
-            Step::Settle(id, amount) => self.end(*id, End::Settle { amount: *amount }),
-            Step::Cancel(id) => self.end(*id, End::Cancel),
-            Step::Expire(id) => self.end(*id, End::Expire),
+            Step::Settle(id, amount) => self.resolve(*id, Resolve::Settle { amount: *amount }),
+            Step::Cancel(id) => self.resolve(*id, Resolve::Cancel),
+            Step::Expire(id) => self.resolve(*id, Resolve::Expire),
             Step::Transaction(id) => Command::Transaction { transaction_id: self.id(*id) },
             Step::Open { .. } => self.open(step),
             Step::Balance { wallet, ticker, at } => Command::Balance(BalanceQuery {
@@ -147,9 +147,9 @@ impl Player {
         command
     }
 
-    fn end(&mut self, id: Id, how: End) -> Command {
-        let requested_by = (how != End::Cancel).then(|| "key:ender".into());
-        Command::End { transaction_id: self.id(id), how, requested_by }
+    fn resolve(&mut self, id: Id, how: Resolve) -> Command {
+        let requested_by = (how != Resolve::Cancel).then(|| "key:ender".into());
+        Command::Resolve { transaction_id: self.id(id), how, requested_by }
     }
 
     fn id(&mut self, id: Id) -> Uuid {

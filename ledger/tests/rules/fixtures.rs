@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
-    Answer, BalanceQuery, Change, Command, Contradiction, End, ErrorCode, HistoryQuery, LIMIT, Movement,
-    Operation, Outcome, Pending, Repeated, Scale, State, Status, Tail, Ticker, Tickers, Unit, WalletId,
-    apply,
+    Answer, Balance, BalanceQuery, Change, Command, Conflict, ErrorCode, Group, HistoryQuery, LIMIT,
+    Movement, Operation, Outcome, Pending, Repeated, Resolve, Scale, State, Status, Ticker, Tickers,
+    WalletId, apply,
 };
 use uuid::Uuid;
 
@@ -48,27 +48,31 @@ pub(crate) struct Book {
 
 impl Book {
     pub(crate) fn new() -> Self {
-        let tail = |version, actual| {
+        let balance = |version, actual| {
             let created_at = SystemTime::UNIX_EPOCH + Duration::from_secs(START / 2);
-            BTreeMap::from([(usd().id, Tail { version, actual, frozen: 0, held: true, created_at })])
+            BTreeMap::from([(usd().id, Balance { version, actual, frozen: 0, held: true, created_at })])
         };
-        let wallets =
-            [(1, tail(7, 1000)), (2, BTreeMap::new()), (3, tail(4, LIMIT - 1)), (4, tail(1, LIMIT - 501))];
+        let wallets = [
+            (1, balance(7, 1000)),
+            (2, BTreeMap::new()),
+            (3, balance(4, LIMIT - 1)),
+            (4, balance(1, LIMIT - 501)),
+        ];
         let tickers: Tickers = [usd(), eur()].into_iter().collect();
         let state = State { tickers: tickers.into(), wallets: wallets.into(), ..State::default() };
         Self { state, now: at(0), changes: Vec::new(), repeated: Vec::new() }
     }
 
-    pub(crate) fn units(&mut self, units: &[Unit]) -> Result<Vec<Outcome>, Contradiction> {
-        let applied = apply(&mut self.state, self.now, units)?;
+    pub(crate) fn groups(&mut self, groups: &[Group]) -> Result<Vec<Outcome>, Conflict> {
+        let applied = apply(&mut self.state, self.now, groups)?;
         (self.changes, self.repeated) = (applied.changes, applied.repeated);
         Ok(applied.outcomes)
     }
 
     /// Each for itself, in one list.
     pub(crate) fn each(&mut self, commands: &[Command]) -> Vec<Outcome> {
-        let units: Vec<Unit> = commands.iter().cloned().map(Unit::One).collect();
-        self.units(&units).unwrap()
+        let groups: Vec<Group> = commands.iter().cloned().map(Group::One).collect();
+        self.groups(&groups).unwrap()
     }
 
     pub(crate) fn one(&mut self, command: &Command) -> Outcome {
@@ -77,23 +81,23 @@ impl Book {
 
     /// All or none.
     pub(crate) fn whole(&mut self, commands: &[Command]) -> Vec<Outcome> {
-        self.units(&[Unit::AllOrNone(commands.to_vec())]).unwrap()
+        self.groups(&[Group::AllOrNone(commands.to_vec())]).unwrap()
     }
 
-    pub(crate) fn tail(&self, wallet_id: WalletId) -> Tail {
+    pub(crate) fn balance(&self, wallet_id: WalletId) -> Balance {
         self.state.wallets[&wallet_id].get(&usd().id).copied().unwrap_or_default()
     }
 
     /// What a wallet has in cents: actual and frozen.
     pub(crate) fn cents(&self, wallet_id: WalletId) -> (i128, i128) {
-        let tail = self.tail(wallet_id);
-        (tail.actual, tail.frozen)
+        let balance = self.balance(wallet_id);
+        (balance.actual, balance.frozen)
     }
 
     /// The postings of the last list: wallet, part, and both balances after it.
     pub(crate) fn postings(&self) -> Vec<(WalletId, i16, i128, i128)> {
         let postings = self.changes.iter().flat_map(Change::postings);
-        postings.map(|one| (one.wallet_id, one.part, one.after.actual, one.after.frozen)).collect()
+        postings.map(|one| (one.wallet_id, one.leg, one.after.actual, one.after.frozen)).collect()
     }
 }
 
@@ -159,33 +163,33 @@ pub(crate) fn waits_for(command: Command, seconds: u64) -> Command {
     but(command, |movement| movement.pending = Some(Pending { timeout }))
 }
 
-fn end(number: u128, how: End) -> Command {
-    Command::End { transaction_id: id(number), how, requested_by: Some(ENDER.into()) }
+fn resolve(number: u128, how: Resolve) -> Command {
+    Command::Resolve { transaction_id: id(number), how, requested_by: Some(ENDER.into()) }
 }
 
 /// The same end, but nobody asks for it.
 pub(crate) fn by_nobody(mut command: Command) -> Command {
     match &mut command {
-        Command::End { requested_by, .. } => *requested_by = None,
+        Command::Resolve { requested_by, .. } => *requested_by = None,
         other => panic!("ends nothing: {other:?}"),
     }
     command
 }
 
 pub(crate) fn settle(id: u128) -> Command {
-    end(id, End::Settle { amount: None })
+    resolve(id, Resolve::Settle { amount: None })
 }
 
 pub(crate) fn settle_part(id: u128, amount: &str) -> Command {
-    end(id, End::Settle { amount: Some(amount.parse().unwrap()) })
+    resolve(id, Resolve::Settle { amount: Some(amount.parse().unwrap()) })
 }
 
 pub(crate) fn cancel(id: u128) -> Command {
-    end(id, End::Cancel)
+    resolve(id, Resolve::Cancel)
 }
 
 pub(crate) fn expire(id: u128) -> Command {
-    end(id, End::Expire)
+    resolve(id, Resolve::Expire)
 }
 
 pub(crate) fn transaction(number: u128) -> Command {
@@ -215,11 +219,11 @@ pub(crate) fn opened(number: u128, status: Status) -> Outcome {
 
 pub(crate) fn settled(number: u128, amount: &str) -> Outcome {
     let settled = Some(amount.parse().unwrap());
-    Outcome::fresh(Answer::Ended { transaction_id: id(number), settled, error: None })
+    Outcome::fresh(Answer::Resolved { transaction_id: id(number), settled, error: None })
 }
 
 pub(crate) fn released(number: u128, error: ErrorCode) -> Outcome {
-    Outcome::fresh(Answer::Ended { transaction_id: id(number), settled: None, error: Some(error) })
+    Outcome::fresh(Answer::Resolved { transaction_id: id(number), settled: None, error: Some(error) })
 }
 
 /// The same answer, given again.
@@ -231,6 +235,6 @@ pub(crate) fn beginning(number: u128) -> Repeated {
     Repeated { transaction_id: id(number), ended: false }
 }
 
-pub(crate) fn ending(number: u128) -> Repeated {
+pub(crate) fn resolution(number: u128) -> Repeated {
     Repeated { transaction_id: id(number), ended: true }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use florin_ledger::{
-    Answer, BalanceLine, BalanceQuery, Command, ErrorCode, HistoryQuery, Outcome, Status, Tail,
+    Answer, Balance, BalanceLine, BalanceQuery, Command, ErrorCode, HistoryQuery, Outcome, Status,
 };
 
 use crate::fixtures::*;
@@ -78,14 +78,14 @@ fn a_balance_as_it_was() {
     let mut book = Book::new();
     book.now = at(100);
     // What the database would say: until 40 a refusal only, then something; of EUR nothing.
-    let tail = |version, actual, held| Tail { version, actual, frozen: 5, held, created_at: at(0) };
-    book.state.past.insert((1, at(40)), BTreeMap::from([(usd().id, tail(1, 0, false))]));
-    book.state.past.insert((1, at(50)), BTreeMap::from([(usd().id, tail(2, 300, true))]));
-    book.state.past.insert((1, at(99)), BTreeMap::from([(usd().id, tail(3, 900, true))]));
+    let balance = |version, actual, held| Balance { version, actual, frozen: 5, held, created_at: at(0) };
+    book.state.past.insert((1, at(40)), BTreeMap::from([(usd().id, balance(1, 0, false))]));
+    book.state.past.insert((1, at(50)), BTreeMap::from([(usd().id, balance(2, 300, true))]));
+    book.state.past.insert((1, at(99)), BTreeMap::from([(usd().id, balance(3, 900, true))]));
     let at_times = [at(30), at(40), at(50), at(99), at(100), at(101)].map(|time| balance_at(1, time));
     let read = |book: &mut Book| book.each(&at_times).iter().map(lines).collect::<Vec<_>>();
     let nothing: Vec<String> = Vec::new();
-    // The tail is from before all of them: it is what was there then.
+    // The balance is from before all of them: it is what was there then.
     assert_eq!(read(&mut book), vec![vec!["USD 10 0".to_owned()]; 6]);
 
     book.each(&[invoice(1, 1, "USD", "1"), invoice(2, 1, "EUR", "1")]);
@@ -126,7 +126,7 @@ fn a_balance_as_it_was_between_two_changes_of_a_list() {
         balance_at(2, at(99)),
         balance_at(2, at(100)),
     ]);
-    assert_eq!(book.tail(2).created_at, at(100));
+    assert_eq!(book.balance(2).created_at, at(100));
     let nothing: [&str; 0] = [];
     assert_eq!(lines(&outcomes[4]), nothing);
     assert_eq!(lines(&outcomes[5]), ["EUR 3 0", "USD 1 2"]);

@@ -1,6 +1,6 @@
 //! What every step moves: actual and frozen of the payer and of the payee.
 
-use florin_ledger::{Answer, Change, Command, Decimal, Ending, ErrorCode, Operation, Outcome, Status};
+use florin_ledger::{Answer, Change, Command, Decimal, ErrorCode, Operation, Outcome, Resolution, Status};
 
 use crate::fixtures::*;
 
@@ -46,11 +46,12 @@ fn at_once() {
 }
 
 /// The ends, the answers to them, and what is kept of them.
-fn ends() -> [(Command, Outcome, usize, Ending); 6] {
-    let ending = |error, amount| Ending { error, amount, at: at(60), requested_by: Some(ENDER.into()) };
-    let done = |amount| ending(None, amount);
-    let not_done = |error| ending(Some(error), 400);
-    let too_late = Ending { requested_by: None, ..not_done(ErrorCode::Expired) };
+fn ends() -> [(Command, Outcome, usize, Resolution); 6] {
+    let resolution =
+        |error, amount| Resolution { error, amount, at: at(60), requested_by: Some(ENDER.into()) };
+    let done = |amount| resolution(None, amount);
+    let not_done = |error| resolution(Some(error), 400);
+    let too_late = Resolution { requested_by: None, ..not_done(ErrorCode::Expired) };
     [
         (settle(1), settled(1, "4"), 1, done(400)),
         (settle_part(1, "4.00"), settled(1, "4"), 1, done(400)),
@@ -78,7 +79,7 @@ fn waiting_and_ended() {
             assert_eq!(book.one(&end), answer, "{what}");
             assert_eq!(book.postings(), postings[column], "{what}");
             let after = &book.changes[0].transaction;
-            assert_eq!(after.ending.as_ref(), Some(&kept), "{what}");
+            assert_eq!(after.resolution.as_ref(), Some(&kept), "{what}");
             assert_eq!(after.as_opened(), as_opened, "nothing else changed: {what}");
             assert_eq!((after.error(), after.ended_at()), (kept.error, Some(at(60))));
             let status = if kept.error.is_some() { Status::Error } else { Status::Success };

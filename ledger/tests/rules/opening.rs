@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use florin_ledger::{
-    Change, Command, ErrorCode, LIMIT, Operation, Pending, Posting, Status, Tail, Transaction,
+    Balance, Change, Command, ErrorCode, LIMIT, Operation, Pending, Posting, Status, Transaction,
 };
 
 use crate::fixtures::*;
@@ -105,7 +105,7 @@ fn refused_by_balance(mut book: Book, command: &Command, code: ErrorCode) {
     let ticker = book.state.tickers.get(&movement.ticker).unwrap().clone();
     assert_eq!(book.one(command), recorded(9, code), "{command:?}");
 
-    let tail = before.state.wallets[&wallet_id].get(&ticker.id).copied().unwrap_or_default();
+    let balance = before.state.wallets[&wallet_id].get(&ticker.id).copied().unwrap_or_default();
     let transaction = Transaction {
         id: id(9),
         operation: command.operation(),
@@ -121,12 +121,12 @@ fn refused_by_balance(mut book: Book, command: &Command, code: ErrorCode) {
         requested_by: Some(OPENER.into()),
         request_hash: movement.identity.request_hash,
         redelivered: false,
-        ending: None,
+        resolution: None,
     };
     assert_eq!((transaction.status(), transaction.error()), (Status::Error, Some(code)));
     assert_eq!(transaction.ended_at(), Some(at(0)));
-    let after = Tail { version: tail.version + 1, created_at: at(0), ..tail };
-    let first = Posting { wallet_id, part: 0, after };
+    let after = Balance { version: balance.version + 1, created_at: at(0), ..balance };
+    let first = Posting { wallet_id, leg: 0, after };
     assert_eq!(book.changes, [Change { transaction, first, second: None }], "{command:?}");
     assert_eq!(book.repeated, []);
     let mut wallets = before.state.wallets;
@@ -171,7 +171,7 @@ fn what_is_done_is_recorded_and_repeated() {
                 requested_by: Some(OPENER.into()),
                 request_hash: command.movement().unwrap().identity.request_hash,
                 redelivered: true,
-                ending: None,
+                resolution: None,
             };
             assert_eq!((transaction.status(), transaction.error()), (status, None));
             assert_eq!(transaction.ended_at(), pending.is_none().then(|| at(5)));

@@ -73,7 +73,7 @@ fn after_the_clock_went_back() -> Book {
 
 #[test]
 fn times_never_go_back_along_a_chain() {
-    // The tail, then the time; of a transfer, the later one of both.
+    // The balance, then the time; of a transfer, the later one of both.
     let rows: Vec<(Command, Steps)> = vec![
         (invoice(9, 1, "USD", "1"), vec![(1, 10, 100)]),
         (invoice(9, 1, "EUR", "1"), vec![(1, 1, 50)]),
@@ -95,7 +95,8 @@ fn times_never_go_back_along_a_chain() {
         assert_eq!(steps(&book.changes), expected, "{command:?}");
         let transaction = &book.changes[0].transaction;
         let recorded_at = book.changes[0].first.after.created_at;
-        let decided_at = transaction.ending.as_ref().map_or(transaction.created_at, |ending| ending.at);
+        let decided_at =
+            transaction.resolution.as_ref().map_or(transaction.created_at, |resolution| resolution.at);
         assert_eq!(decided_at, recorded_at, "{command:?}");
         assert!(transaction.ended_at().is_none_or(|ended_at| ended_at == recorded_at), "{command:?}");
         // The clock is right again.

@@ -1,6 +1,6 @@
 //! One transaction and its postings; for an operator the two ways to end it, each with a page that asks once more.
 //!
-//! Ending goes through the broker, as everywhere. Asked twice it is answered twice the same, so a form that is sent
+//! Resolution goes through the broker, as everywhere. Asked twice it is answered twice the same, so a form that is sent
 //! again does no harm.
 
 use axum::Extension;
@@ -44,7 +44,7 @@ impl Action {
 
 /// The form that ends it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Ending {
+pub(super) struct Resolution {
     /// How much to settle; all when it is empty.
     #[serde(default)]
     amount: String,
@@ -126,7 +126,7 @@ fn list(postings: &[PostingRow]) -> Markup {
         ("Frozen after", true),
         ("Ticker", false),
     ];
-    let step = |part| match part {
+    let step = |leg| match leg {
         0 => "opened",
         1 => "opened, payee",
         2 => "ended",
@@ -134,7 +134,7 @@ fn list(postings: &[PostingRow]) -> Markup {
     };
     let rows = html! { @for posting in postings { tr {
         td { (text::time(posting.created_at)) }
-        td { (step(posting.part)) " " (status(&posting.status)) }
+        td { (step(posting.leg)) " " (status(&posting.status)) }
         td.number { (wallet_link(posting.wallet_id)) }
         td.number { (posting.version) }
         td.number { (text::amount(posting.amount, posting.scale)) }
@@ -194,7 +194,7 @@ pub(super) async fn end(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path((id, action)): Path<(String, String)>,
-    Fields(Ending { amount }): Fields<Ending>,
+    Fields(Resolution { amount }): Fields<Resolution>,
 ) -> Result<Response, Failure> {
     let action = known(&action).await?;
     let mut body = json!({"transaction_id": id});

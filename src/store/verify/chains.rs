@@ -5,7 +5,7 @@ use super::scope::{Condition, broken};
 
 /// The change of the actual balance, as the rules have it; null where it depends on an opening that is not there.
 const TO_ACTUAL: &str = "
-    CASE p.part
+    CASE p.leg
          WHEN 0 THEN CASE WHEN p.status = 'Error' THEN 0
                           WHEN p.operation <> 'invoice' THEN -p.amount
                           WHEN p.status = 'Success' THEN p.amount
@@ -18,7 +18,7 @@ const TO_ACTUAL: &str = "
 
 /// The change of the frozen balance.
 const TO_FROZEN: &str = "
-    CASE WHEN p.part = 2 THEN -opened.amount WHEN p.status = 'Created' THEN p.amount ELSE 0 END";
+    CASE WHEN p.leg = 2 THEN -opened.amount WHEN p.status = 'Created' THEN p.amount ELSE 0 END";
 
 /// Conditions on every posting `c`: `before` is the number of the one before it, negative where that balance had
 /// never held anything, 0 where there is none.
@@ -106,19 +106,19 @@ fn chains(from: i64, to: i64) -> String {
                            FROM (SELECT p.wallet_id, p.ticker_id, p.version, p.created_at, p.held,
                                         p.actual_after, p.frozen_after,
                                         {TO_ACTUAL} AS to_actual, {TO_FROZEN} AS to_frozen,
-                                        p.part <> 0 OR p.status <> 'Error' AS moves
+                                        p.leg <> 0 OR p.status <> 'Error' AS moves
                                    FROM postings p
                                    LEFT JOIN postings opened
                                           ON opened.transaction_id
-                                             = CASE WHEN p.part = 2 THEN p.transaction_id END
-                                         AND opened.part = 0 AND opened.status = 'Created'
+                                             = CASE WHEN p.leg = 2 THEN p.transaction_id END
+                                         AND opened.leg = 0 AND opened.status = 'Created'
                                          AND opened.wallet_id BETWEEN '{from}' AND '{to}'
                                   WHERE p.wallet_id BETWEEN '{from}' AND '{to}' OFFSET 0) p
                          WINDOW chain AS (PARTITION BY wallet_id, ticker_id ORDER BY version)) c
                  OFFSET 0) s
            LEFT JOIN (SELECT o.wallet_id, o.ticker_id, sum(o.amount) AS amount
                         FROM holds h
-                        JOIN postings o ON o.transaction_id = h.transaction_id AND o.part = 0
+                        JOIN postings o ON o.transaction_id = h.transaction_id AND o.leg = 0
                        WHERE o.wallet_id BETWEEN '{from}' AND '{to}'
                        GROUP BY o.wallet_id, o.ticker_id) waiting USING (wallet_id, ticker_id)
           WHERE s.is_last OR s.broken_steps <> 0

@@ -3,22 +3,22 @@
 use super::Check;
 use super::scope::{Condition, broken};
 
-/// The parts `x` of transactions. No index knows where a row stands, so none is asked.
+/// The legs `x` of transactions. No index knows where a row stands, so none is asked.
 const IDENTITIES: &str = "
-    (SELECT transaction_id, part, count(*) AS copies FROM postings
-      WHERE ctid >= '(0,0)' GROUP BY transaction_id, part) x";
+    (SELECT transaction_id, leg, count(*) AS copies FROM postings
+      WHERE ctid >= '(0,0)' GROUP BY transaction_id, leg) x";
 
 /// The only condition.
 pub(super) fn conditions() -> Vec<Condition> {
     vec![Condition::new(
         Check::Identities,
         "x.copies = 1",
-        "format('part %s once', x.part)",
-        "format('part %s %s times', x.part, x.copies)",
+        "format('leg %s once', x.leg)",
+        "format('leg %s %s times', x.leg, x.copies)",
     )]
 }
 
-/// Counts the parts of transactions.
+/// Counts the legs of transactions.
 pub(super) fn count() -> String {
     format!(
         "SELECT NULL::int4, broken, count(*), sum(copies)::int8, NULL::text
@@ -28,17 +28,17 @@ pub(super) fn count() -> String {
     )
 }
 
-/// Lists parts that are there more than once, each with its first posting.
+/// Lists legs that are there more than once, each with its first posting.
 pub(super) fn list(condition: &Condition, limit: usize) -> String {
     let Condition { sound, expected, found, .. } = condition;
     format!(
         "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id), p.version, x.transaction_id, {expected}, {found}
            FROM (SELECT * FROM {IDENTITIES} WHERE ({sound}) IS NOT TRUE
-                  ORDER BY transaction_id, part LIMIT {limit}) x
+                  ORDER BY transaction_id, leg LIMIT {limit}) x
           CROSS JOIN LATERAL (SELECT * FROM postings p
-                               WHERE p.transaction_id = x.transaction_id AND p.part = x.part
+                               WHERE p.transaction_id = x.transaction_id AND p.leg = x.leg
                                ORDER BY p.wallet_id, p.ticker_id, p.version LIMIT 1) p
            LEFT JOIN tickers t USING (ticker_id)
-          ORDER BY x.transaction_id, x.part"
+          ORDER BY x.transaction_id, x.leg"
     )
 }

@@ -32,14 +32,14 @@ pub enum Check {
     /// Wallets and tickers exist.
     Catalog,
     /// The postings of a transaction fit each other.
-    Parts,
+    Legs,
     /// Only what waits is ended.
     Endings,
     /// The list of what waits.
     Holds,
     /// What has expired is ended.
     Expiry,
-    /// Each part of a transaction is there once.
+    /// Each leg of a transaction is there once.
     Identities,
     /// Money comes and goes by invoices and withdrawals only.
     Money,
@@ -59,7 +59,7 @@ impl Check {
         Self::Fields,
         Self::Errors,
         Self::Catalog,
-        Self::Parts,
+        Self::Legs,
         Self::Endings,
         Self::Holds,
         Self::Expiry,
@@ -82,7 +82,7 @@ impl Check {
             Self::Fields => "fields",
             Self::Errors => "errors",
             Self::Catalog => "catalog",
-            Self::Parts => "parts",
+            Self::Legs => "legs",
             Self::Endings => "endings",
             Self::Holds => "holds",
             Self::Expiry => "expiry",
@@ -106,11 +106,11 @@ impl Check {
             Self::Fields => "the fields of a posting fit each other",
             Self::Errors => "error codes are known and stand where they belong",
             Self::Catalog => "wallets and tickers of postings exist",
-            Self::Parts => "the postings of a transaction fit each other",
+            Self::Legs => "the postings of a transaction fit each other",
             Self::Endings => "only what waited was ended, later, by no more than it held",
             Self::Holds => "holds are the transactions in status Created",
             Self::Expiry => "what has expired is ended within a minute",
-            Self::Identities => "each part of a transaction is there once",
+            Self::Identities => "each leg of a transaction is there once",
             Self::Money => "invoices less withdrawals are the sum of all balances",
         }
     }

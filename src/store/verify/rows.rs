@@ -13,7 +13,7 @@ const POSTINGS: &str = "
 
 /// What enters or leaves the ledger.
 const MOVED: &str = "
-    CASE WHEN p.status = 'Success' AND p.part IN (0, 2)
+    CASE WHEN p.status = 'Success' AND p.leg IN (0, 2)
          THEN CASE p.operation WHEN 'invoice' THEN p.amount WHEN 'withdraw' THEN -p.amount END END";
 
 /// A number that is none (NaN) is above all others, and has no scale.
@@ -43,7 +43,7 @@ pub(super) fn conditions() -> Vec<Condition> {
         Condition::new(
             Check::Fields,
             fields(),
-            "format('what a posting of part %s is made of', p.part)",
+            "format('what a posting of leg %s is made of', p.leg)",
             "concat_ws(', ', p.operation, p.status, 'counterparty ' || p.counterparty_wallet_id,
                        'request hash of ' || octet_length(p.request_hash) || ' bytes',
                        'expires at ' || p.expires_at, 'metadata ' || left(p.metadata::text, 40),
@@ -52,28 +52,28 @@ pub(super) fn conditions() -> Vec<Condition> {
         Condition::new(
             Check::Errors,
             errors(),
-            "CASE WHEN p.status <> 'Error' THEN 'no error' ELSE format('an error of part %s', p.part) END",
+            "CASE WHEN p.status <> 'Error' THEN 'no error' ELSE format('an error of leg %s', p.leg) END",
             "coalesce(p.error, 'no error')",
         ),
     ]
 }
 
-/// Part 0 opens a transaction, and only it says what was asked for; the other parts say what became of it.
+/// Leg 0 opens a transaction, and only it says what was asked for; the other legs say what became of it.
 fn fields() -> String {
     let openers =
         names([Operation::Invoice, Operation::Withdraw, Operation::Transfer].map(Operation::as_str));
     format!(
-        "CASE p.part
+        "CASE p.leg
               WHEN 0 THEN p.operation = ANY ({openers}) AND p.status IN ('Created', 'Success', 'Error')
                       AND octet_length(p.request_hash) = 16
                       AND (p.expires_at IS NULL OR p.status = 'Created' AND p.expires_at > p.created_at)
               WHEN 2 THEN p.operation = ANY ({openers}) AND p.status IN ('Success', 'Error')
                       AND p.request_hash IS NULL AND p.expires_at IS NULL AND p.metadata IS NULL
-              ELSE p.part IN (1, 3) AND p.operation = 'transfer' AND p.status = 'Success'
+              ELSE p.leg IN (1, 3) AND p.operation = 'transfer' AND p.status = 'Success'
                       AND p.request_hash IS NULL AND p.expires_at IS NULL AND p.metadata IS NULL END
          AND (p.operation = 'transfer') = (p.counterparty_wallet_id IS NOT NULL)
          AND p.counterparty_wallet_id IS DISTINCT FROM p.wallet_id
-         AND (p.requested_by IS NULL OR p.part IN (0, 2) AND octet_length(p.requested_by) BETWEEN 1 AND 255)"
+         AND (p.requested_by IS NULL OR p.leg IN (0, 2) AND octet_length(p.requested_by) BETWEEN 1 AND 255)"
     )
 }
 
@@ -84,8 +84,8 @@ fn errors() -> String {
     let refusals = [ErrorCode::InsufficientFunds, ErrorCode::AmountOutOfRange, ErrorCode::BatchFailed];
     format!(
         "CASE WHEN p.status <> 'Error' THEN p.error IS NULL
-              WHEN p.part = 0 THEN p.error = ANY ({})
-              WHEN p.part = 2 THEN p.error = ANY ({}) END",
+              WHEN p.leg = 0 THEN p.error = ANY ({})
+              WHEN p.leg = 2 THEN p.error = ANY ({}) END",
         names(refusals.map(ErrorCode::as_str)),
         names(ends.map(ErrorCode::as_str)),
     )

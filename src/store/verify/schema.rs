@@ -19,48 +19,48 @@ const PROTECTIONS: [(&str, &str); 39] = [
     ("table tickers", "logged"),
     (
         "columns of postings that are never null",
-        "wallet_id, ticker_id, version, transaction_id, part, operation, status, amount, actual_after, \
+        "wallet_id, ticker_id, version, transaction_id, leg, operation, status, amount, actual_after, \
          frozen_after, held, redelivered, created_at",
     ),
     ("columns of holds that are never null", "transaction_id, created_at"),
     ("columns of wallets that are never null", "wallet_id, created_at"),
     ("columns of tickers that are never null", "ticker_id, name, scale, created_at"),
     ("constraint postings_chain", "PRIMARY KEY (wallet_id, ticker_id, version)"),
-    ("constraint postings_transaction", "UNIQUE (transaction_id, part)"),
+    ("constraint postings_transaction", "UNIQUE (transaction_id, leg)"),
     ("constraint holds_pkey", "PRIMARY KEY (transaction_id)"),
     ("constraint wallets_pkey", "PRIMARY KEY (wallet_id)"),
     ("constraint tickers_pkey", "PRIMARY KEY (ticker_id)"),
     ("constraint tickers_name", "UNIQUE (name)"),
     ("constraint tickers_name_is_plain", "CHECK (name ~ '^[A-Za-z0-9._-]{1,32}$'::text)"),
     ("constraint tickers_scale", "CHECK (scale >= 0 AND scale <= 18)"),
-    ("constraint postings_version_check", "CHECK (version > 0)"),
-    ("constraint postings_part_check", "CHECK (part >= 0 AND part <= 3)"),
+    ("constraint postings_version", "CHECK (version > 0)"),
+    ("constraint postings_leg", "CHECK (leg >= 0 AND leg <= 3)"),
     (
-        "constraint postings_status_check",
+        "constraint postings_status",
         "CHECK (status = ANY (ARRAY['Created'::text, 'Success'::text, 'Error'::text]))",
     ),
-    ("constraint postings_check", "CHECK ((error IS NOT NULL) = (status = 'Error'::text))"),
+    ("constraint postings_error", "CHECK ((error IS NOT NULL) = (status = 'Error'::text))"),
     (
-        "constraint postings_amount_check",
+        "constraint postings_amount",
         "CHECK (amount > 0::numeric AND amount < '1000000000000000000000000000000000000'::numeric)",
     ),
     (
-        "constraint postings_actual_after_check",
+        "constraint postings_actual",
         "CHECK (actual_after >= 0::numeric AND actual_after < '1000000000000000000000000000000000000'::numeric)",
     ),
     (
-        "constraint postings_frozen_after_check",
+        "constraint postings_frozen",
         "CHECK (frozen_after >= 0::numeric AND frozen_after < '1000000000000000000000000000000000000'::numeric)",
     ),
-    ("constraint postings_check1", "CHECK (held OR actual_after = 0::numeric AND frozen_after = 0::numeric)"),
-    ("constraint postings_request_hash_check", "CHECK (octet_length(request_hash) = 16)"),
-    ("constraint postings_opening", "CHECK ((part = 0) = (request_hash IS NOT NULL))"),
-    ("constraint postings_details", "CHECK (part = 0 OR metadata IS NULL AND expires_at IS NULL)"),
+    ("constraint postings_held", "CHECK (held OR actual_after = 0::numeric AND frozen_after = 0::numeric)"),
+    ("constraint postings_request_hash", "CHECK (octet_length(request_hash) = 16)"),
+    ("constraint postings_opening", "CHECK ((leg = 0) = (request_hash IS NOT NULL))"),
+    ("constraint postings_details", "CHECK (leg = 0 OR metadata IS NULL AND expires_at IS NULL)"),
     ("constraint postings_expiry", "CHECK (expires_at IS NULL OR status = 'Created'::text)"),
-    ("constraint postings_ending", "CHECK (part = 0 OR status <> 'Created'::text)"),
+    ("constraint postings_hold", "CHECK (leg = 0 OR status <> 'Created'::text)"),
     (
         "constraint postings_requested_by",
-        "CHECK (requested_by IS NULL OR (part = ANY (ARRAY[0, 2])) AND octet_length(requested_by) >= 1 AND \
+        "CHECK (requested_by IS NULL OR (leg = ANY (ARRAY[0, 2])) AND octet_length(requested_by) >= 1 AND \
          octet_length(requested_by) <= 255)",
     ),
     (
@@ -79,13 +79,13 @@ const PROTECTIONS: [(&str, &str); 39] = [
          EXECUTE FUNCTION refuse_change()",
     ),
     (
-        "trigger postings_end_what_waits",
-        "always AFTER INSERT ON postings FOR EACH ROW WHEN (new.part >= 2) EXECUTE FUNCTION refuse_second_end()",
+        "trigger postings_resolve_holds",
+        "always AFTER INSERT ON postings FOR EACH ROW WHEN (new.leg >= 2) EXECUTE FUNCTION check_resolution()",
     ),
     ("function of postings_are_final", MIGRATED),
     ("function of wallets_are_kept", MIGRATED),
     ("function of tickers_are_kept", MIGRATED),
-    ("function of postings_end_what_waits", MIGRATED),
+    ("function of postings_resolve_holds", MIGRATED),
     ("function version_at", MIGRATED),
 ];
 

@@ -15,14 +15,14 @@ pub(super) enum Scope {
     Chains(i64, i64),
     /// What belongs to one transaction.
     Transactions,
-    /// Parts of transactions that are there twice.
+    /// Legs of transactions that are there twice.
     Identities,
 }
 
 /// What must hold for every row of a scope.
 #[derive(Debug)]
 pub(super) struct Condition {
-    /// Part of which check.
+    /// Leg of which check.
     pub(super) check: Check,
     /// An expression of SQL; null counts as broken.
     pub(super) sound: String,

@@ -13,7 +13,7 @@ const MONEY: &str = "
       FROM (SELECT ticker_id, sum(amount::numeric) AS amount
               FROM unnest($1::int4[], $2::text[]) u (ticker_id, amount) GROUP BY ticker_id) moved
       FULL JOIN (SELECT o.ticker_id, sum(o.amount) AS amount
-                   FROM holds h JOIN postings o ON o.transaction_id = h.transaction_id AND o.part = 0
+                   FROM holds h JOIN postings o ON o.transaction_id = h.transaction_id AND o.leg = 0
                   WHERE o.operation = 'invoice' GROUP BY o.ticker_id) waiting USING (ticker_id)
       FULL JOIN (SELECT ticker_id, sum(amount::numeric) AS amount
                    FROM unnest($3::int4[], $4::text[]) u (ticker_id, amount) GROUP BY ticker_id) held
@@ -69,7 +69,7 @@ impl Examined {
             | Check::Fields
             | Check::Errors => self.postings,
             Check::Frozen | Check::Catalog => self.chains,
-            Check::Parts | Check::Endings => self.transactions,
+            Check::Legs | Check::Endings => self.transactions,
             Check::Holds | Check::Expiry => self.holds,
             Check::Identities => return self.identities,
             Check::Schema | Check::Money => return None,

@@ -3,44 +3,44 @@
 use super::Check;
 use super::scope::{Condition, broken};
 
-/// The facts of each transaction that has more than one part, or should have: how often each part is there, and
-/// the least and the greatest of what must be the same in all. The payer is the wallet of parts 0 and 2 and the
+/// The facts of each transaction that has more than one leg, or should have: how often each leg is there, and
+/// the least and the greatest of what must be the same in all. The payer is the wallet of legs 0 and 2 and the
 /// counterparty of the others.
 ///
 /// An opening that is neither of a transfer nor waits is left out here; where it is ended all the same, it is
 /// looked up.
 const FACTS: &str = "
     SELECT transaction_id,
-           count(*) FILTER (WHERE part = 0) AS openings,
-           count(*) FILTER (WHERE part = 1) AS payees,
-           count(*) FILTER (WHERE part = 2) AS ends,
-           count(*) FILTER (WHERE part = 3) AS end_payees,
-           bool_or(part = 0 AND status = 'Created') AS waits,
-           bool_or(part = 0 AND status = 'Success') AS done,
-           bool_or(part = 2 AND status = 'Success') AS settled,
+           count(*) FILTER (WHERE leg = 0) AS openings,
+           count(*) FILTER (WHERE leg = 1) AS payees,
+           count(*) FILTER (WHERE leg = 2) AS ends,
+           count(*) FILTER (WHERE leg = 3) AS end_payees,
+           bool_or(leg = 0 AND status = 'Created') AS waits,
+           bool_or(leg = 0 AND status = 'Success') AS done,
+           bool_or(leg = 2 AND status = 'Success') AS settled,
            bool_or(operation = 'transfer') AS transfer,
            min(operation) = max(operation) AND min(ticker_id) = max(ticker_id) AS alike,
-           min(CASE WHEN part IN (0, 2) THEN wallet_id ELSE counterparty_wallet_id END) AS payer,
-           max(CASE WHEN part IN (0, 2) THEN wallet_id ELSE counterparty_wallet_id END) AS other_payer,
-           min(CASE WHEN part IN (0, 2) THEN counterparty_wallet_id ELSE wallet_id END) AS payee,
-           max(CASE WHEN part IN (0, 2) THEN counterparty_wallet_id ELSE wallet_id END) AS other_payee,
-           min(amount) FILTER (WHERE part < 2) AS opened, max(amount) FILTER (WHERE part < 2) AS other_opened,
-           min(amount) FILTER (WHERE part >= 2) AS ended, max(amount) FILTER (WHERE part >= 2) AS other_ended,
-           min(created_at) FILTER (WHERE part < 2) AS opened_at,
-           max(created_at) FILTER (WHERE part < 2) AS other_opened_at,
-           min(created_at) FILTER (WHERE part >= 2) AS ended_at,
-           max(created_at) FILTER (WHERE part >= 2) AS other_ended_at,
+           min(CASE WHEN leg IN (0, 2) THEN wallet_id ELSE counterparty_wallet_id END) AS payer,
+           max(CASE WHEN leg IN (0, 2) THEN wallet_id ELSE counterparty_wallet_id END) AS other_payer,
+           min(CASE WHEN leg IN (0, 2) THEN counterparty_wallet_id ELSE wallet_id END) AS payee,
+           max(CASE WHEN leg IN (0, 2) THEN counterparty_wallet_id ELSE wallet_id END) AS other_payee,
+           min(amount) FILTER (WHERE leg < 2) AS opened, max(amount) FILTER (WHERE leg < 2) AS other_opened,
+           min(amount) FILTER (WHERE leg >= 2) AS ended, max(amount) FILTER (WHERE leg >= 2) AS other_ended,
+           min(created_at) FILTER (WHERE leg < 2) AS opened_at,
+           max(created_at) FILTER (WHERE leg < 2) AS other_opened_at,
+           min(created_at) FILTER (WHERE leg >= 2) AS ended_at,
+           max(created_at) FILTER (WHERE leg >= 2) AS other_ended_at,
            max(expires_at) AS expires_at,
-           bool_or(part = 2 AND error IS NOT DISTINCT FROM 'expired') AS expired
+           bool_or(leg = 2 AND error IS NOT DISTINCT FROM 'expired') AS expired
       FROM postings
-     WHERE part >= 1 OR status = 'Created' OR operation = 'transfer'
+     WHERE leg >= 1 OR status = 'Created' OR operation = 'transfer'
      GROUP BY transaction_id";
 
-/// All parts are there, and say the same of what they share.
-const PARTS: &str = "
+/// All legs are there, and say the same of what they share.
+const LEGS: &str = "
     f.transaction_id IS NULL
     OR (f.openings = 1 OR f.openings = 0 AND EXISTS (SELECT FROM postings o
-                                                      WHERE o.transaction_id = f.transaction_id AND o.part = 0))
+                                                      WHERE o.transaction_id = f.transaction_id AND o.leg = 0))
        AND f.alike
        AND f.payer = f.other_payer AND f.payee IS NOT DISTINCT FROM f.other_payee
        AND f.opened IS NOT DISTINCT FROM f.other_opened AND f.ended IS NOT DISTINCT FROM f.other_ended
@@ -72,17 +72,17 @@ const CATALOG: &str = "
 
 /// All postings of a transaction, in one line.
 const POSTINGS: &str = "
-    (SELECT coalesce(string_agg(concat_ws(' ', 'part', p.part, p.operation, p.status, p.error, p.amount,
+    (SELECT coalesce(string_agg(concat_ws(' ', 'leg', p.leg, p.operation, p.status, p.error, p.amount,
                                           coalesce(t.name, '#' || p.ticker_id), 'of wallet', p.wallet_id,
                                           'with ' || p.counterparty_wallet_id, 'at', p.created_at),
-                                '; ' ORDER BY p.part), 'no posting')
+                                '; ' ORDER BY p.leg), 'no posting')
        FROM postings p LEFT JOIN tickers t USING (ticker_id)
       WHERE p.transaction_id = x.id)";
 
 /// The conditions, in the order of their bits.
 pub(super) fn conditions() -> Vec<Condition> {
     vec![
-        Condition::new(Check::Parts, PARTS, "'an opening, and all parts that it calls for, which agree'", POSTINGS),
+        Condition::new(Check::Legs, LEGS, "'an opening, and all legs that it calls for, which agree'", POSTINGS),
         Condition::new(
             Check::Endings,
             ENDINGS,
@@ -133,7 +133,7 @@ pub(super) fn list(bit: usize, condition: &Condition, limit: usize) -> String {
     format!(
         "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id), p.version, x.id, {expected}, {found}
            FROM (SELECT * FROM ({}) x WHERE broken & {} <> 0 ORDER BY id LIMIT {limit}) x
-           LEFT JOIN LATERAL (SELECT * FROM postings p WHERE p.transaction_id = x.id ORDER BY p.part LIMIT 1) p
+           LEFT JOIN LATERAL (SELECT * FROM postings p WHERE p.transaction_id = x.id ORDER BY p.leg LIMIT 1) p
                   ON true
            LEFT JOIN tickers t ON t.ticker_id = p.ticker_id
           ORDER BY x.id",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use florin_ledger::{Change, Command, ErrorCode, Outcome, Page, Scale, State, Ticker, Tickers, Unit, apply};
+use florin_ledger::{Change, Command, ErrorCode, Group, Outcome, Page, Scale, State, Ticker, Tickers, apply};
 use florin_wire::{Answered, BATCH, Batch, BatchReply, Decoded, Envelope, Event, Limits, Refusal, Reply};
 
 const LIMITS: Limits = Limits { max_body_bytes: 64 * 1024, max_batch_body_bytes: 1024 * 1024 };
@@ -18,8 +18,8 @@ pub(crate) fn decode(operation: &str, message_id: Option<&str>, body: &str) -> R
 
 /// Why a request is refused whatever the wallets, tickers and transactions are.
 pub(crate) fn refusal_by_itself(command: &Command) -> Option<ErrorCode> {
-    let unit = [Unit::One(command.clone())];
-    let applied = apply(&mut State::default(), SystemTime::UNIX_EPOCH, &unit).unwrap();
+    let group = [Group::One(command.clone())];
+    let applied = apply(&mut State::default(), SystemTime::UNIX_EPOCH, &group).unwrap();
     // When nothing is known, this is what a sound request is refused for.
     let nothing_known = [ErrorCode::UnknownWallet, ErrorCode::UnknownTransaction];
     applied.outcomes[0].refusal().filter(|code| !nothing_known.contains(code))
@@ -53,7 +53,7 @@ impl World {
         match decode(operation, Some(message_id), body) {
             Err(refusal) => (Reply::refused(operation, &refusal), vec![]),
             Ok(Decoded::One(command)) => {
-                let (outcomes, events) = self.apply(&[Unit::One(command.clone())]);
+                let (outcomes, events) = self.apply(&[Group::One(command.clone())]);
                 (Reply::to_command(&command, &outcomes[0]), events)
             }
             Ok(Decoded::Batch(batch)) => self.ask_batch(batch),
@@ -64,12 +64,12 @@ impl World {
     fn ask_batch(&mut self, batch: Batch) -> (Reply, Vec<Event>) {
         let is_refused = batch.is_refused();
         let commands = batch.items.iter().filter_map(|item| item.command.clone().ok());
-        let units: Vec<Unit> = match batch.atomic {
+        let groups: Vec<Group> = match batch.atomic {
             _ if is_refused => vec![],
-            true => vec![Unit::AllOrNone(commands.collect())],
-            false => commands.map(Unit::One).collect(),
+            true => vec![Group::AllOrNone(commands.collect())],
+            false => commands.map(Group::One).collect(),
         };
-        let (outcomes, events) = self.apply(&units);
+        let (outcomes, events) = self.apply(&groups);
         let mut outcomes = outcomes.into_iter();
         let answered = batch.items.into_iter().map(|item| {
             let result = item.command.map(|command| (command, outcomes.next()));
@@ -81,11 +81,11 @@ impl World {
         (reply, events)
     }
 
-    fn apply(&mut self, units: &[Unit]) -> (Vec<Outcome>, Vec<Event>) {
-        for query in units.iter().flat_map(Unit::commands).filter_map(Command::asked_page) {
+    fn apply(&mut self, groups: &[Group]) -> (Vec<Outcome>, Vec<Event>) {
+        for query in groups.iter().flat_map(Group::commands).filter_map(Command::asked_page) {
             self.state.pages.insert(query.clone(), query.extend(Page::default(), &self.changes));
         }
-        let applied = apply(&mut self.state, self.now, units).unwrap();
+        let applied = apply(&mut self.state, self.now, groups).unwrap();
         self.changes.extend(applied.changes.iter().cloned());
         (applied.outcomes, applied.changes.iter().map(Event::new).collect())
     }

@@ -89,6 +89,6 @@ pub(crate) fn transaction() -> Transaction {
         requested_by: None,
         request_hash: [0; 16],
         redelivered: false,
-        ending: None,
+        resolution: None,
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use florin_ledger::{Change, Ending, ErrorCode, Operation, Posting, Status, Tail, Transaction};
+use florin_ledger::{Balance, Change, ErrorCode, Operation, Posting, Resolution, Status, Transaction};
 use florin_wire::{Event, Events, names};
 
 use crate::common::{ID_TEXT, decimal, time, transaction};
 
 fn posting(wallet_id: i64, version: i64, actual: i128, frozen: i128) -> Posting {
-    Posting { wallet_id, part: 0, after: Tail { version, actual, frozen, held: true, created_at: time(1) } }
+    Posting { wallet_id, leg: 0, after: Balance { version, actual, frozen, held: true, created_at: time(1) } }
 }
 
 fn transfer() -> Transaction {
@@ -46,14 +46,18 @@ fn an_event_holds_the_transaction_and_the_balances_after_it() {
 
 #[test]
 fn it_is_named_by_operation_and_status() {
-    let ended = |error| Some(Ending { error, amount: 150, at: time(1), requested_by: None });
+    let ended = |error| Some(Resolution { error, amount: 150, at: time(1), requested_by: None });
     let created = Transaction { opened: Status::Created, ..transfer() };
     let rows = [
         (transaction(), "transaction.withdraw.success", "success"),
         (created.clone(), "transaction.transfer.created", "created"),
-        (Transaction { ending: ended(None), ..created.clone() }, "transaction.transfer.success", "success"),
         (
-            Transaction { ending: ended(Some(ErrorCode::Expired)), ..created },
+            Transaction { resolution: ended(None), ..created.clone() },
+            "transaction.transfer.success",
+            "success",
+        ),
+        (
+            Transaction { resolution: ended(Some(ErrorCode::Expired)), ..created },
             "transaction.transfer.error",
             "error",
         ),

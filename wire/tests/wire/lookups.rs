@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use florin_ledger::{BalanceQuery, Command, Cursor, End, HistoryQuery, Status};
+use florin_ledger::{BalanceQuery, Command, Cursor, HistoryQuery, Resolve, Status};
 use uuid::Uuid;
 
 use crate::common::{ID, ID_TEXT, assert_malformed, decimal, decode_as, time};
@@ -10,11 +10,11 @@ use crate::common::{ID, ID_TEXT, assert_malformed, decimal, decode_as, time};
 #[test]
 fn a_transaction_is_named_by_its_uuid() {
     let body = format!(r#"{{"transaction_id":"{ID_TEXT}","amount":null,"x":1}}"#);
-    let end = |how| Command::End { transaction_id: ID, how, requested_by: None };
+    let end = |how| Command::Resolve { transaction_id: ID, how, requested_by: None };
     let rows = [
-        ("settle", end(End::Settle { amount: None })),
-        ("cancel", end(End::Cancel)),
-        ("expire", end(End::Expire)),
+        ("settle", resolve(Resolve::Settle { amount: None })),
+        ("cancel", resolve(Resolve::Cancel)),
+        ("expire", resolve(Resolve::Expire)),
         ("transaction", Command::Transaction { transaction_id: ID }),
     ];
     for (operation, expected) in rows {
@@ -45,8 +45,8 @@ fn a_settlement_may_be_a_part() {
     for amount in ["5.5", "\"5.50\"", "55e-1", "0", "-5.5", "1e999999999999"] {
         let body = format!(r#"{{"transaction_id":"{ID_TEXT}","amount":{amount}}}"#);
         let amount = Some(decimal(amount.trim_matches('"')));
-        let how = End::Settle { amount };
-        let expected = Command::End { transaction_id: ID, how, requested_by: None };
+        let how = Resolve::Settle { amount };
+        let expected = Command::Resolve { transaction_id: ID, how, requested_by: None };
         assert_eq!(decode_as("settle", &body).unwrap(), expected);
     }
     for amount in ["true", "\"\"", "\"all\"", "[5]", "{}"] {

@@ -77,7 +77,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         (id.clone(), prop::sample::select(&Status::ALL[..2]))
             .prop_map(|(transaction_id, status)| Answer::Opened { transaction_id, status }),
-        (id.clone(), prop::option::of(amount())).prop_map(|(transaction_id, settled)| Answer::Ended {
+        (id.clone(), prop::option::of(amount())).prop_map(|(transaction_id, settled)| Answer::Resolved {
             transaction_id,
             settled,
             error: settled.is_none().then_some(ErrorCode::Expired),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use florin_ledger::{
-    Answer, BalanceLine, BalanceQuery, Command, Cursor, Decimal, End, Ending, Entry, ErrorCode, HistoryQuery,
-    Movement, Operation, Outcome, Page, Scale, Status, Transaction,
+    Answer, BalanceLine, BalanceQuery, Command, Cursor, Decimal, Entry, ErrorCode, HistoryQuery, Movement,
+    Operation, Outcome, Page, Resolution, Resolve, Scale, Status, Transaction,
 };
 use florin_wire::{IDEMPOTENT_REPLAYED, JsonTime, Refusal, Reply};
 use uuid::Uuid;
@@ -19,8 +19,8 @@ fn transfer() -> Command {
     Command::Transfer { movement: movement("1.50"), to_wallet_id: 4 }
 }
 
-fn end(how: End) -> Command {
-    Command::End { transaction_id: ID, how, requested_by: None }
+fn end(how: Resolve) -> Command {
+    Command::Resolve { transaction_id: ID, how, requested_by: None }
 }
 
 fn read(transaction_id: Uuid) -> Command {
@@ -63,18 +63,18 @@ fn money_operations_answer_with_the_transaction() {
 
 #[test]
 fn an_end_answers_with_how_it_ended() {
-    let ended = |settled: Option<&str>, error| Answer::Ended {
+    let ended = |settled: Option<&str>, error| Answer::Resolved {
         transaction_id: ID,
         settled: settled.map(decimal),
         error,
     };
-    let settle = end(End::Settle { amount: None });
+    let settle = end(Resolve::Settle { amount: None });
     let expected = r#"{"operation":"settle","code":200,"body":"{\"transaction_id\":\"00000000-0000-0000-0000-000000000007\",\"status\":\"Success\",\"settled_amount\":5.5}"}"#;
     assert_eq!(json(&settle, ended(Some("5.50"), None)), expected);
     let expected = r#"{"operation":"cancel","code":200,"body":"{\"transaction_id\":\"00000000-0000-0000-0000-000000000007\",\"status\":\"Error\",\"error\":\"cancelled\"}"}"#;
-    assert_eq!(json(&end(End::Cancel), ended(None, Some(ErrorCode::Cancelled))), expected);
+    assert_eq!(json(&end(Resolve::Cancel), ended(None, Some(ErrorCode::Cancelled))), expected);
     let expected = r#"{"operation":"expire","code":200,"body":"{\"transaction_id\":\"00000000-0000-0000-0000-000000000007\",\"status\":\"Error\",\"error\":\"expired\"}"}"#;
-    assert_eq!(json(&end(End::Expire), ended(None, Some(ErrorCode::Expired))), expected);
+    assert_eq!(json(&end(Resolve::Expire), ended(None, Some(ErrorCode::Expired))), expected);
     let receipt = reply(&settle, ended(Some("5.50"), None)).receipt().unwrap();
     assert_eq!(receipt.settled_amount.unwrap().0, decimal("5.5"));
 }
@@ -92,8 +92,8 @@ fn refusals_carry_a_reason_for_people_and_a_code_for_programs() {
 
 #[test]
 fn every_refusal_says_what_it_is_about() {
-    let part = end(End::Settle { amount: Some(decimal("1.50")) });
-    let all = end(End::Settle { amount: None });
+    let part = end(Resolve::Settle { amount: Some(decimal("1.50")) });
+    let all = end(Resolve::Settle { amount: None });
     let strange = Command::Invoice(Movement { ticker: "\"us\n".repeat(20), ..movement("1") });
     let too_much = "would exceed what a balance can hold (10^36 minor units)";
     let rows = [
@@ -136,7 +136,7 @@ fn every_refusal_says_what_it_is_about() {
         (withdraw(), ErrorCode::IdentityReused, 409, "this message_id belongs to a different request".into()),
         (all, ErrorCode::AlreadyFinal, 409, format!("transaction {ID_TEXT} is final already")),
         (
-            end(End::Expire),
+            end(Resolve::Expire),
             ErrorCode::NotExpired,
             409,
             format!("the time of transaction {ID_TEXT} is not over"),
@@ -213,8 +213,8 @@ fn a_transaction_is_told_from_beginning_to_end() {
     let tail = format!(r#"{expires},"ended_by":"key:clerk","metadata":{metadata}}}"#);
     let ended = |error| {
         let requested_by = Some(Arc::from("key:clerk"));
-        let ending = Ending { error, amount: 120, at: time(1), requested_by };
-        Transaction { ending: Some(ending), ..waiting.clone() }
+        let resolution = Resolution { error, amount: 120, at: time(1), requested_by };
+        Transaction { resolution: Some(resolution), ..waiting.clone() }
     };
     let at = r#""ended_at":"2026-01-31T08:15:30.000001Z""#;
     let expected =

@@ -21,7 +21,7 @@ fn from<'a>(user_id: Option<&'a str>, trusted: bool, header: Option<&'a str>) ->
 
 fn recorded(command: &Command) -> Option<&str> {
     match command {
-        Command::End { requested_by, .. } => requested_by.as_deref(),
+        Command::Resolve { requested_by, .. } => requested_by.as_deref(),
         other => other.movement().unwrap().requested_by.as_deref(),
     }
 }

@@ -53,12 +53,12 @@ pub(super) struct Row(
 );
 
 pub(super) fn posting(row: &Row) -> Posting {
-    let Row(wallet_id, version, number, part, operation, status, amount, [actual, frozen]) = *row;
+    let Row(wallet_id, version, number, leg, operation, status, amount, [actual, frozen]) = *row;
     let (status, error) = match status.split_once(' ') {
         Some((status, error)) => (status, Some(error.to_owned())),
         None => (status, None),
     };
-    let other = match (operation, part) {
+    let other = match (operation, leg) {
         ("transfer", 0 | 2) => Some(2),
         ("transfer", _) => Some(1),
         _ => None,
@@ -68,7 +68,7 @@ pub(super) fn posting(row: &Row) -> Posting {
         ticker: "USD".into(),
         version,
         transaction_id: id(number),
-        part,
+        leg,
         operation: operation.into(),
         status: status.into(),
         error,

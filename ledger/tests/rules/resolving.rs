@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use florin_ledger::{Change, Command, Contradiction, ErrorCode, Operation, Outcome, Status, Unit};
+use florin_ledger::{Change, Command, Conflict, ErrorCode, Group, Operation, Outcome, Status};
 
 use crate::fixtures::*;
 
@@ -98,10 +98,10 @@ fn leaves_nothing(command: &Command, number: u128, code: ErrorCode) {
     let mut book = book();
     let before = book.clone();
     assert_eq!(book.one(command), refused(code), "{command:?}");
-    let has_ended = book.state.transactions.get(&id(number)).is_some_and(|found| found.ending.is_some());
+    let has_ended = book.state.transactions.get(&id(number)).is_some_and(|found| found.resolution.is_some());
     let asked_again = has_ended && code == AlreadyFinal && number != OVERDUE;
     // What has ended may have ended in an attempt of this very request: its event is sent again.
-    let repeated = if asked_again { vec![ending(number)] } else { vec![] };
+    let repeated = if asked_again { vec![resolution(number)] } else { vec![] };
     assert_eq!(book.repeated, repeated, "{command:?}");
     if number == OVERDUE && code == AlreadyFinal {
         assert_eq!(book.postings(), [(1, 2, 700, 800)], "{command:?}");
@@ -149,7 +149,7 @@ fn the_same_end_is_a_retry_and_another_is_refused() {
             for (second, answer, also_comes_to) in ends().into_iter().chain(ends()) {
                 let expected = if comes_to == also_comes_to { again(answer) } else { refused(AlreadyFinal) };
                 assert_eq!(book.one(&second), expected, "{open:?}, {first:?}, {second:?}");
-                assert_eq!((&*book.changes, &*book.repeated), (&[][..], &[ending(1)][..]));
+                assert_eq!((&*book.changes, &*book.repeated), (&[][..], &[resolution(1)][..]));
                 book.now += Duration::from_secs(10);
             }
             // The request that opened it gets the answer that it got, whatever became of it.
@@ -231,7 +231,7 @@ fn opened_and_ended_in_one_list() {
     let statuses: Vec<Status> = book.changes.iter().map(|change| change.transaction.status()).collect();
     assert_eq!(statuses, [Status::Created, Status::Success, Status::Success]);
     assert_eq!(book.changes.iter().flat_map(Change::postings).count(), 4);
-    assert_eq!(book.repeated, [ending(1); 2]);
+    assert_eq!(book.repeated, [resolution(1); 2]);
 }
 
 #[test]
@@ -242,10 +242,10 @@ fn a_tail_that_is_older_than_the_transaction_contradicts_it() {
             stale.now = at(if comes_to == "expired" { 60 } else { 0 });
             // As it was one cent before the transaction was opened.
             stale.state.wallets.get_mut(&1).unwrap().get_mut(&1).unwrap().frozen -= 1;
-            let units =
-                [Unit::One(end.clone()), Unit::AllOrNone(vec![end.clone(), invoice(9, 1, "USD", "-1")])];
-            for unit in units {
-                assert_eq!(stale.clone().units(&[unit]).err(), Some(Contradiction), "{end:?}");
+            let groups =
+                [Group::One(end.clone()), Group::AllOrNone(vec![end.clone(), invoice(9, 1, "USD", "-1")])];
+            for group in groups {
+                assert_eq!(stale.clone().groups(&[group]).err(), Some(Conflict), "{end:?}");
             }
             // What needs no balance does not see it.
             assert_eq!(stale.clone().one(&settle_part(1, "-1")), refused(AmountNotPositive));

@@ -1,12 +1,12 @@
 //! Units that are done whole or not at all.
 
-use florin_ledger::{Command, ErrorCode, Outcome, Repeated, Status, Unit};
+use florin_ledger::{Command, ErrorCode, Group, Outcome, Repeated, Status};
 
 use crate::fixtures::*;
 
 use ErrorCode::*;
 
-/// Everything that can be part of a unit and succeeds in [`book`] in this order.
+/// Everything that can be part of a group and succeeds in [`book`] in this order.
 fn good() -> Vec<Command> {
     vec![
         invoice(1, 1, "USD", "1"),
@@ -40,7 +40,7 @@ fn book() -> Book {
 fn assert_unchanged(before: &Book, after: &Book, what: &str) {
     for wallet_id in 1..5 {
         assert_eq!(before.cents(wallet_id), after.cents(wallet_id), "{what}");
-        assert_eq!(before.tail(wallet_id).held, after.tail(wallet_id).held, "{what}");
+        assert_eq!(before.balance(wallet_id).held, after.balance(wallet_id).held, "{what}");
     }
     for (id, transaction) in &before.state.transactions {
         assert_eq!(after.state.transactions.get(id), Some(transaction), "{what}");
@@ -52,14 +52,14 @@ fn assert_unchanged(before: &Book, after: &Book, what: &str) {
     }
     let mut wallets = before.state.wallets.clone();
     for change in &after.changes {
-        assert_eq!((change.first.part, change.second), (0, None), "{what}");
+        assert_eq!((change.first.leg, change.second), (0, None), "{what}");
         let wallet = wallets.get_mut(&change.first.wallet_id).unwrap();
-        let tail = wallet.entry(change.transaction.ticker.id).or_default();
-        assert_eq!(change.first.after.version, tail.version + 1, "{what}");
-        *tail = change.first.after;
+        let balance = wallet.entry(change.transaction.ticker.id).or_default();
+        assert_eq!(change.first.after.version, balance.version + 1, "{what}");
+        *balance = change.first.after;
     }
     for (wallet_id, wallet) in &after.state.wallets {
-        let written = wallet.iter().filter(|(_, tail)| tail.version > 0);
+        let written = wallet.iter().filter(|(_, balance)| balance.version > 0);
         assert!(written.eq(&wallets[wallet_id]), "{what}: wallet {wallet_id}");
     }
 }
@@ -87,7 +87,7 @@ fn failed(command: &Command) -> Outcome {
     }
 }
 
-/// What makes a unit fail, and what that comes to.
+/// What makes a group fail, and what that comes to.
 fn bad() -> Vec<(Command, Outcome)> {
     vec![
         (withdraw(9, 2, "USD", "100"), recorded(9, InsufficientFunds)),
@@ -117,7 +117,7 @@ fn one_refusal_at_any_place_fails_them_all() {
             let what = format!("{bad:?} at {place}");
             let mut commands = good();
             // An end of what has ended meanwhile is refused for another reason: see the other tests.
-            let early = place <= 5 || !matches!(bad, Command::End { .. });
+            let early = place <= 5 || !matches!(bad, Command::Resolve { .. });
             commands.insert(if early { place } else { 0 }, bad.clone());
             let expected: Vec<Outcome> = commands
                 .iter()
@@ -133,7 +133,7 @@ fn one_refusal_at_any_place_fails_them_all() {
             assert_unchanged(&before, &book, &what);
             let asked_again = |outcome: &Outcome| matches!(code(outcome), AlreadyFinal);
             let repeated: Vec<Repeated> =
-                if asked_again(&comes_to) && bad == settle(23) { vec![ending(23)] } else { vec![] };
+                if asked_again(&comes_to) && bad == settle(23) { vec![resolution(23)] } else { vec![] };
             assert_eq!(book.repeated, repeated, "{what}");
             replays_the_same(book, &commands, &expected, &what);
         }
@@ -191,12 +191,12 @@ fn the_neighbours_of_a_failed_unit_see_nothing_of_it() {
         withdraw(3, 2, "USD", "7"),
     ];
     let outcomes = book
-        .units(&[
-            Unit::One(invoice(10, 2, "USD", "1")),
-            Unit::AllOrNone(fails),
-            Unit::One(withdraw(11, 2, "USD", "1.01")),
-            Unit::AllOrNone(vec![withdraw(12, 2, "USD", "1"), withdraw(13, 1, "USD", "10")]),
-            Unit::One(balance(2)),
+        .groups(&[
+            Group::One(invoice(10, 2, "USD", "1")),
+            Group::AllOrNone(fails),
+            Group::One(withdraw(11, 2, "USD", "1.01")),
+            Group::AllOrNone(vec![withdraw(12, 2, "USD", "1"), withdraw(13, 1, "USD", "10")]),
+            Group::One(balance(2)),
         ])
         .unwrap();
     let expected = [
@@ -215,8 +215,8 @@ fn the_neighbours_of_a_failed_unit_see_nothing_of_it() {
     let ids: Vec<u128> = book.changes.iter().map(|change| change.transaction.id.as_u128()).collect();
     assert_eq!(ids, [10, 1, 2, 3, 11, 12, 13]);
     assert!(ids.iter().all(|number| book.state.transactions.contains_key(&id(*number))));
-    assert_eq!(book.tail(2).version, 5);
-    assert_eq!(book.tail(1).version, 9);
+    assert_eq!(book.balance(2).version, 5);
+    assert_eq!(book.balance(1).version, 9);
     assert_eq!(book.state.transactions[&id(2)].expires_at, None);
 }
 
@@ -229,7 +229,7 @@ fn one_identity_twice_in_a_unit() {
     assert_eq!((book.changes.len(), &*book.repeated), (1, &[beginning(1)][..]));
     assert_eq!(book.cents(2), (500, 0));
 
-    // For two different things: the first one has it, also when the unit fails for that.
+    // For two different things: the first one has it, also when the group fails for that.
     let reused = [invoice(1, 2, "USD", "5"), invoice(1, 2, "USD", "6")];
     let mut book = Book::new();
     assert_eq!(book.whole(&reused), [recorded(1, BatchFailed), refused(IdentityReused)]);
@@ -242,7 +242,7 @@ fn one_identity_twice_in_a_unit() {
 fn what_an_earlier_request_did_keeps_its_answer_in_a_unit_that_fails() {
     let before = book();
     let mut book = before.clone();
-    let unit = [
+    let group = [
         invoice(22, 1, "USD", "1"),
         settle_part(23, "1"),
         waits(invoice(23, 1, "USD", "2")),
@@ -260,12 +260,12 @@ fn what_an_earlier_request_did_keeps_its_answer_in_a_unit_that_fails() {
         refused(AlreadyFinal),
         // Was done, and undone.
         refused(BatchFailed),
-        // 21 waits again, but what the unit found is what made it fail.
+        // 21 waits again, but what the group found is what made it fail.
         refused(AlreadyFinal),
         recorded(2, InsufficientFunds),
     ];
-    let repeated = [beginning(22), ending(23), beginning(23), beginning(21), ending(23)];
-    assert_eq!(book.whole(&unit), expected);
+    let repeated = [beginning(22), resolution(23), beginning(23), beginning(21), resolution(23)];
+    assert_eq!(book.whole(&group), expected);
     assert_eq!(book.repeated, repeated);
     assert_unchanged(&before, &book, "earlier answers");
 
@@ -273,7 +273,7 @@ fn what_an_earlier_request_did_keeps_its_answer_in_a_unit_that_fails() {
         .into_iter()
         .map(|it| if it == recorded(2, InsufficientFunds) { again(it) } else { it })
         .collect();
-    assert_eq!(book.whole(&unit), expected);
+    assert_eq!(book.whole(&group), expected);
     assert_eq!(book.repeated, [&repeated[..], &[beginning(2)]].concat());
     assert_eq!(book.changes, []);
 }
@@ -317,20 +317,20 @@ fn opened_and_ended_in_a_unit_that_fails() {
 #[test]
 fn ends_of_a_failed_unit_can_be_asked_for_again() {
     let mut book = book();
-    let unit = [settle_part(20, "1"), cancel(21), withdraw(1, 2, "USD", "1")];
+    let group = [settle_part(20, "1"), cancel(21), withdraw(1, 2, "USD", "1")];
     let expected = [refused(BatchFailed), refused(BatchFailed), recorded(1, InsufficientFunds)];
-    assert_eq!(book.whole(&unit), expected);
+    assert_eq!(book.whole(&group), expected);
     assert_eq!(book.changes.len(), 1);
-    // A refusal that is only repeated fails the unit as well.
+    // A refusal that is only repeated fails the group as well.
     let [first, second, third] = expected;
-    assert_eq!(book.whole(&unit), [first, second, again(third)]);
+    assert_eq!(book.whole(&group), [first, second, again(third)]);
     assert_eq!(book.changes, []);
     assert_eq!(book.one(&settle_part(20, "1")), settled(20, "1"));
     assert_eq!(book.one(&settle(21)), settled(21, "4"));
     // By now one has ended as asked for, and the other has not.
     let expected = [again(settled(20, "1")), refused(AlreadyFinal), again(recorded(1, InsufficientFunds))];
-    assert_eq!(book.whole(&unit), expected);
-    assert_eq!(book.repeated, [ending(20), ending(21), beginning(1)]);
+    assert_eq!(book.whole(&group), expected);
+    assert_eq!(book.repeated, [resolution(20), resolution(21), beginning(1)]);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn what_is_overdue_waits_on_when_the_unit_that_found_it_fails() {
     );
     assert_unchanged(&before, &book, "overdue");
     assert_eq!(book.repeated, []);
-    // An expiry in a unit is like any other end.
+    // An expiry in a group is like any other end.
     assert_eq!(book.whole(&[expire(1), invoice(3, 2, "USD", "1")])[0], released(1, Expired));
     assert_eq!(book.cents(2), (100, 0));
 }
