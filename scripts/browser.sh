@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The console and the documentation in a real browser, against a Florin of its own. Installs what is missing:
-# Chromium, Node.js and the packages of browser/package-lock.json. `--pictures` also takes docs/images/ anew.
+# Chromium, Node.js and the packages of lab/browser/package-lock.json. `--pictures` also takes docs/images/ anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,6 +22,6 @@ fi
 cargo build --locked --bin florin
 FLORIN=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/debug/florin
 export FLORIN
-cd browser
+cd lab/browser
 npm ci --no-audit --no-fund
 node console.js "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows that the fault runs can fail.
 #
-# Each patch in faults/mutations/ breaks one thing that Florin rests on. It is applied to a copy of the tree, built, and run
+# Each patch in lab/lab/faults/mutations/ breaks one thing that Florin rests on. It is applied to a copy of the tree, built, and run
 # under the faults that its head names; the checker must find what the head says (one of `Caught as`). Chance decides what a
 # fault meets, so there are several seeds (`Seeds`, or 1 2 3): one that is enough ends it. Then the controls: Florin as it is, on servers that
 # forget what they confirmed.
@@ -70,12 +70,12 @@ must_be_caught() {
 }
 
 mutation() {
-    local name=$1 patch=$PWD/faults/mutations/$1.patch faults=$work/florin-faults
+    local name=$1 patch=$PWD/lab/lab/faults/mutations/$1.patch faults=$work/florin-faults
     [ -f "$patch" ] || die "there is no mutation $name"
     apply "$patch" || die "$patch does not fit the tree any more"
     build -p florin
     # The checker stays as it is, unless it is a client that is broken.
-    if grep -q '^+++ b/faults/' "$patch"; then
+    if grep -q '^+++ b/lab/faults/' "$patch"; then
         build -p florin-faults
         faults=$work/target/debug/florin-faults
     fi
@@ -108,7 +108,7 @@ cp "$work/target/debug/florin" "$work/target/debug/florin-faults" "$work/"
 
 names=("$@")
 if [ $# = 0 ]; then
-    for patch in faults/mutations/*.patch; do names+=("$(basename "$patch" .patch)"); done
+    for patch in lab/lab/faults/mutations/*.patch; do names+=("$(basename "$patch" .patch)"); done
     # shellcheck disable=SC2206 # one word for each
     names+=($CONTROLS)
 fi

@@ -1,0 +1,203 @@
+//! One dead letter: what it is, and why it is here.
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use sha2::{Digest, Sha256};
+
+use super::bare::Arrived;
+use crate::given_up::{ERROR, EXCHANGE, REASON, REQUEUED, ROUTING_KEY, TIME, own_headers, own_properties};
+use crate::operation;
+
+/// Hexadecimal digits of an id.
+const ID_DIGITS: usize = 12;
+
+/// A message of the dead-letter queue.
+#[derive(Debug)]
+pub struct DeadLetter {
+    delivery_tag: u64,
+    /// A short hash of what it is: the same whenever it is read.
+    pub id: String,
+    /// What it asked for, in the client's own words.
+    pub operation: ShortString,
+    /// The exchange that it was published to.
+    pub exchange: String,
+    /// The routing key that it was published with.
+    pub routing_key: ShortString,
+    /// Why it is here: a stable code.
+    pub error: String,
+    /// Why it is here, for people.
+    pub reason: String,
+    /// When it came here, in seconds since 1970.
+    pub died_at: Option<u64>,
+    /// All its properties.
+    pub properties: BasicProperties,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// The parts of it that are not what the protocol says, and were mended to be shown. The service cannot read
+    /// such a message.
+    pub unreadable: Vec<&'static str>,
+}
+
+/// How the broker moved a message to a dead-letter queue: an entry of its header `x-death`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// In the broker's words, such as `expired`.
+    pub reason: String,
+    /// The queue that it was in.
+    pub queue: String,
+    /// The exchange that it was published to.
+    pub exchange: String,
+    /// When, in seconds since 1970.
+    pub at: Option<u64>,
+    /// How often.
+    pub count: i64,
+}
+
+impl DeadLetter {
+    pub(super) fn new(arrived: Arrived) -> Self {
+        let Arrived { delivery_tag, exchange, routing_key, properties, body, mended } = arrived;
+        let mut letter = Self {
+            delivery_tag,
+            id: String::new(),
+            operation: ShortString::default(),
+            exchange: exchange.to_string(),
+            routing_key,
+            error: "unknown".to_owned(),
+            reason: "nothing says why it is here".to_owned(),
+            died_at: None,
+            properties,
+            body,
+            unreadable: mended,
+        };
+        letter.learn();
+        let kind = letter.properties.kind().as_ref();
+        letter.operation = operation(&letter.exchange, &letter.routing_key, kind).clone();
+        letter.id = letter.hash();
+        letter
+    }
+
+    pub(super) const fn delivery_tag(&self) -> u64 {
+        self.delivery_tag
+    }
+
+    /// What its headers say of its death.
+    fn learn(&mut self) {
+        let headers = self.properties.headers().clone().unwrap_or_default();
+        // The service publishes to the queue by its name. What the broker moved came through an exchange, which
+        // kept the routing key; there, headers like the service's can be anybody's.
+        if let Some(error) = string(&headers, ERROR).filter(|_| self.exchange.is_empty()) {
+            self.error = error;
+            self.reason = string(&headers, REASON).unwrap_or_default();
+            self.died_at = timestamp(&headers, TIME);
+            self.exchange = string(&headers, EXCHANGE).unwrap_or_default();
+            let routing_key = string(&headers, ROUTING_KEY).unwrap_or_default();
+            self.routing_key = ShortString::try_new(routing_key).unwrap_or_default();
+        } else if let Some(death) = self.deaths().into_iter().next() {
+            self.reason = death.in_words();
+            self.error = death.reason;
+            self.died_at = death.at;
+            self.exchange = death.exchange;
+        }
+        if !self.unreadable.is_empty() {
+            self.error = "unreadable".to_owned();
+            let parts = self.unreadable.join(", ");
+            self.reason = format!("the service cannot read it: not UTF-8, or of an unknown type: {parts}");
+        }
+    }
+
+    /// Where and why the broker moved it, the last time first.
+    #[must_use]
+    pub fn deaths(&self) -> Vec<Death> {
+        let headers = self.properties.headers().as_ref();
+        let Some(AMQPValue::FieldArray(entries)) = headers.and_then(|headers| headers.inner().get("x-death"))
+        else {
+            return Vec::new();
+        };
+        let tables = entries.as_slice().iter().filter_map(|entry| match entry {
+            AMQPValue::FieldTable(table) => Some(Death::of(table)),
+            _ => None,
+        });
+        tables.collect()
+    }
+
+    /// Whether it is this one: an id or the beginning of one, or a `message_id`.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.id.starts_with(name) || self.message_id() == Some(name)
+    }
+
+    /// The client's own identity for the request.
+    #[must_use]
+    pub fn message_id(&self) -> Option<&str> {
+        self.properties.message_id().as_ref().map(ShortString::as_str)
+    }
+
+    /// The properties to send it to the work queue with, by the queue's name: what the service decodes is the same.
+    pub(super) fn requeued(&self) -> BasicProperties {
+        let mut headers = own_headers(&self.properties);
+        headers.insert(REQUEUED.into(), AMQPValue::Boolean(true));
+        own_properties(&self.properties).with_type(self.operation.clone()).with_headers(headers)
+    }
+
+    /// Of what the service decodes, and of the time of its death, to tell look-alikes apart.
+    fn hash(&self) -> String {
+        let died_at = self.died_at.unwrap_or_default().to_be_bytes();
+        let properties =
+            [self.properties.message_id(), self.properties.reply_to(), self.properties.correlation_id()];
+        let texts = properties.map(|text| text.as_ref().map_or(&b""[..], |text| text.as_str().as_bytes()));
+        let mut hash = Sha256::new();
+        for part in [self.operation.as_str().as_bytes(), &self.body, &died_at].into_iter().chain(texts) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        digits[..ID_DIGITS].to_owned()
+    }
+}
+
+impl Death {
+    fn of(entry: &FieldTable) -> Self {
+        let count = match entry.inner().get("count") {
+            Some(AMQPValue::LongLongInt(count)) => *count,
+            Some(AMQPValue::LongInt(count)) => (*count).into(),
+            _ => 1,
+        };
+        Self {
+            reason: string(entry, "reason").unwrap_or_default(),
+            queue: string(entry, "queue").unwrap_or_default(),
+            exchange: string(entry, "exchange").unwrap_or_default(),
+            at: timestamp(entry, "time"),
+            count,
+        }
+    }
+
+    /// What the broker's reason means here.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self.reason.as_str() {
+            "rejected" => "the service gave it up, and could not write down why: its log says it".to_owned(),
+            "delivery_limit" => {
+                "it was delivered again and again, and each time the service lost its connection \
+                                 or its life before it was answered"
+                    .to_owned()
+            }
+            "expired" => "its expiration passed before the service came to it".to_owned(),
+            "maxlen" => "the queue was full".to_owned(),
+            other => format!("the broker says {other:?}"),
+        }
+    }
+}
+
+fn string(table: &FieldTable, name: &str) -> Option<String> {
+    match table.inner().get(name) {
+        Some(AMQPValue::LongString(text)) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+fn timestamp(table: &FieldTable, name: &str) -> Option<u64> {
+    match table.inner().get(name) {
+        Some(AMQPValue::Timestamp(seconds)) => Some(*seconds),
+        _ => None,
+    }
+}

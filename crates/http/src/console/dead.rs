@@ -1,0 +1,304 @@
+//! The requests that could not be worked on: listed, shown, sent once more, dropped.
+//!
+//! It does what `florin dead` does, by the same functions. What is read is held for that long, so one looks at a
+//! time; whatever happens, what was not removed goes back to the queue.
+
+use std::time::{Duration, SystemTime};
+
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use florin_wire::names::DEAD_LETTERS;
+use maud::{Markup, html};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::layout::{Failure, Section, Tone, empty, notice, page, table};
+use super::session::Fields;
+use super::text;
+use crate::App;
+use crate::access::Caller;
+use crate::problem::{Fault, Problem};
+use florin_broker::dead::{DeadLetter, DeadLetters, Error, Purpose, Requeue};
+
+/// So many are read, from the front of the queue.
+const READ: usize = 1000;
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// So much of a body is shown.
+const SHOWN_BYTES: usize = 16 * 1024;
+
+/// Two at a time would see different messages.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// What is to be confirmed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    ask: Option<Action>,
+}
+
+/// What is to be done.
+#[derive(Debug, Deserialize)]
+pub(super) struct Deed {
+    action: Action,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Requeue,
+    Drop,
+}
+
+/// One line.
+struct Row {
+    id: String,
+    died_at: Option<u64>,
+    operation: String,
+    message_id: Option<String>,
+    error: String,
+    reason: String,
+    bytes: usize,
+}
+
+impl Row {
+    fn new(letter: &DeadLetter) -> Self {
+        Self {
+            id: letter.id.clone(),
+            died_at: letter.died_at,
+            operation: letter.operation.to_string(),
+            message_id: letter.message_id().map(str::to_owned),
+            error: letter.error.clone(),
+            reason: letter.reason.clone(),
+            bytes: letter.body.len(),
+        }
+    }
+}
+
+/// `GET /console/dead`.
+pub(super) async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Failure> {
+    caller.needs_all_wallets()?;
+    let reading = async {
+        let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
+        let total = queue.left();
+        let mut rows = Vec::new();
+        while rows.len() < READ {
+            let Some(letter) = queue.next().await? else { break };
+            rows.push(Row::new(&letter));
+        }
+        queue.close().await?;
+        Ok((rows, total))
+    };
+    let (mut rows, total) = patiently(reading).await?;
+    rows.sort_by_key(|row| row.died_at);
+    let content = html! {
+        h1 { "Dead letters" }
+        p.lead { "Requests that could not be worked on, the oldest first. Nothing happens to them unless you decide." }
+        @if rows.is_empty() {
+            (empty("No dead letters", "Every request could be worked on."))
+        } @else {
+            (rows_table(&rows))
+            @if rows.len() < usize::try_from(total).unwrap_or(usize::MAX) {
+                p.quiet { "The first " (rows.len()) " of " (total) ": " code { "florin dead list" } " shows more." }
+            }
+        }
+    };
+    Ok(page(&caller, Section::Dead, "Dead letters", &content))
+}
+
+fn rows_table(rows: &[Row]) -> Markup {
+    let head = [
+        ("Id", false),
+        ("Died", false),
+        ("Operation", false),
+        ("Message id", false),
+        ("Why", false),
+        ("Bytes", true),
+    ];
+    let rows = html! { @for row in rows { tr {
+        td { a.id href=(format!("/console/dead/{}", row.id)) { (row.id) } }
+        td { (died(row.died_at)) }
+        td { (row.operation) }
+        td { @match &row.message_id { Some(id) => span.id { (id) }, None => span.quiet { "none" } } }
+        td.long { strong { (row.error) } ": " (row.reason) }
+        td.number { (row.bytes) }
+    } } };
+    table("Dead letters", &head, &rows)
+}
+
+/// Anybody can write any number of seconds.
+fn died(seconds: Option<u64>) -> Markup {
+    let time = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    match seconds.and_then(time) {
+        Some(at) => text::time(at),
+        None => html! { span.quiet { "unknown" } },
+    }
+}
+
+/// `GET /console/dead/{id}`.
+pub(super) async fn letter(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Query(Asked { ask }): Query<Asked>,
+) -> Result<Response, Failure> {
+    caller.needs_all_wallets()?;
+    let reading = async {
+        let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
+        let found = find(&mut queue, &id).await?;
+        queue.close().await?;
+        Ok(found)
+    };
+    let Some(letter) = patiently(reading).await? else { return Err(missing(&id)) };
+    let here = format!("/console/dead/{}", letter.id);
+    let content = html! {
+        p.crumb { a href="/console/dead" { "Dead letters" } }
+        h1 { "Dead letter " span.id { (letter.id) } }
+        @match ask {
+            Some(action) => (question(&here, action)),
+            None => div.actions {
+                @if letter.unreadable.is_empty() { a.button href=(format!("{here}?ask=requeue")) { "Requeue…" } }
+                a.button.plain href=(format!("{here}?ask=drop")) { "Drop…" }
+            },
+        }
+        (fields(&letter))
+    };
+    Ok(page(&caller, Section::Dead, "Dead letter", &content))
+}
+
+fn question(here: &str, action: Action) -> Markup {
+    let (name, value, text) = match action {
+        Action::Requeue => (
+            "Requeue",
+            "requeue",
+            "It goes to the work queue once more, as the request that it was. If it was applied already, it is not \
+             applied again.",
+        ),
+        Action::Drop => ("Drop", "drop", "It is removed for good."),
+    };
+    html! {
+        form.notice.waits method="post" action=(here) {
+            strong { (name) " this message?" }
+            p { (text) }
+            input type="hidden" name="action" value=(value);
+            div.actions { button { (name) " it" } a.button.plain href=(here) { "Leave it" } }
+        }
+    }
+}
+
+fn fields(letter: &DeadLetter) -> Markup {
+    let properties = &letter.properties;
+    let texts = [
+        ("Reply to", properties.reply_to()),
+        ("Correlation id", properties.correlation_id()),
+        ("User", properties.user_id()),
+        ("Type", properties.kind()),
+        ("Content type", properties.content_type()),
+    ];
+    let shown = &letter.body[..letter.body.len().min(SHOWN_BYTES)];
+    html! {
+        dl.fields {
+            dt { "Why" } dd { strong { (letter.error) } ": " (letter.reason) }
+            dt { "Died" } dd { (died(letter.died_at)) }
+            dt { "Operation" } dd { (letter.operation) }
+            dt { "Message id" } dd { (letter.message_id().unwrap_or("none")) }
+            dt { "Exchange" } dd { @if letter.exchange.is_empty() { "the default one" } @else { (letter.exchange) } }
+            dt { "Routing key" } dd { (letter.routing_key) }
+            @for (name, text) in texts { @if let Some(text) = text { dt { (name) } dd { (text) } } }
+            @for death in letter.deaths() {
+                dt { "Moved by the broker" }
+                dd { (death.reason) ", from the queue " (death.queue) ", " (death.count) " times: " (death.in_words()) }
+            }
+        }
+        h2 { "Body" }
+        p.quiet { (letter.body.len()) " bytes" @if letter.body.len() > SHOWN_BYTES { ", of which the first are shown" } }
+        pre tabindex="0" { (String::from_utf8_lossy(shown)) }
+    }
+}
+
+/// `POST /console/dead/{id}`.
+pub(super) async fn deal(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Fields(Deed { action }): Fields<Deed>,
+) -> Result<Response, Failure> {
+    caller.needs_all_wallets()?;
+    let dealing = async {
+        let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
+        let found = find(&mut queue, &id).await?;
+        if let Some(letter) = &found {
+            if action == Action::Requeue {
+                if !letter.unreadable.is_empty() {
+                    return Ok(Some(false));
+                }
+                Requeue::open(&app.amqp_url, &app.work_queue).await?.send(letter).await?;
+            }
+            queue.remove(letter);
+        }
+        queue.close().await?;
+        Ok(found.map(|_| true))
+    };
+    let told = match (patiently(dealing).await?, action) {
+        (None, _) => return Err(missing(&id)),
+        (Some(false), _) => notice(
+            Tone::Bad,
+            "Nothing was done",
+            &html! { "The service cannot read this message, so it would only come back." },
+        ),
+        (Some(true), Action::Requeue) => notice(
+            Tone::Good,
+            "Requeued",
+            &html! { "The message " span.id { (id) } " is in the work queue again." },
+        ),
+        (Some(true), Action::Drop) => {
+            notice(Tone::Good, "Dropped", &html! { "The message " span.id { (id) } " is gone for good." })
+        }
+    };
+    // No list here: the broker may not have put back yet what was read along the way.
+    let content = html! {
+        h1 { "Dead letters" }
+        (told)
+        p { a.button href="/console/dead" { "Back to the list" } }
+    };
+    Ok(page(&caller, Section::Dead, "Dead letters", &content))
+}
+
+async fn find(queue: &mut DeadLetters, id: &str) -> Result<Option<DeadLetter>, Error> {
+    for _ in 0..READ {
+        match queue.next().await? {
+            Some(letter) if letter.id == id => return Ok(Some(letter)),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+fn missing(id: &str) -> Failure {
+    let reason = format!(
+        "there is no dead letter {id} among the first {READ}: it was dealt with, or somebody else looks at the queue"
+    );
+    Problem::new(Fault::NotFound, reason).into()
+}
+
+/// One at a time, and not for ever.
+async fn patiently<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let unavailable = |reason: String| Problem::new(Fault::Unavailable, reason);
+    let alone = async {
+        let _alone = ONE_AT_A_TIME.lock().await;
+        work.await
+    };
+    match timeout(PATIENCE, alone).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the dead letters cannot be worked on from the console");
+            Err(unavailable(format!("the queue {DEAD_LETTERS} cannot be worked on: {error}")).into())
+        }
+        Err(_) => Err(unavailable(format!("the queue {DEAD_LETTERS} gave no answer in time")).into()),
+    }
+}

@@ -1,0 +1,66 @@
+//! The operator console: pages for people, made on the server, that work without JavaScript.
+//!
+//! In reading order: `session` (who is looking, and whether a form is ours), `layout` (what all pages share), `text`
+//! (amounts and times), `assets` (the style and the charts); then one module per page: `overview` with `live` (what
+//! changes by itself), `wallets` with `chart`, `transactions`, `pending`, `dead`. Nothing is loaded from elsewhere,
+//! and the content security policy sees to it.
+
+mod assets;
+mod chart;
+mod dead;
+mod layout;
+mod live;
+mod overview;
+mod pending;
+mod session;
+mod text;
+mod transactions;
+mod wallets;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, get, post};
+
+use super::App;
+use florin_keys::Role;
+
+pub(super) use layout::open_page;
+pub(super) use live::{Live, sample};
+
+/// No form of ours is longer.
+const MAX_FORM_BYTES: usize = 4096;
+
+/// Serves the pages.
+pub(super) fn router(app: &App) -> Router<App> {
+    let mut router = Router::new()
+        .route("/console/sign-in", get(session::form).post(session::sign_in))
+        .route("/console/sign-out", post(session::sign_out))
+        .route("/console/assets/{name}", get(assets::serve));
+    for (role, path, handler) in pages() {
+        let guarded = handler.layer(from_fn_with_state((app.clone(), role), session::enter));
+        router = router.route(path, guarded);
+    }
+    router.layer(from_fn(session::only_from_here)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+}
+
+/// All that needs a key, and of which role.
+fn pages() -> [(Role, &'static str, MethodRouter<App>); 10] {
+    use Role::{Operator, Reader};
+    [
+        (Reader, "/console", get(overview::overview)),
+        (Reader, "/console/live", get(live::live)),
+        (Reader, "/console/search", get(wallets::search)),
+        (Reader, "/console/wallets", get(wallets::list)),
+        (Reader, "/console/wallets/{wallet_id}", get(wallets::wallet)),
+        (Reader, "/console/transactions/{transaction_id}", get(transactions::transaction)),
+        (
+            Operator,
+            "/console/transactions/{transaction_id}/{action}",
+            get(transactions::confirm).post(transactions::end),
+        ),
+        (Reader, "/console/pending", get(pending::pending)),
+        (Operator, "/console/dead", get(dead::list)),
+        (Operator, "/console/dead/{id}", get(dead::letter).post(dead::deal)),
+    ]
+}

@@ -1,0 +1,73 @@
+//! The first page: what goes on, and how broker, database and queues stand.
+//!
+//! It is whole without JavaScript, as of when it was opened; with it, everything on it moves.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::assets::LIVE_PATH;
+use super::layout::{Section, Tone, badge, page};
+use super::text;
+use crate::App;
+use crate::access::Caller;
+use crate::health::reachable;
+
+/// `GET /console`. A database that is away is what this page is there to show.
+pub(super) async fn overview(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
+    let (broker, database) = reachable(&app).await;
+    let pending = if database { app.store.pending_summary().await.ok() } else { None };
+    let count = pending.map(|pending| pending.count.to_string());
+    let oldest = pending.and_then(|pending| pending.oldest).map(text::age);
+    let content = html! {
+        div.title { h1 { "Overview" } p #stream.quiet role="status" { "As of when this page was opened" } }
+        ul.health aria-label="Health" aria-live="polite" {
+            li #broker { span { "Broker" } (reached(broker)) }
+            li #database { span { "Database" } (reached(database)) }
+            li #instance { span { "This instance" } span.badge { "…" } }
+        }
+        dl.cards {
+            (card("rate", "Answers per second", None))
+            (card("p50", "Half take at most", None))
+            (card("p99", "99 of 100 take at most", None))
+            (card("waiting", "Waiting in the queue", None))
+            (card("consumers", "Instances listening", None))
+            (card("pending", "Pending transactions", count.as_deref()))
+            (card("oldest", "The oldest waits for", oldest.as_deref()))
+            (card("dead", "Dead letters", None))
+        }
+        div.charts {
+            (chart("rate-chart", "Answers per second", &[("a", "through the broker"), ("b", "over HTTP")]))
+            (chart("latency-chart", "Latency in milliseconds", &[("a", "half"), ("b", "99 of 100")]))
+            (chart("codes-chart", "Answers per second, by code", &[("good", "2xx"), ("bad", "4xx and 5xx")]))
+        }
+        noscript { p.quiet { "The charts need JavaScript; " a href="/metrics" { "/metrics" } " has the numbers." } }
+        script src=(*LIVE_PATH) defer {}
+    };
+    page(&caller, Section::Overview, "Overview", &content)
+}
+
+fn reached(reached: bool) -> Markup {
+    if reached { badge(Tone::Good, "reached") } else { badge(Tone::Bad, "unreachable") }
+}
+
+fn card(id: &str, name: &str, value: Option<&str>) -> Markup {
+    html! { div.card { dt { (name) } dd.big id=(id) { (value.unwrap_or("–")) } } }
+}
+
+/// Filled by the script.
+fn chart(id: &str, name: &str, lines: &[(&str, &str)]) -> Markup {
+    html! {
+        figure.chart id=(id) {
+            figcaption {
+                (name)
+                span.legend { @for (class, line) in lines { span class=(format!("key {class}")) { (line) } } }
+            }
+            svg viewBox="0 0 720 160" preserveAspectRatio="none" role="img" aria-label=(format!("{name}: no values yet")) {
+                @for (class, _) in lines { path class=(format!("line {class}")) {} }
+            }
+            div.axis { span { "two minutes ago" } span.peak {} span { "now" } }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Who is looking: the API key in a cookie that only the console gets, and no script.
+//!
+//! The cookie is the key itself, so that what is revoked or expired is out at once, and nothing is kept here. A
+//! browser sends the cookie with forms of our own pages only (`SameSite=Strict`), and a form is taken only when the
+//! browser says that it comes from here.
+
+use std::time::Duration;
+
+use axum::Form;
+use axum::extract::{FromRequest, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::html;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::layout::{Failure, open_page};
+use crate::App;
+use crate::access::Caller;
+use crate::problem::{Fault, Problem};
+use crate::text::malformed;
+use florin_keys::Role;
+
+const COOKIE: &str = "florin_key";
+/// A working day.
+const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
+/// How long a form may take to arrive.
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+const HOME: &str = "/console";
+
+/// Where to go after signing in.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    next: String,
+}
+
+/// The form to sign in.
+#[derive(Deserialize)]
+pub(super) struct SignIn {
+    key: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// The fields of a form.
+#[derive(Debug)]
+pub(super) struct Fields<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Fields<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        match timeout(FORM_TIMEOUT, Form::from_request(request, app)).await {
+            Ok(Ok(Form(fields))) => Ok(Self(fields)),
+            Ok(Err(rejection)) => Err(malformed(rejection.body_text()).into()),
+            Err(_) => Err(Problem::new(Fault::TooSlow, "the form did not arrive in time").into()),
+        }
+    }
+}
+
+/// Lets in those whose key is good for this role, tells the page who it is, and shows what went wrong.
+pub(super) async fn enter(
+    State((app, role)): State<(App, Role)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Ok(_place) = app.places.try_acquire() else {
+        return Failure::from(Problem::new(Fault::Overloaded, "too many requests are worked on")).page(None);
+    };
+    let caller = match app.access.caller(cookie(request.headers())).await {
+        Ok(caller) => caller,
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return to_sign_in(&request),
+        Err(problem) => return Failure::from(problem).page(None),
+    };
+    if let Err(problem) = caller.needs(role) {
+        return Failure::from(problem).page(Some(&caller));
+    }
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Failure>() {
+        Some(failure) => failure.page(Some(&caller)),
+        None => response,
+    }
+}
+
+/// Refuses what changes something, unless the browser says that it comes from a page of ours.
+pub(super) async fn only_from_here(request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && !is_from_here(request.headers()) {
+        let reason = "the form does not come from a page of this console: open the page again";
+        return Failure::from(Problem::new(Fault::Forbidden, reason)).page(None);
+    }
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Failure>() {
+        Some(failure) => failure.page(None),
+        None => response,
+    }
+}
+
+/// Old browsers, and plain HTTP, leave only the origin.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(header::HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            authority.is_some() && authority == text(header::HOST)
+        }
+        (None, None) => false,
+    }
+}
+
+/// A page is shown after signing in; whatever else asks only learns that it may not.
+fn to_sign_in(request: &Request) -> Response {
+    if request.method() != Method::GET || request.uri().path() == "/console/live" {
+        let reason = "your session is over: sign in again";
+        return Failure::from(Problem::new(Fault::Unauthorized, reason)).page(None);
+    }
+    let wanted = request.uri().path_and_query().map_or(HOME, |wanted| wanted.as_str());
+    let next = utf8_percent_encode(wanted, NON_ALPHANUMERIC);
+    Redirect::to(&format!("/console/sign-in?next={next}")).into_response()
+}
+
+/// Only pages of the console: nobody is sent elsewhere.
+fn inside(next: &str) -> &str {
+    let is_page = next.strip_prefix(HOME).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if is_page && is_plain { next } else { HOME }
+}
+
+/// `GET /console/sign-in`.
+pub(super) async fn form(Query(Wanted { next }): Query<Wanted>) -> Response {
+    sign_in_page(StatusCode::OK, &next, None)
+}
+
+/// `POST /console/sign-in`.
+pub(super) async fn sign_in(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Fields(SignIn { key, next }): Fields<SignIn>,
+) -> Response {
+    let key = key.trim();
+    match app.access.caller(Some(key)).await {
+        Ok(Caller::Anybody) => Redirect::to(HOME).into_response(),
+        // It was read as a key, so it is made of letters, digits and underscores.
+        Ok(Caller::Key(_)) => with_cookie(is_https(&app, &headers), key, MAX_AGE, inside(&next)),
+        Err(problem) => {
+            let (_, _, reason) = problem.words();
+            sign_in_page(problem.status(), &next, Some(reason))
+        }
+    }
+}
+
+/// `POST /console/sign-out`.
+pub(super) async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Response {
+    with_cookie(is_https(&app, &headers), "", Duration::ZERO, "/console/sign-in")
+}
+
+/// By our own TLS, or by that of a proxy before us.
+fn is_https(app: &App, headers: &HeaderMap) -> bool {
+    app.over_tls || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
+}
+
+fn with_cookie(is_https: bool, value: &str, max_age: Duration, next: &str) -> Response {
+    let secure = if is_https { "; Secure" } else { "" };
+    let cookie = format!(
+        "{COOKIE}={value}; Path={HOME}; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
+        max_age.as_secs()
+    );
+    let cookie = HeaderValue::from_str(&cookie).expect("a key has no other characters than a header may");
+    let mut response = Redirect::to(next).into_response();
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    response
+}
+
+/// The key that the browser keeps.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let pairs = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+}
+
+fn sign_in_page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
+    let content = html! {
+        div.narrow {
+            h1 { "Sign in" }
+            p { "With an API key. Keys are made with " code { "florin key create" } "; what you see and may do \
+                 depends on the role and the wallets of the key." }
+            form.stack method="post" action="/console/sign-in" {
+                input type="hidden" name="next" value=(inside(next));
+                label for="key" { "API key" }
+                input #key type="password" name="key" required autofocus autocomplete="current-password"
+                    maxlength="200" placeholder="florin_…" aria-invalid=[wrong.map(|_| "true")]
+                    aria-describedby=[wrong.map(|_| "wrong")];
+                @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (wrong) "." } }
+                button { "Sign in" }
+            }
+        }
+    };
+    open_page(status, "Sign in", &content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        for next in ["/console", "/console/wallets?from=7", "/console?x"] {
+            assert_eq!(inside(next), next);
+        }
+        for next in [
+            "",
+            "//evil",
+            "https://evil/console",
+            "/console.evil",
+            "/consolex",
+            "/console/\\evil",
+            "/console/\r\nx",
+        ] {
+            assert_eq!(inside(next), HOME, "{next}");
+        }
+    }
+
+    #[test]
+    fn forms_come_from_here() {
+        let from_here = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| {
+                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            is_from_here(&pairs.collect())
+        };
+        assert!(from_here(&[("sec-fetch-site", "same-origin"), ("origin", "null")]));
+        assert!(from_here(&[("origin", "https://florin:9000"), ("host", "florin:9000")]));
+        assert!(!from_here(&[
+            ("sec-fetch-site", "same-site"),
+            ("origin", "http://florin"),
+            ("host", "florin")
+        ]));
+        assert!(!from_here(&[("origin", "http://evil"), ("host", "florin")]));
+        assert!(!from_here(&[("origin", "null"), ("host", "null")]));
+        assert!(!from_here(&[("host", "florin")]));
+    }
+}

@@ -1,0 +1,50 @@
+//! What can be set of the HTTP side, and the defaults.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+const KEY_REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+
+/// The HTTP side: the API, metrics and health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// IP address to listen on. The default is this machine alone: whoever is to be let in from elsewhere needs a
+    /// key, and an address that can be reached.
+    pub host: IpAddr,
+    /// TCP port to listen on, 0 to 65535. With 0 the system picks a free one and the log names it.
+    pub port: u16,
+    /// Whether API keys are asked for. Without, everybody who can reach the port may do everything.
+    pub auth: bool,
+    /// How many requests a key may send in a second, and at once, 1 to 1,000,000. Others get 429.
+    pub key_requests_per_second: NonZeroU32,
+    /// How many requests are worked on at a time, 1 to 100,000. Others get 503.
+    pub max_requests: usize,
+    /// How many seconds an answer of the service is waited for, 1 to 300. After that it is 504.
+    pub timeout_secs: u64,
+    /// PEM file of the certificate, with those that vouch for it. With it, HTTPS is served and plain HTTP is not.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the key of the certificate, without a pass phrase.
+    pub key_file: Option<PathBuf>,
+    /// PEM file of the authorities that vouch for clients. With it, a client needs a certificate of theirs.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 9000,
+            auth: true,
+            key_requests_per_second: KEY_REQUESTS_PER_SECOND,
+            max_requests: 4096,
+            timeout_secs: 10,
+            cert_file: None,
+            key_file: None,
+            client_ca_file: None,
+        }
+    }
+}

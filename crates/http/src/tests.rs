@@ -1,0 +1,141 @@
+mod strangers;
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Served {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+/// Serves on a free port, with a database at `database_address` and a broker that nobody connected to.
+async fn served(database_address: SocketAddr) -> Served {
+    served_within(database_address, Duration::from_secs(1)).await
+}
+
+/// The same, with a limit for answers of the broker.
+async fn served_within(database_address: SocketAddr, timeout: Duration) -> Served {
+    let listener = listen(&loopback(0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Metrics::new();
+    let store = Store::new(&format!("postgres://florin@{database_address}/florin"), 3).unwrap();
+    let parts = Parts {
+        store,
+        asyncapi: &Value::Null,
+        link: Link::default(),
+        metrics: Arc::clone(&metrics),
+        amqp_url: format!("amqp://{database_address}"),
+        work_queue: "florin.work".into(),
+        limits: Limits { max_body_bytes: 1000, max_batch_body_bytes: 1000 },
+        key_requests_per_second: None,
+        max_requests: 2,
+        timeout,
+    };
+    let shutdown = CancellationToken::new();
+    let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
+    Served { address, metrics, shutdown, server }
+}
+
+fn loopback(port: u16) -> Settings {
+    Settings { host: Ipv4Addr::LOCALHOST.into(), port, ..Settings::default() }
+}
+
+/// An address where nothing listens.
+async fn nowhere() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
+}
+
+/// Status, head and body of an answer.
+async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: florin\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[tokio::test]
+async fn pages_answer_and_others_are_not_found() {
+    let served = served(nowhere().await).await;
+    served.metrics.replays.inc_by(7);
+    let (status, head, body) = get(served.address, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("florin_replays_total 7"), "{body}");
+    assert!(body.contains(r#"florin_database_pool_connections{state="max"} 3"#), "{body}");
+    let (status, _, body) = get(served.address, "/healthz").await;
+    assert_eq!((status, body.as_str()), (200, r#"{"status":"alive"}"#));
+    let (status, head, body) = get(served.address, "/nothing").await;
+    assert_eq!(status, 404);
+    assert!(head.contains("application/problem+json"), "{head}");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"], "not_found");
+    served.shutdown.cancel();
+    served.server.await.unwrap();
+}
+
+#[tokio::test]
+async fn readiness_names_what_is_missing() {
+    let served = served(nowhere().await).await;
+    let (status, _, body) = get(served.address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert_eq!(
+        serde_json::from_str::<Value>(&body).unwrap(),
+        json!({"status": "not ready", "broker": "unreachable", "database": "unreachable"})
+    );
+}
+
+/// A database that accepts the connection and says nothing must not hold up the answer.
+#[tokio::test(start_paused = true)]
+async fn a_silent_database_is_unreachable() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let served = served(silent.local_addr().unwrap()).await;
+    let (status, _, body) = get(served.address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains(r#""database":"unreachable""#), "{body}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let first = listen(&loopback(0)).await.unwrap();
+    let port = first.local_addr().unwrap().port();
+    let error = listen(&loopback(port)).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("port {port} is taken: ")), "{error}");
+}
+
+/// A client that keeps its connection open does not keep the service from stopping.
+#[tokio::test(start_paused = true)]
+async fn shutdown_does_not_wait_for_idle_clients() {
+    let served = served(nowhere().await).await;
+    let _idle = TcpStream::connect(served.address).await.unwrap();
+    served.shutdown.cancel();
+    served.server.await.unwrap();
+}
+
+/// Where neither the broker nor the database can be reached, nothing is done and the caller is told so.
+#[tokio::test]
+async fn what_cannot_be_passed_on_is_unavailable() {
+    let served = served(nowhere().await).await;
+    for path in ["/wallets", "/wallets/1/balance", "/transactions/0190a5b0-7c1e-7d3c-8c3e-0123456789ab"] {
+        let (status, head, body) = get(served.address, path).await;
+        assert_eq!(status, 503, "{body}");
+        assert!(head.contains("retry-after: 1"), "{head}");
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"], "unavailable");
+    }
+    for path in ["/console/wallets", "/console/pending", "/console/dead"] {
+        let (status, head, body) = get(served.address, path).await;
+        assert_eq!(status, 503, "{body}");
+        assert!(head.contains("content-type: text/html"), "{head}");
+        assert!(body.contains("cannot be reached"), "{body}");
+    }
+}

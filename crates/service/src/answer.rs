@@ -1,0 +1,120 @@
+//! From a request to what can be executed, and from what became of that to the answer.
+//!
+//! A message carries one command or many. The engine knows only a list of groups; a [`Form`] remembers how the
+//! groups of one message make up its answer.
+
+use std::borrow::Cow;
+
+use florin_broker::{Rejection, Verdict};
+use florin_ledger::{Command, Group, Outcome};
+use florin_wire::{Answered, Batch, Decoded, Item};
+
+/// How a message is answered once its groups are executed.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is what nearly all are: a box for each would cost more"
+)]
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// It carries one command.
+    One,
+    /// It carries many, each a group of its own.
+    Each(Vec<Slot>),
+    /// It carries many that are one group.
+    Whole(Vec<Cow<'static, str>>),
+    /// Nothing is executed.
+    Known(Verdict),
+}
+
+/// A place in a batch.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is what nearly all are: a box for each would cost more"
+)]
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// The next command that is decided; this is what the client calls it.
+    Next(Cow<'static, str>),
+    /// Refused before the rules see it.
+    Refused(Answered),
+}
+
+impl Form {
+    /// Adds what is to be executed of this request to `groups`.
+    pub(crate) fn take_groups(request: Result<Decoded, Rejection>, groups: &mut Vec<Group>) -> Self {
+        match request {
+            Err(rejection) => Self::Known(Verdict::Rejected(rejection)),
+            Ok(Decoded::One(command)) => {
+                groups.push(Group::One(command));
+                Self::One
+            }
+            Ok(Decoded::Batch(batch)) if batch.is_refused() => {
+                let items = batch.items.into_iter().map(not_asked).collect();
+                Self::Known(Verdict::Batch { atomic: true, items })
+            }
+            Ok(Decoded::Batch(Batch { atomic: true, items })) => Self::whole(items, groups),
+            Ok(Decoded::Batch(Batch { atomic: false, items })) => {
+                Self::Each(items.into_iter().map(|item| Slot::take_group(item, groups)).collect())
+            }
+        }
+    }
+
+    fn whole(items: Vec<Item>, groups: &mut Vec<Group>) -> Self {
+        let (names, commands) =
+            items.into_iter().filter_map(|item| Some((item.operation, item.command.ok()?))).unzip();
+        groups.push(Group::AllOrNone(commands));
+        Self::Whole(names)
+    }
+
+    /// How many groups are executed for this message.
+    pub(crate) fn groups(&self) -> usize {
+        match self {
+            Self::One | Self::Whole(_) => 1,
+            Self::Each(slots) => slots.iter().filter(|slot| matches!(slot, Slot::Next(_))).count(),
+            Self::Known(_) => 0,
+        }
+    }
+
+    /// The answer, from what became of the commands: those of this message come next.
+    pub(crate) fn verdict(self, decided: &mut impl Iterator<Item = (Command, Outcome)>) -> Verdict {
+        let mut next = || decided.next().expect("every command is decided");
+        let mut answered = |operation| {
+            let (command, outcome) = next();
+            Answered { operation, result: Ok((command, Some(outcome))) }
+        };
+        match self {
+            Self::Known(verdict) => verdict,
+            Self::One => {
+                let (command, outcome) = next();
+                Verdict::Decided(command, outcome)
+            }
+            Self::Whole(names) => {
+                Verdict::Batch { atomic: true, items: names.into_iter().map(answered).collect() }
+            }
+            Self::Each(slots) => {
+                let items = slots.into_iter().map(|slot| match slot {
+                    Slot::Next(operation) => answered(operation),
+                    Slot::Refused(answered) => answered,
+                });
+                Verdict::Batch { atomic: false, items: items.collect() }
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn take_group(item: Item, groups: &mut Vec<Group>) -> Self {
+        match item.command {
+            Ok(command) => {
+                groups.push(Group::One(command));
+                Self::Next(item.operation)
+            }
+            Err(refusal) => Self::Refused(Answered { operation: item.operation, result: Err(refusal) }),
+        }
+    }
+}
+
+/// One command that cannot be read is enough for none of an atomic batch to be done.
+fn not_asked(item: Item) -> Answered {
+    Answered { operation: item.operation, result: item.command.map(|command| (command, None)) }
+}

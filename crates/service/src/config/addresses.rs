@@ -1,0 +1,140 @@
+//! The addresses that follow from the settings: URLs, with all that TLS needs in them.
+//!
+//! Certificates travel in the URLs, under the names that RabbitMQ and libpq have for them, so that whoever
+//! connects needs nothing but the URL, and a URL from elsewhere means the same here.
+
+use std::path::PathBuf;
+
+use florin_client::TLS_PARAMETERS;
+use florin_tls::{take_parameters, with_parameters};
+use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{Broker, Config, Database, DatabaseUrl, SslMode};
+use florin_store::POSTGRES_PARAMETERS;
+
+impl Broker {
+    /// The address of the broker, with its password and its certificates.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let (url, given) = match &self.url {
+            Some(url) => {
+                let (url, given) = take_parameters(url.expose(), TLS_PARAMETERS);
+                (with_default_vhost(&url), given)
+            }
+            None => (self.uri().to_string(), [None, None, None]),
+        };
+        let set = [&self.ca_file, &self.cert_file, &self.key_file];
+        with_parameters(url, or_set(TLS_PARAMETERS, &given, set))
+    }
+
+    /// The user that the service is for the broker.
+    #[must_use]
+    pub fn own_user(&self) -> String {
+        let (url, _) = take_parameters(&self.url(), TLS_PARAMETERS);
+        // What cannot be read cannot be connected to either.
+        url.parse().map(|uri: AMQPUri| uri.authority.userinfo.username).unwrap_or_default()
+    }
+
+    fn uri(&self) -> AMQPUri {
+        let userinfo =
+            AMQPUserInfo { username: self.user.clone(), password: self.password.expose().to_owned() };
+        AMQPUri {
+            scheme: if self.tls { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
+            authority: AMQPAuthority { userinfo, host: self.host.clone(), port: self.port },
+            vhost: self.vhost.clone(),
+            ..AMQPUri::default()
+        }
+    }
+}
+
+/// `amqp://host/` names the virtual host with the empty name, which hardly exists and nobody means.
+fn with_default_vhost(url: &str) -> String {
+    match url.parse::<AMQPUri>() {
+        Ok(uri) if uri.vhost.is_empty() => AMQPUri { vhost: "/".into(), ..uri }.to_string(),
+        _ => url.to_owned(),
+    }
+}
+
+impl Database {
+    /// The address of the database, with its password and its certificates. What a given URL does not say of
+    /// encryption is said by the other settings.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let url = self.url.as_ref().map_or_else(|| self.parts(), |url| url.expose().to_owned());
+        let (url, [given_mode, ca, cert, key]) = take_parameters(&url, POSTGRES_PARAMETERS);
+        let mode = given_mode.as_deref().unwrap_or_else(|| self.ssl_mode.name());
+        let [mode_parameter, files @ ..] = POSTGRES_PARAMETERS;
+        let given = [ca, cert, key];
+        let set = [&self.ca_file, &self.cert_file, &self.key_file];
+        let url = with_parameters(url, [(mode_parameter, Some(mode))]);
+        with_parameters(url, or_set(files, &given, set))
+    }
+
+    fn parts(&self) -> String {
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let password =
+            self.password.as_ref().map(|secret| format!(":{}", encoded(secret.expose()))).unwrap_or_default();
+        // The folder of a Unix socket has slashes; a host name is left readable.
+        let host =
+            if self.host.starts_with('/') { encoded(&self.host).to_string() } else { self.host.clone() };
+        let (user, name) = (encoded(&self.user), encoded(&self.name));
+        format!("postgres://{user}{password}@{host}:{}/{name}", self.port)
+    }
+}
+
+/// The parameters of a URL: as given there, or else as set beside it.
+fn or_set<'a>(
+    names: [&'static str; 3],
+    given: &'a [Option<String>; 3],
+    set: [&'a Option<PathBuf>; 3],
+) -> impl Iterator<Item = (&'static str, Option<&'a str>)> {
+    let files = given.iter().zip(set);
+    let files =
+        files.map(|(given, set)| given.as_deref().or_else(|| set.as_deref().and_then(|path| path.to_str())));
+    names.into_iter().zip(files)
+}
+
+impl Config {
+    /// Settings of TLS that do not go together, each of which would protect less than it seems to.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let Self { broker, database, http, .. } = self;
+        let plain = !broker.url().starts_with("amqps://");
+        let files = [&broker.ca_file, &broker.cert_file, &broker.key_file];
+        let database_url = DatabaseUrl::parse(&database.url()).ok()?;
+        let has_ca = database_url.files[0].is_some();
+        let half = |cert: &Option<PathBuf>, key: &Option<PathBuf>| cert.is_some() != key.is_some();
+        let contradictions = [
+            (broker.tls && plain, "broker.tls is true, so broker.url has to begin with amqps://"),
+            (
+                plain && files.iter().any(|file| file.is_some()),
+                "broker.ca_file, broker.cert_file and broker.key_file have no effect without TLS: \
+                 set broker.tls, or write amqps:// in broker.url",
+            ),
+            (
+                half(&broker.cert_file, &broker.key_file),
+                "broker.cert_file and broker.key_file belong together",
+            ),
+            (
+                has_ca
+                    && matches!(database_url.ssl_mode, SslMode::Disable | SslMode::Allow | SslMode::Prefer),
+                "database.ca_file has no effect with this database.ssl_mode: choose verify-full",
+            ),
+            (
+                !has_ca && database_url.ssl_mode == SslMode::VerifyCa,
+                "database.ssl_mode is verify-ca, which needs database.ca_file: \
+                 anybody can get a certificate that the system trusts",
+            ),
+            (
+                half(&database.cert_file, &database.key_file),
+                "database.cert_file and database.key_file belong together",
+            ),
+            (half(&http.cert_file, &http.key_file), "http.cert_file and http.key_file belong together"),
+            (
+                http.client_ca_file.is_some() && http.cert_file.is_none(),
+                "http.client_ca_file needs http.cert_file and http.key_file",
+            ),
+        ];
+        contradictions.into_iter().find_map(|(holds, text)| holds.then_some(text))
+    }
+}

@@ -1,0 +1,151 @@
+//! The service and its HTTP side in one process, made from the settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use florin_broker::{Access, Link, Topology};
+use florin_client::Address;
+use florin_http as http;
+use florin_metrics::Metrics;
+use florin_store::{self as store, Store};
+use florin_wire::Limits;
+use tokio_util::sync::CancellationToken;
+
+use crate::asyncapi;
+use crate::config::{Broker, Config, ReplyTo};
+use crate::engine::BatchLimits;
+use crate::service;
+
+/// How often a database that is not there yet is tried.
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
+const NO_KEY: &str = "HTTP would listen for others, and there is no active API key: create one with \
+                      `florin key create --role operator --name ...`, or listen on 127.0.0.1 (--host), or \
+                      let everybody in (--no-auth)";
+
+/// The service and its HTTP side. `link` tells the caller when the broker is connected.
+pub async fn serve(
+    config: &Config,
+    listener: http::Listener,
+    link: Link,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %listener.local_addr()?, "starting");
+    // Wrong certificates are told now, where a broker that is not there yet would be waited for.
+    Address::parse(&config.broker.url())?;
+    let store = Store::new(&config.database.url(), config.database.pool_size)?;
+    let metrics = Metrics::new();
+    let parts = http_parts(config, store.clone(), link.clone(), metrics.clone());
+    // HTTP outlives the service, so that what happens while it stops can be seen.
+    let stop_http = CancellationToken::new();
+    let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
+    let service = async {
+        prepare_database(config, &store, &shutdown).await?;
+        Ok(service::run(settings(config), store, link, metrics, shutdown.clone()).await?)
+    };
+    let served: anyhow::Result<()> = tokio::select! {
+        served = service => served,
+        ended = &mut http => {
+            ended?;
+            bail!("HTTP ended: the service cannot go on");
+        }
+    };
+    stop_http.cancel();
+    http.await?;
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the HTTP side is made from.
+fn http_parts(config: &Config, store: Store, link: Link, metrics: Arc<Metrics>) -> http::Parts {
+    http::Parts {
+        store,
+        asyncapi: asyncapi::document(),
+        link,
+        metrics,
+        amqp_url: config.broker.url(),
+        work_queue: config.broker.queue.clone(),
+        limits: limits(config),
+        key_requests_per_second: config.http.auth.then_some(config.http.key_requests_per_second),
+        max_requests: config.http.max_requests,
+        timeout: Duration::from_secs(config.http.timeout_secs),
+    }
+}
+
+/// Does what has to be done in the database first. One that is not there yet is waited for, as the rest of the
+/// service does; any other failure is final. None when it is time to stop.
+async fn prepare<T>(
+    shutdown: &CancellationToken,
+    step: impl AsyncFn() -> Result<T, store::Error>,
+) -> anyhow::Result<Option<T>> {
+    while !shutdown.is_cancelled() {
+        match step().await {
+            Ok(done) => return Ok(Some(done)),
+            Err(error @ (store::Error::NoConnection(_) | store::Error::Broken(_))) => {
+                tracing::warn!(%error, "the database is tried again");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DATABASE_RETRY) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Migrates the database, and sees to it that nobody from elsewhere finds an open door.
+async fn prepare_database(
+    config: &Config,
+    store: &Store,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    if config.database.migrate_on_start {
+        let applied = prepare(shutdown, async || store.migrate().await);
+        let applied = applied.await.context("the schema cannot be brought up to date")?;
+        tracing::info!(?applied, "the schema is up to date");
+    }
+    if config.http.auth && !config.http.host.is_loopback() {
+        let has_key = prepare(shutdown, async || store.has_good_key().await).await?;
+        if has_key == Some(false) {
+            bail!(NO_KEY);
+        }
+    }
+    Ok(())
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_body_bytes: config.broker.max_body_bytes,
+        max_batch_body_bytes: config.broker.max_batch_body_bytes,
+    }
+}
+
+/// The settings of the service.
+#[must_use]
+pub fn settings(config: &Config) -> service::Settings {
+    let broker = &config.broker;
+    service::Settings {
+        amqp_url: broker.url(),
+        topology: Topology::service(&broker.queue, broker.delivery_limit, broker.single_active_consumer),
+        prefetch: broker.prefetch,
+        body_limits: limits(config),
+        access: access(broker),
+        with_events: config.events.enabled,
+        batch: BatchLimits {
+            commands: config.engine.max_batch_commands,
+            bytes: config.engine.max_batch_bytes,
+        },
+        cached_wallets: config.engine.cached_wallets,
+    }
+}
+
+/// The service trusts the user that it is itself.
+fn access(broker: &Broker) -> Access {
+    Access {
+        trusted_users: broker.trusted_users.iter().cloned().chain([broker.own_user()]).collect(),
+        require_user_id: broker.require_user_id,
+        own_replies_only: broker.reply_to == ReplyTo::Own,
+    }
+}

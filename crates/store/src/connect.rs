@@ -1,0 +1,116 @@
+//! How connections to PostgreSQL are made: plain or by TLS, as libpq would.
+//!
+//! The modes of encryption are libpq's; tokio-postgres knows three of them, and no certificates. The others are
+//! made here from what it knows: which connections are tried in turn, and how the certificate is checked.
+
+use std::path::PathBuf;
+
+use deadpool_postgres::Connect;
+use florin_tls::{Check, Client as Files, Names};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{Host, SslMode as Attempt};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{CancelToken, Client, Config, Error as PostgresError};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::Error;
+use crate::url::{DatabaseUrl, SslMode};
+
+/// What the user calls the settings.
+pub(super) const NAMES: Names = Names {
+    ca: "database.ca_file (in a URL: sslrootcert)",
+    cert: "database.cert_file (in a URL: sslcert)",
+    key: "database.key_file (in a URL: sslkey)",
+    host: "database.host (or database.url)",
+};
+
+/// Makes connections.
+#[derive(Clone)]
+pub(super) struct Connector {
+    mode: SslMode,
+    tls: MakeRustlsConnect,
+}
+
+impl Connector {
+    /// Reads the URL and the files that it names.
+    pub(super) fn new(database_url: &str) -> Result<(Config, Self), Error> {
+        let DatabaseUrl { url, ssl_mode, files } = DatabaseUrl::parse(database_url)?;
+        let config: Config = url.parse().map_err(Error::Url)?;
+        let [ca_file, cert_file, key_file] = files.map(|file| file.map(PathBuf::from));
+        let files = Files { names: &NAMES, ca_file, cert_file, key_file };
+        // Nobody listens in on a socket of this machine, and the server offers no TLS there.
+        let only_sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let mode = if only_sockets { SslMode::Disable } else { ssl_mode };
+        let tls = MakeRustlsConnect::new(files.config(check(ssl_mode, &files))?);
+        Ok((config, Self { mode, tls }))
+    }
+
+    /// Asks the server to stop what a session is busy with.
+    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), PostgresError> {
+        token.cancel_query(self.tls.clone()).await
+    }
+
+    async fn attempt(&self, config: &Config, attempt: Attempt) -> Result<Connected, PostgresError> {
+        let mut config = config.clone();
+        config.ssl_mode(attempt);
+        let (client, connection) = config.connect(self.tls.clone()).await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the database ended");
+            }
+        });
+        Ok((client, driver))
+    }
+}
+
+type Connected = (Client, JoinHandle<()>);
+
+impl Connect for Connector {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<Connected, PostgresError>> {
+        let config = config.clone();
+        let (first, second) = attempts(self.mode);
+        async move {
+            match (self.attempt(&config, first).await, second) {
+                (Err(error), Some(second)) if is_about_encryption(&error) => {
+                    self.attempt(&config, second).await
+                }
+                (result, _) => result,
+            }
+        }
+        .boxed()
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// Only the two modes that ask for no protection have a second attempt: nothing else ever falls back.
+const fn attempts(mode: SslMode) -> (Attempt, Option<Attempt>) {
+    match mode {
+        SslMode::Disable => (Attempt::Disable, None),
+        SslMode::Allow => (Attempt::Disable, Some(Attempt::Require)),
+        SslMode::Prefer => (Attempt::Prefer, Some(Attempt::Disable)),
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Attempt::Require, None),
+    }
+}
+
+/// As in libpq, `require` with somebody to trust checks who that is.
+const fn check(mode: SslMode, files: &Files) -> Check {
+    match mode {
+        SslMode::VerifyFull => Check::Full,
+        SslMode::VerifyCa => Check::Chain,
+        SslMode::Require if files.ca_file.is_some() => Check::Chain,
+        SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => Check::Nothing,
+    }
+}
+
+/// The server does not take a client that comes (un)encrypted, or the handshake failed.
+fn is_about_encryption(error: &PostgresError) -> bool {
+    let refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+    refused || florin_tls::explain(error, &NAMES).is_some()
+}
