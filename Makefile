@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench faults mutations api browser fmt clean
+.PHONY: help setup run test bench faults mutations api browser docs fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -32,6 +32,9 @@ faults: setup ## Prove under faults that nothing is lost: SEED=1 SEEDS=20 MINUTE
 mutations: setup ## Break Florin on purpose, in many ways: the fault runs must notice each
 	@scripts/setup.sh --faults
 	@scripts/mutations.sh $(NAMES)
+
+docs: setup ## Build the documentation site, check its links, run its examples in each language
+	@scripts/docs.sh
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -8,6 +8,8 @@ florin=${CARGO_TARGET_DIR:-target}/release/florin
 folder=$(mktemp -d)
 ready=$folder/ready.json
 log=$folder/log
+# What other terminals read to use what is started here.
+environment=target/florin.env
 
 # Every child is a process group of its own and is waited for in the background: so Ctrl-C reaches
 # this script alone, at once, and each child gets one signal (florin takes a second one as "now").
@@ -18,7 +20,7 @@ clean_up() {
     local child
     for child in ${children[@]+"${children[@]}"}; do kill -TERM -- "-$child" 2>/dev/null || true; done
     wait
-    rm -rf "$folder"
+    rm -rf "$folder" "$environment"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
@@ -47,17 +49,27 @@ database_url=$(value database_url)
 http_url=$(value http_url)
 operator_key=$(value operator_key)
 
+mkdir -p target
+(umask 077 && cat >"$environment") <<END
+export AMQP_URL='$amqp_url' DATABASE_URL='$database_url'
+export FLORIN_URL='$http_url' FLORIN_API_KEY='$operator_key'
+export PATH='$(cd "$(dirname "$florin")" && pwd)':"\$PATH"
+END
+
 finish "$florin" demo --amqp-url "$amqp_url"
 
 cat <<END
 
-Florin is running. Try next, in another terminal:
+Florin is running. In another terminal, in this folder, take over its addresses, a key and the program \`florin\`:
 
-  $florin demo --amqp-url $amqp_url
-  $florin bench --amqp-url $amqp_url --database-url $database_url
-  psql $database_url -c 'SELECT * FROM balances'
-  curl $http_url/wallets/1/balance -H 'Authorization: Bearer $operator_key'
-  curl $http_url/metrics
+  . $environment
+
+and try next:
+
+  florin demo
+  curl "\$FLORIN_URL/wallets/1/balance" -H "Authorization: Bearer \$FLORIN_API_KEY"
+  psql "\$DATABASE_URL" -c 'SELECT * FROM balances'
+  florin verify
 
 In a browser: $http_url/console (sign in with $operator_key), $http_url/docs
 
