@@ -152,3 +152,23 @@ fn the_page_of_errors_has_those_of_the_client() {
         assert!(page.contains(&format!("`{variant}`")), "{variant}");
     }
 }
+
+/// The errors that only HTTP has, too.
+#[test]
+fn the_page_of_errors_has_those_of_http() {
+    let document: Value = serde_json::from_str(&printed(&["openapi"])).unwrap();
+    let page = file("docs/errors.md");
+    let errors = document["x-errors"].as_array().unwrap();
+    assert!(errors.len() > ErrorCode::ALL.len(), "{errors:?}");
+    for error in errors {
+        let (name, code) = (error["error"].as_str().unwrap(), &error["code"]);
+        assert!(page.contains(&format!("| `{name}` | {code} |")), "{name} {code}");
+    }
+}
+
+#[test]
+fn the_sample_event_is_valid() {
+    let schema: Value = serde_json::from_str(&printed(&["show", "events"])).unwrap();
+    let event: Value = serde_json::from_str(&file("docs/examples/event.json")).unwrap();
+    jsonschema::validator_for(&schema).unwrap().validate(&event).unwrap();
+}

@@ -1,4 +1,4 @@
-//! Who may do what: the permissions of the README, the names that are recorded, and where answers may go.
+//! Who may do what: the permissions of the documentation, the names that are recorded, and where answers may go.
 
 mod names;
 mod permissions;

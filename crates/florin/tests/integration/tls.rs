@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::common::{Service, World};
-use crate::readme;
+use crate::docs;
 
 /// An authority, and the folder of all that it signed.
 struct Authority {
@@ -106,7 +106,7 @@ async fn readyz(service: &Service, authority: &Authority, client: Option<&str>) 
 }
 
 /// Its lines, with our addresses, and with the certificates that these servers want of every client.
-async fn as_the_readme_says(stack: &Stack, authority: &Authority, service: &Service) {
+async fn as_the_page_says(stack: &Stack, authority: &Authority, service: &Service) {
     let folder = authority.folder.path().to_str().unwrap();
     let of_client = format!("certfile={folder}/florin.pem&keyfile={folder}/florin-key.pem");
     let broker = format!("florin:florin@127.0.0.1:{}/%2f?{of_client}&", stack.rabbit.tls_port().unwrap());
@@ -128,7 +128,8 @@ async fn as_the_readme_says(stack: &Stack, authority: &Authority, service: &Serv
         ("https://florin.example:9000", &format!("https://{}", service.http_address)),
         ("/etc/florin", folder),
     ];
-    let printed = readme::done(readme::shell(&readme::block("export AMQP_URL='amqps:", &words))).await;
+    let script = docs::block("docs/guides/tls.md", "export AMQP_URL='amqps:", &words);
+    let printed = docs::done(docs::shell(&script)).await;
     assert!(printed.contains("120 of 120"), "{printed}");
     assert!(printed.contains("ready"), "{printed}");
 }
@@ -160,7 +161,7 @@ async fn all_three_sides_are_encrypted_and_refuse_strangers() {
     let page = readyz(&service, &authority, Some("florin")).await.unwrap();
     assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
     assert!(readyz(&service, &authority, None).await.is_err());
-    as_the_readme_says(&stack, &authority, &service).await;
+    as_the_page_says(&stack, &authority, &service).await;
     service.signal(Signal::SIGHUP);
     service.line_with("certificates of HTTP were read again").await;
     assert!(readyz(&service, &authority, Some("florin")).await.is_ok());

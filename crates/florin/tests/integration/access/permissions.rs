@@ -1,6 +1,7 @@
-//! The commands of the README, word for word: what they allow is enough, and nothing else is allowed.
+//! The commands of the pages about access, word for word: what they allow is enough, and nothing else is allowed.
 
 use florin_client::{ClientOptions, Replies};
+use futures_util::StreamExt;
 use lapin::options::{
     BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
     QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
@@ -11,7 +12,10 @@ use uuid::Uuid;
 
 use super::{as_user, client};
 use crate::common::{Service, World, rabbitmqctl};
+use crate::docs;
 
+const ACCESS: &str = "docs/guides/amqp-access.md";
+const EVENTS: &str = "docs/guides/events.md";
 const ONE_USD: &[u8] = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
 
 /// The words of a command line, without their quotes.
@@ -26,14 +30,15 @@ fn words(line: &str) -> Vec<&str> {
     words
 }
 
-/// Does what the README says, in the virtual host of this world.
-async fn follow_the_readme(world: &World) {
+/// Does what a page says about this user, in the virtual host of this world.
+async fn grant(world: &World, page: &str, user: &str, lines: usize) {
     let (_, vhost) = world.amqp_url.rsplit_once('/').unwrap();
-    let readme = include_str!("../../../../../README.md");
-    let lines: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("rabbitmqctl ")).collect();
-    assert_eq!(lines.len(), 5);
-    for line in lines {
-        let words = words(line).into_iter().map(|word| if word == "/" { vhost } else { word });
+    let page = docs::page(page);
+    let commands = page.lines().filter_map(|line| line.strip_prefix("rabbitmqctl ")).map(words);
+    let commands: Vec<Vec<&str>> = commands.filter(|words| words.contains(&user)).collect();
+    assert_eq!(commands.len(), lines, "{commands:?}");
+    for words in commands {
+        let words = words.into_iter().map(|word| if word == "/" { vhost } else { word });
         rabbitmqctl(&words.collect::<Vec<_>>()).await;
     }
 }
@@ -46,9 +51,9 @@ async fn publish(channel: &Channel, exchange: &str, key: &str, user_id: &str) ->
     sent.await?.await.map(drop)
 }
 
-async fn bind(channel: &Channel, queue: &str, exchange: &str) -> lapin::Result<()> {
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
     let (options, none) = (QueueBindOptions::default(), FieldTable::default());
-    channel.queue_bind(queue.into(), exchange.into(), "#".into(), options, none).await
+    channel.queue_bind(queue.into(), exchange.into(), key.into(), options, none).await
 }
 
 async fn declare(channel: &Channel, queue: &str) -> lapin::Result<String> {
@@ -88,11 +93,11 @@ async fn trespass(channel: &Channel, number: usize) -> Option<(&'static str, lap
         8 => ("send many in one", publish(channel, "florin.requests", "batch", "shop").await),
         9 => {
             let queue = declare(channel, "").await.unwrap();
-            ("listen to requests", bind(channel, &queue, "florin.requests").await)
+            ("listen to requests", bind(channel, &queue, "florin.requests", "#").await)
         }
         10 => {
             let queue = declare(channel, "").await.unwrap();
-            ("listen to events", bind(channel, &queue, "florin.events").await)
+            ("listen to events", bind(channel, &queue, "florin.events", "#").await)
         }
         11 => ("have a queue of any name", declare(channel, "mine").await.map(drop)),
         12 => ("have a queue of another user", declare(channel, "reply.other.1").await.map(drop)),
@@ -110,9 +115,10 @@ async fn trespass(channel: &Channel, number: usize) -> Option<(&'static str, lap
 }
 
 #[tokio::test]
-async fn the_permissions_of_the_readme_are_enough_and_no_more() {
+async fn the_permissions_of_a_client_are_enough_and_no_more() {
     let mut world = World::new().await;
-    follow_the_readme(&world).await;
+    grant(&world, ACCESS, "florin_service", 2).await;
+    grant(&world, ACCESS, "shop", 3).await;
     let shop = as_user(&world, "shop", "another password");
     world.amqp_url = as_user(&world, "florin_service", "a password");
     let service = Service::start(&world, &[("FLORIN_BROKER_REPLY_TO", "own")]).await;
@@ -156,4 +162,39 @@ async fn the_permissions_of_the_readme_are_enough_and_no_more() {
     assert_eq!(world.ledger().await.balances().await["1/USD"], "2", "nothing else was done");
     let (status, log) = service.terminate().await;
     assert!(status.success(), "{log}");
+}
+
+#[tokio::test]
+async fn the_permissions_of_a_consumer_of_events_are_enough_and_no_more() {
+    let world = World::new().await;
+    let _service = Service::start(&world, &[]).await;
+    let shop = world.client().await;
+    grant(&world, EVENTS, "billing", 3).await;
+    let url = as_user(&world, "billing", "a third password");
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    declare(&channel, "events.billing").await.unwrap();
+    bind(&channel, "events.billing", "florin.events", "transaction.invoice.*").await.unwrap();
+    let options = BasicConsumeOptions::default();
+    let consumer = channel.basic_consume("events.billing".into(), "".into(), options, FieldTable::default());
+    let mut consumer = consumer.await.unwrap();
+    assert_eq!(shop.invoice(1, "USD", "1".parse().unwrap()).await.unwrap().reply.code, 200);
+    let event = consumer.next().await.unwrap().unwrap();
+    assert_eq!(event.routing_key.as_str(), "transaction.invoice.success");
+
+    for number in 0..5 {
+        let channel = connection.create_channel().await.unwrap();
+        let (what, result) = match number {
+            0 => {
+                let bound = bind(&channel, "events.billing", "florin.events", "transaction.#").await;
+                ("see other events", bound)
+            }
+            1 => ("see requests", bind(&channel, "events.billing", "florin.requests", "#").await),
+            2 => ("ask for anything", publish(&channel, "florin.requests", "invoice", "billing").await),
+            3 => ("read the work queue", consume(&channel, "florin.work").await),
+            _ => ("have another queue", declare(&channel, "events.shop").await.map(drop)),
+        };
+        let error = result.expect_err(what).to_string();
+        assert!(error.contains("ACCESS-REFUSED") || error.contains("ACCESS_REFUSED"), "{what}: {error}");
+    }
 }
