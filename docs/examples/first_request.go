@@ -20,7 +20,8 @@ func main() {
 		MessageId: "order-17", ReplyTo: "amq.rabbitmq.reply-to",
 		Body: []byte(`{"wallet_id":1,"ticker":"USD","amount":"10.50"}`),
 	}
-	check(channel.PublishWithContext(context.Background(), "florin.requests", "invoice", false, false, request))
+	ctx := context.Background()
+	check(channel.PublishWithContext(ctx, "florin.requests", "invoice", false, false, request))
 	fmt.Println(string((<-replies).Body))
 }
 
