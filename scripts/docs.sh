@@ -10,6 +10,7 @@ PIKA=1.4.4
 work=$PWD/target/docs
 tools=$PWD/target/tools
 examples=$PWD/docs/examples
+built=${CARGO_TARGET_DIR:-target}/debug
 
 say() { printf 'docs: %s\n' "$*"; }
 die() { printf 'docs: %s\n' "$*" >&2; exit 1; }
@@ -45,10 +46,10 @@ install_clients() {
 }
 
 start_florin() {
-    cargo build --locked --bin florin
+    cargo build --locked --package florin --package florin-client --bin florin --example exact --example first_request
     local ready=$work/ready.json
     rm -f "$ready"
-    "${CARGO_TARGET_DIR:-target}/debug/florin" dev --ready-file "$ready" >"$work/florin.log" 2>&1 &
+    "$built/florin" dev --ready-file "$ready" >"$work/florin.log" 2>&1 &
     florin=$!
     trap 'kill -INT "$florin" 2>/dev/null || true; wait "$florin" 2>/dev/null || true' EXIT
     until [ -s "$ready" ]; do
@@ -66,7 +67,7 @@ node() { cp "$examples/$1" "$work/node/" && (cd "$work/node" && command node "$1
 golang() { GOPATH=/usr/share/gocode GO111MODULE=off GOCACHE="$work/go" go run "$examples/$1"; }
 java() { command java -cp '/usr/share/java/*' "$examples/$1"; }
 shell() { sh "$examples/$1"; }
-rust() { cargo run --quiet --locked --package florin-client --example "$1"; }
+rust() { "$built/examples/$1"; }
 
 must_be() { # WHAT WANTED FOUND
     [ "$2" = "$3" ] || die "$1: expected $2, got $3"

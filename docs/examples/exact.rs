@@ -1,3 +1,5 @@
+//! Reads a balance without losing a digit.
+
 use florin_client::Reply;
 
 fn main() -> Result<(), serde_json::Error> {

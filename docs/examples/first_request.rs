@@ -1,3 +1,5 @@
+//! Credits a wallet over AMQP, and prints the id of the transaction.
+
 use florin_client::{CallOptions, Client, ClientOptions, MovementBody, Request};
 
 #[tokio::main]

@@ -103,7 +103,8 @@ pub(crate) async fn done(mut shell: Command) -> String {
 async fn follow(name: &str) {
     let world = World::new().await;
     let service = Service::start(&world, &[]).await;
-    let key = NewKey { name: "ada".to_owned(), role: Role::Operator, wallets: None, expires_at: None };
+    let key =
+        NewKey { name: "of-this-page".to_owned(), role: Role::Operator, wallets: None, expires_at: None };
     let key = world.store.create_key(&key).await.unwrap().reveal();
 
     let page = page(name);
