@@ -50,7 +50,7 @@ Examples:
   florin-benchmarks run --only single,batches --rounds 5
   florin-benchmarks report bench/results/2026-01-31T08-15-30Z.json
 
-It starts a private PostgreSQL and RabbitMQ, and ends them whatever happens. PostgreSQL is set up as the README advises for a
+It starts a private PostgreSQL and RabbitMQ, and ends them whatever happens. PostgreSQL is set up as docs/guides/production.md advises for a
 busy ledger (a large log, a quarter of the memory as shared buffers); all that makes data durable is as it is by default. The load
 generator, the service and both servers share the machine: keep everything else off it.";
 

@@ -1,4 +1,4 @@
-//! How PostgreSQL is set up: as the README advises for a busy ledger. Nothing of it is about durability.
+//! How PostgreSQL is set up: as docs/guides/production.md advises for a busy ledger. Nothing of it is about durability.
 
 use devstack::Postgres;
 
