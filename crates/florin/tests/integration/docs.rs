@@ -8,9 +8,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use florin::keys::Role;
-use florin::store::NewKey;
 use florin_client::{Client, ClientOptions};
+use florin_keys::Role;
+use florin_store::NewKey;
 use serde_json::Value;
 use uuid::Uuid;
 
