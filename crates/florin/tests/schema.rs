@@ -140,7 +140,7 @@ fn the_page_of_errors_has_the_printed_table() {
 /// The errors of the Rust client have no names that travel: their texts are in the page.
 #[test]
 fn the_page_of_errors_has_those_of_the_client() {
-    let source = file("client/src/error.rs");
+    let source = file("crates/client/src/error.rs");
     let variants = source.lines().filter_map(|line| {
         let name = line.strip_prefix("    ")?.split(|letter: char| !letter.is_alphanumeric()).next()?;
         name.starts_with(|letter: char| letter.is_ascii_uppercase()).then_some(name)
