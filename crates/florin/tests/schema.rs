@@ -54,7 +54,7 @@ fn yaml_says_the_same() {
 
 #[test]
 fn the_document_is_asyncapi_3() {
-    let schema = serde_json::from_str(&file("tests/data/asyncapi/3.0.0.json")).unwrap();
+    let schema = serde_json::from_str(&file("crates/florin/tests/data/asyncapi/3.0.0.json")).unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let mut document = asyncapi();
     let errors: Vec<String> = validator
