@@ -56,7 +56,10 @@ export FLORIN_URL='$http_url' FLORIN_API_KEY='$operator_key'
 export PATH='$(cd "$(dirname "$florin")" && pwd)':"\$PATH"
 END
 
-finish "$florin" demo --amqp-url "$amqp_url"
+# shellcheck source=/dev/null
+. "$environment"
+
+finish "$florin" demo
 
 cat <<END
 
