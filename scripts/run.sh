@@ -47,13 +47,13 @@ database_url=$(value database_url)
 http_url=$(value http_url)
 operator_key=$(value operator_key)
 
-finish "$florin" demo --amqp-url "$amqp_url"
+finish "$florin" demo --amqp-url "$amqp_url" --database-url "$database_url"
 
 cat <<END
 
 Florin is running. Try next, in another terminal:
 
-  $florin demo --amqp-url $amqp_url
+  $florin demo --amqp-url $amqp_url --database-url $database_url
   $florin bench --amqp-url $amqp_url --database-url $database_url
   psql $database_url -c 'SELECT * FROM balances'
   curl $http_url/wallets/1/balance -H 'Authorization: Bearer $operator_key'
