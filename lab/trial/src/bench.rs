@@ -33,6 +33,7 @@ use wallets::{Distribution, Wallets};
 /// The only ticker that is used.
 const TICKER: (&str, u8) = ("USD", 2);
 
+/// The flags of `florin bench`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -170,6 +171,7 @@ struct Bench {
     http: Option<(String, String)>,
 }
 
+/// Measures, and prints the results.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let flags = args.broker.flags().into_iter().chain(args.database.flags());
     let http = args.http.zip(args.api_key);

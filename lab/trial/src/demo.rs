@@ -23,6 +23,7 @@ const WALLETS: std::ops::RangeInclusive<WalletId> = 1..=8;
 const WALLETS_SHOWN: std::ops::RangeInclusive<WalletId> = 1..=9;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The flags of `florin demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -76,6 +77,7 @@ struct Balance {
     frozen: Option<String>,
 }
 
+/// Sends the requests, and prints the answers.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config = args.common.start(args.broker.flags().into_iter().chain(args.database.flags()))?;
     args.trial.check(&config).await?;

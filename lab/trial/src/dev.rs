@@ -33,6 +33,7 @@ const TICKERS: [(&str, u8); 4] = [("USD", 2), ("RUB", 2), ("EUR", 2), ("USDT", 6
 /// How often to look whether the service is connected.
 const READY_CHECK: Duration = Duration::from_millis(20);
 
+/// The flags of `florin dev`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -27,6 +27,7 @@ const READY_CHECK: Duration = Duration::from_millis(50);
 /// How long the broker may take to remove what was declared.
 const REMOVE_LIMIT: Duration = Duration::from_secs(10);
 
+/// The flags of `florin echo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
