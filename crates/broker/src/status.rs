@@ -34,7 +34,8 @@ const MAX_GREETING_BYTES: u32 = 131_072;
 pub struct BrokerStatus {
     /// What it says it is, such as `RabbitMQ 4.0.5`, if that can be read.
     pub product: Option<String>,
-    /// Whether it takes no messages at the moment, because of an alarm for memory or disk. None when it refuses to say.
+    /// Whether it takes no messages at the moment, because of an alarm for memory or disk. None when it
+    /// refuses to say.
     pub blocked: Option<bool>,
     /// The queue that requests wait in.
     pub work_queue: QueueStatus,
@@ -49,7 +50,8 @@ pub struct QueueStatus {
     pub name: String,
     /// Its messages and consumers; why they cannot be told otherwise.
     pub counts: Result<Counts, String>,
-    /// How it differs from what the service declares, in the words of the broker: then the service does not start.
+    /// How it differs from what the service declares, in the words of the broker: then the service does not
+    /// start.
     pub differs: Option<String>,
 }
 
@@ -99,8 +101,8 @@ impl QueueStatus {
     }
 }
 
-/// Declares a queue that exists as the service does. That changes nothing; if it was declared in another way, the
-/// broker says how.
+/// Declares a queue that exists as the service does. That changes nothing; if it was declared in another way,
+/// the broker says how.
 async fn difference(connection: &Connection, queue: &Queue) -> Result<Option<String>, Error> {
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
@@ -117,8 +119,8 @@ async fn difference(connection: &Connection, queue: &Queue) -> Result<Option<Str
     }
 }
 
-/// The broker tells only those who publish: so messages are sent that no queue can have, and are dropped. It reads the
-/// first one even while an alarm is on, and no other.
+/// The broker tells only those who publish: so messages are sent that no queue can have, and are dropped. It
+/// reads the first one even while an alarm is on, and no other.
 async fn is_blocked(connection: &Connection) -> Result<Option<bool>, Error> {
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());

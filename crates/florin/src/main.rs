@@ -41,9 +41,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts this program again with deeper stacks. lapin reads (and drops) the headers of a message recursively,
-/// on a thread of its own whose size only this variable sets: with the usual size, any client could end the
-/// process by a message with deeply nested headers.
+/// Starts this program again with deeper stacks. lapin reads (and drops) the headers of a message
+/// recursively, on a thread of its own whose size only this variable sets: with the usual size, any client
+/// could end the process by a message with deeply nested headers.
 fn deepen_stacks() {
     let present = env::var(STACK_VARIABLE).ok().and_then(|bytes| bytes.parse::<u64>().ok());
     if present.is_some_and(|bytes| bytes >= DEEP_STACK) || env::var_os(RESTARTED).is_some() {
@@ -85,8 +85,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// One fewer than there are cores: the AMQP library has threads of its own, and those that wake each other all
-/// the time cost more than they bring (docs/performance.md).
+/// One fewer than there are cores: the AMQP library has threads of its own, and those that wake each other
+/// all the time cost more than they bring (docs/performance.md).
 fn worker_threads() -> usize {
     thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }

@@ -12,14 +12,15 @@ const KEY_REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1000).expect("not ze
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// IP address to listen on. The default is this machine alone: whoever is to be let in from elsewhere needs a
-    /// key, and an address that can be reached.
+    /// IP address to listen on. The default is this machine alone: whoever is to be let in from elsewhere
+    /// needs a key, and an address that can be reached.
     pub host: IpAddr,
     /// TCP port to listen on, 0 to 65535. With 0 the system picks a free one and the log names it.
     pub port: u16,
     /// Whether API keys are required. Without, everybody who can reach the port may do everything.
     pub auth: bool,
-    /// Rate limit of a key in requests per second, and its burst, 1 to 1,000,000. Others are answered with 429.
+    /// Rate limit of a key in requests per second, and its burst, 1 to 1,000,000. Others are answered with
+    /// 429.
     pub key_requests_per_second: NonZeroU32,
     /// Maximum number of concurrent requests, 1 to 100,000. Others are answered with 503.
     pub max_requests: usize,

@@ -1,9 +1,9 @@
 //! What can be set, what it is when nobody sets it, and the addresses that follow from it.
 //!
 //! The fields below say what each setting means; `settings` says what it is called in the environment and
-//! which values it takes; `addresses` makes URLs of them; `load` reads the flags, the environment, the `.env` file
-//! and the TOML file, in this order of precedence. `florin.example.toml` describes every setting with its default,
-//! and `reference` makes a page of that.
+//! which values it takes; `addresses` makes URLs of them; `load` reads the flags, the environment, the `.env`
+//! file and the TOML file, in this order of precedence. `florin.example.toml` describes every setting with
+//! its default, and `reference` makes a page of that.
 
 mod addresses;
 mod load;
@@ -71,8 +71,8 @@ pub struct Broker {
     pub queue: String,
     /// Maximum number of unacknowledged requests, 1 to 65535. Bounds memory together with `max_body_bytes`.
     pub prefetch: u16,
-    /// Failed deliveries of a request before it is dead-lettered, 10 to 1,000,000: more than there are instances,
-    /// for each may fail once because of another message.
+    /// Failed deliveries of a request before it is dead-lettered, 10 to 1,000,000: more than there are
+    /// instances, for each may fail once because of another message.
     pub delivery_limit: u32,
     /// Whether one instance is active and the others are on standby. A queue keeps what it was declared with.
     pub single_active_consumer: bool,
@@ -80,7 +80,8 @@ pub struct Broker {
     pub max_body_bytes: usize,
     /// The same for a batch of operations.
     pub max_batch_body_bytes: usize,
-    /// Users of the broker who may send requests on behalf of others, besides the one that the service connects as.
+    /// Users of the broker who may send requests on behalf of others, besides the one that the service
+    /// connects as.
     pub trusted_users: Vec<String>,
     /// Whether every request must have the property `user_id`. Requests without it are dead-lettered.
     pub require_user_id: bool,
@@ -155,8 +156,8 @@ pub struct Log {
 pub enum ReplyTo {
     /// All others.
     Any,
-    /// Only what cannot be another client's queue: direct reply-to, queues named by the broker, those of the Rust
-    /// client, and `reply.<user_id>.<name>`.
+    /// Only what cannot be another client's queue: direct reply-to, queues named by the broker, those of the
+    /// Rust client, and `reply.<user_id>.<name>`.
     Own,
 }
 

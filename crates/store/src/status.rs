@@ -1,4 +1,5 @@
-//! How the database stands, for `florin status`; and whether a ledger is in use, for `florin bench` and `demo`.
+//! How the database stands, for `florin status`; and whether a ledger is in use, for `florin bench` and
+//! `demo`.
 
 use refinery::Migration;
 

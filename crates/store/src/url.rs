@@ -1,4 +1,5 @@
-//! The URL of the database, as libpq writes it: what tokio-postgres reads, and the TLS parameters that it does not know.
+//! The URL of the database, as libpq writes it: what tokio-postgres reads, and the TLS parameters that it
+//! does not know.
 
 use std::error::Error as _;
 
@@ -50,8 +51,8 @@ impl DatabaseUrl {
         self.url.parse::<Config>().is_ok()
     }
 
-    /// The parameter of the URL that the client library does not know, if that is what is wrong with it. It is named only
-    /// where it cannot be a part of a password: behind the last `@`.
+    /// The parameter of the URL that the client library does not know, if that is what is wrong with it. It
+    /// is named only where it cannot be a part of a password: behind the last `@`.
     #[must_use]
     pub fn unknown_parameter(&self) -> Option<&str> {
         let (_, rest) = self.url.rsplit_once('@').unwrap_or(("", &self.url));
@@ -62,7 +63,8 @@ impl DatabaseUrl {
         names.find(|name| cause.contains(&format!("option `{name}`")))
     }
 
-    /// Host and port, or the folder of a Unix socket, for messages: it has no password. Empty if the URL cannot be read.
+    /// Host and port, or the folder of a Unix socket, for messages: it has no password. Empty if the URL
+    /// cannot be read.
     #[must_use]
     pub fn address(&self) -> String {
         let config: Config = self.url.parse().unwrap_or_default();
@@ -78,7 +80,8 @@ impl DatabaseUrl {
         addresses.collect::<Vec<_>>().join(", ")
     }
 
-    /// The name of the database, which is that of the user unless it is given. Empty if the URL cannot be read.
+    /// The name of the database, which is that of the user unless it is given. Empty if the URL cannot be
+    /// read.
     #[must_use]
     pub fn database_name(&self) -> String {
         let config: Config = self.url.parse().unwrap_or_default();
@@ -86,8 +89,8 @@ impl DatabaseUrl {
     }
 }
 
-/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the socket of
-/// this machine.
+/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the
+/// socket of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
@@ -95,9 +98,11 @@ pub enum SslMode {
     Disable,
     /// Only when the server takes no plain connection. No certificate is checked.
     Allow,
-    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one fails.
+    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one
+    /// fails.
     Prefer,
-    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all otherwise.
+    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all
+    /// otherwise.
     Require,
     /// Always, with a server whose certificate an authority of `ca_file` signed, for any name.
     VerifyCa,

@@ -66,8 +66,8 @@ pub struct Args {
     #[arg(long, value_name = "CALLS", value_delimiter = ',', default_value = "100",
           value_parser = number(1..=100_000_u32))]
     in_flight: Vec<u32>,
-    /// Shares of the operations: invoice, withdraw, transfer, pending (a pending withdrawal), settle (of one of
-    /// those), balance, history.
+    /// Shares of the operations: invoice, withdraw, transfer, pending (a pending withdrawal), settle (of one
+    /// of those), balance, history.
     #[arg(long, value_name = "OPERATION=SHARE,...", default_value_t)]
     mix: Mix,
     /// Spreads the requests over wallets 1 to this one.

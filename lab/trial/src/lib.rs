@@ -1,5 +1,5 @@
-//! The commands that let people try Florin: `florin dev`, `florin demo`, `florin bench`. `mark` keeps the last two out of
-//! ledgers that are in use.
+//! The commands that let people try Florin: `florin dev`, `florin demo`, `florin bench`. `mark` keeps the
+//! last two out of ledgers that are in use.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use clap::error::ErrorKind;
 use florin_broker::dead::{self, DeadLetter, DeadLetters, Purpose, Requeue};
-use florin_service::cli::output::{OutputArgs, note};
+use florin_service::cli::output::{OutputArgs, note, prompt};
 use florin_service::cli::values::number;
 use florin_service::cli::{BrokerArgs, CommonArgs, flag, no_broker};
 use florin_service::config::Config;
@@ -311,7 +311,7 @@ async fn ask(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
-    note(&format!("{question} [y/N]"));
+    prompt(&format!("{question} [y/N] "));
     let answer = tokio::task::spawn_blocking(|| stdin().lines().next()).await?;
     match answer.transpose()?.as_deref().map(str::trim) {
         Some("y" | "Y" | "yes") => Ok(()),

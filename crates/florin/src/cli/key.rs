@@ -219,6 +219,6 @@ mod tests {
         assert_eq!(state(key.clone(), now + second), "expired");
         assert_eq!(state(ApiKey { revoked_at: Some(now), ..key.clone() }, now), "revoked");
         let text = text(&Keys { keys: vec![Key::new(key, now)] });
-        assert!(text.contains("1-9") && text.ends_with("active\n"), "{text:?}");
+        assert!(text.contains("1-9") && text.trim_end().ends_with("active"), "{text:?}");
     }
 }

@@ -36,8 +36,8 @@ JSON: {\"sound\", \"verdict\", \"postings\", \"duration_seconds\", \"postings_pe
 [{\"check\", \"must_hold\", \"warning\", \"examined\", \"findings\", \"first\": [{\"subject\",
 \"wallet_id\", \"ticker\", \"version\", \"transaction_id\", \"expected\", \"found\"}]}]}
 
-Exit codes: 0 sound (warnings do not count), 1 the audit failed, 2 wrong command line or configuration,
-3 findings, 130 interrupted.")]
+Exit codes: 0 sound (warnings do not count), 1 the audit failed, 2 wrong command line or
+configuration, 3 findings, 130 interrupted.")]
 pub(crate) struct Args {
     /// Maximum number of findings to show per check; all are counted.
     #[arg(long, value_name = "FINDINGS", default_value_t = 10, value_parser = number(0..=10_000_usize))]

@@ -31,8 +31,8 @@ pub struct CommonArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct BrokerArgs {
-    /// Address of RabbitMQ: `amqp://user:password@host:5672/vhost` [env: AMQP_URL]. Prefer the environment for
-    /// passwords: other users of the machine can see the flags of a process.
+    /// Address of RabbitMQ: `amqp://user:password@host:5672/vhost` [env: AMQP_URL]. Prefer the environment
+    /// for passwords: other users of the machine can see the flags of a process.
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     amqp_url: Option<String>,
 }

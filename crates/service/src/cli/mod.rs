@@ -1,4 +1,5 @@
-//! What every command shares: `args` has the flags of the settings, `values` reads the values of flags, `output` prints,
+//! What every command shares: `args` has the flags of the settings, `values` reads the values of flags,
+//! `output` prints,
 //! `failure` words errors, `signals` waits for the end.
 
 mod args;

@@ -1,7 +1,7 @@
 //! The one way of printing: results go to the standard output, everything else to the standard error.
 //!
-//! `println!` panics when its reader is gone, as in `florin verify | head -1`. Here a closed pipe means that the
-//! reader has seen enough: the command goes on, and ends with the exit code that it would have had.
+//! `println!` panics when its reader is gone, as in `florin verify | head -1`. Here a closed pipe means that
+//! the reader has seen enough: the command goes on, and ends with the exit code that it would have had.
 
 use std::io::{self, Write};
 
@@ -31,7 +31,12 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 
 /// Writes a line to the standard error. When that fails, there is nobody left to tell.
 pub fn note(line: &str) {
-    let _ = written(io::stderr().lock(), &format!("{line}\n"));
+    prompt(&format!("{line}\n"));
+}
+
+/// Writes a question to the standard error, for an answer on the same line.
+pub fn prompt(question: &str) {
+    let _ = written(io::stderr().lock(), question);
 }
 
 fn written(mut stream: impl Write, text: &str) -> io::Result<()> {
