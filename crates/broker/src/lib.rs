@@ -14,6 +14,7 @@ mod job;
 mod outgoing;
 mod publisher;
 mod queues;
+mod status;
 mod topology;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use consumer::Consumer;
 pub use job::{Answers, Done, Job, Rejection, Verdict};
 pub use publisher::Publisher;
 pub use queues::{Depths, Queues};
+pub use status::{BrokerStatus, Counts, QueueStatus};
 pub use topology::{Exchange, Queue, Topology};
 
 use consumer::Session;

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A command in a folder of its own, with an empty environment except for the search path.
@@ -87,21 +87,43 @@ fn every_flag_sets_something_and_secrets_are_hidden() {
 fn exit_codes_tell_a_wrong_command_from_a_failure() {
     let folder = folder();
     let unreachable = "postgres://florin@127.0.0.1:1/florin";
-    let cases: [(&[&str], i32, &str); 7] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["--version"], 0, ""),
         (&["no-such-command"], 2, "no-such-command"),
         (&["wallet", "create", "9-1"], 2, "the range ends before it begins"),
-        (&["ticker", "add", "JPY", "--scale", "19"], 2, "0 to 18 decimal places"),
+        (&["ticker", "add", "JPY", "--scale", "19"], 2, "must be a whole number from 0 to 18"),
         (
             &["serve", "--prefetch", "0"],
             2,
             "error: --prefetch is 0; it must be a whole number from 1 to 65535",
         ),
-        (&["serve", "--config", "none.toml"], 2, "error: none.toml cannot be read: caused by "),
+        (&["serve", "--config", "none.toml"], 2, "error: none.toml cannot be read: No such file"),
         (
             &["wallet", "list", "--database-url", unreachable],
             1,
-            "error: cannot list wallets: caused by no connection",
+            "error: cannot list wallets: cannot connect to PostgreSQL at 127.0.0.1:1: connection refused. Set \
+             DATABASE_URL or --database-url.\n",
+        ),
+        (
+            &["dead", "list", "--amqp-url", "amqp://127.0.0.1:1"],
+            1,
+            "cannot connect to RabbitMQ at 127.0.0.1:1: connection refused. Set AMQP_URL or --amqp-url.\n",
+        ),
+        (
+            &["bench", "--database-url", unreachable],
+            1,
+            "error: cannot tell whether the ledger is in use (--yes skips this check): cannot connect to PostgreSQL",
+        ),
+        (&["verify", "--limit", "x"], 2, "'--limit <FINDINGS>': must be a whole number from 0 to 10000"),
+        (
+            &["key", "create", "--role", "client", "--name", "x", "--expires-in", "soon"],
+            2,
+            "must be a number and its unit (ms, s, m, h, d or y), at most 100y, such as 500ms, 90m or 30d",
+        ),
+        (
+            &["key", "create", "--role", "boss", "--name", "x"],
+            2,
+            "[possible values: reader, client, operator]",
         ),
     ];
     for (arguments, code, message) in cases {
@@ -121,11 +143,92 @@ fn a_taken_port_says_what_to_do() {
     assert!(stderr(&output).contains(&message), "{}", stderr(&output));
 }
 
+/// As after `florin ... 2>&1 | head -1`: whoever read the output is gone before anything is written.
+#[test]
+fn a_closed_pipe_changes_no_exit_code() {
+    let folder = folder();
+    let unreachable = "postgres://florin@127.0.0.1:1/florin";
+    let nobody = "amqp://127.0.0.1:1";
+    let cases: [(&[&str], i32); 10] = [
+        (&["--help"], 0),
+        (&["config"], 0),
+        (&["config", "--json"], 0),
+        (&["schema", "asyncapi"], 0),
+        (&["completions", "bash"], 0),
+        (&["man"], 0),
+        (&["no-such-command"], 2),
+        (&["verify", "--database-url", unreachable], 1),
+        (&["dead", "list", "--amqp-url", nobody], 1),
+        (&["status", "--database-url", unreachable, "--amqp-url", nobody], 1),
+    ];
+    for (arguments, code) in cases {
+        let mut child = florin(folder.path(), arguments);
+        let mut child = child.stdout(closed_pipe()).stderr(closed_pipe()).spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}");
+    }
+}
+
+/// The service lives on when nobody reads its log any more.
+#[test]
+fn a_closed_log_stops_nothing() {
+    let folder = folder();
+    let port = free_port().to_string();
+    let address = format!("127.0.0.1:{port}");
+    let nowhere = ["--amqp-url", "amqp://127.0.0.1:1", "--database-url", "postgres://u@127.0.0.1:1/d"];
+    let arguments = [&["serve", "--host", "127.0.0.1", "--port", &port], nowhere.as_slice()].concat();
+    let mut child = Running(florin(folder.path(), &arguments).stderr(closed_pipe()).spawn().unwrap());
+    // It has logged that it starts before it listens, and that it cannot connect soon after.
+    while TcpStream::connect(&address).is_err() {
+        assert_eq!(child.0.try_wait().unwrap(), None, "it ended");
+    }
+    for _ in 0..20 {
+        assert!(get(&address, "/readyz").starts_with("HTTP/1.1 503 "));
+    }
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+/// A pipe whose other end is closed.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn settings_are_printed_as_json() {
+    let output =
+        run(folder().path(), &["config", "--json"], &[("BR_PASSWORD", "s3cret"), ("SERVER_PORT", "7")]);
+    let config: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&config["http"]["port"], &config["broker"]["password"]), (&7.into(), &"***".into()));
+}
+
+#[test]
+fn manual_pages_are_written() {
+    let folder = folder();
+    let output = run(folder.path(), &["man", "--dir", "man/man1"], &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for page in ["florin.1", "florin-verify.1", "florin-dead-requeue.1"] {
+        let text = fs::read_to_string(folder.path().join("man/man1").join(page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(!folder.path().join("man/man1/florin-echo.1").exists());
+}
+
 #[test]
 fn shells_get_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = run(folder().path(), &["completions", shell], &[]);
         assert!(output.status.success() && stdout(&output).contains("florin"), "{shell}");
+    }
+    // Values are completed, too.
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&run(folder().path(), &["completions", shell], &[]));
+        assert!(script.contains("verify") && script.contains("operator"), "{shell}");
     }
 }
 
@@ -168,6 +271,22 @@ fn dev_makes_everything_and_takes_it_away() {
     assert_eq!(tickers, ["TICKER", "SCALE", "EUR", "2", "RUB", "2", "USD", "2", "USDT", "6"]);
     let created = run(folder.path(), &["wallet", "create", "8-12"], &database);
     assert_eq!(stdout(&created), "wallets created: 3\n");
+    let json = |arguments: &[&str]| -> Value {
+        let output = run(folder.path(), arguments, &database);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+    };
+    assert_eq!(json(&["ticker", "list", "--json"])["tickers"][3], json!({"name": "USDT", "scale": 6}));
+    let page = json(&["wallet", "list", "--after", "9", "--limit", "2", "--json"]);
+    assert_eq!((&page["wallets"][1]["wallet_id"], &page["next"]), (&11.into(), &11.into()));
+    let last = json(&["wallet", "list", "--json"]);
+    assert_eq!((&last["wallets"][0]["balances"], &last["next"]), (&json!([]), &Value::Null));
+    let key = json(&["key", "create", "--role", "reader", "--name", "shop", "--wallets", "1-9", "--json"]);
+    assert!(key["key"].as_str().unwrap().starts_with("florin_"), "{key}");
+    let keys = json(&["key", "list", "--json"]);
+    let shop = keys["keys"].as_array().unwrap().iter().find(|key| key["name"] == "shop").unwrap().clone();
+    assert_eq!((&shop["state"], &shop["wallets"]), (&"active".into(), &json!({"from": 1, "to": 9})));
+    assert_eq!(json(&["key", "revoke", "shop", "--json"]), json!({"name": "shop", "state": "revoked"}));
+    assert_eq!(json(&["migrate", "--json"]), json!({"applied": []}));
     let page = stdout(&run(folder.path(), &["wallet", "list", "--after", "9", "--limit", "2"], &database));
     let words: Vec<&str> = page.split_whitespace().skip(4).collect();
     assert_eq!(words, ["10", "-", "-", "-", "11", "-", "-", "-", "more:", "--after", "11"]);

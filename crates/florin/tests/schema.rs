@@ -47,6 +47,14 @@ fn the_checked_in_document_is_the_printed_one() {
 }
 
 #[test]
+fn the_checked_in_reference_is_the_printed_one() {
+    for topic in ["cli", "settings", "metrics"] {
+        let page = format!("docs/reference/{topic}.md");
+        assert!(file(&page) == printed(&[topic]), "run: florin schema {topic} > {page}");
+    }
+}
+
+#[test]
 fn yaml_says_the_same() {
     let yaml: Value = yaml_serde::from_str(&printed(&["asyncapi", "--format", "yaml"])).unwrap();
     assert_eq!(yaml, asyncapi());

@@ -1,11 +1,13 @@
 //! What can be set, what it is when nobody sets it, and the addresses that follow from it.
 //!
 //! The fields below say what each setting means; `settings` says what it is called in the environment and
-//! which values it takes; `addresses` makes URLs of them; `load` reads the flags, the environment, the `.env` file and the TOML file, in
-//! this order of precedence. `florin.example.toml` shows every setting with its default.
+//! which values it takes; `addresses` makes URLs of them; `load` reads the flags, the environment, the `.env`
+//! file and the TOML file, in this order of precedence. `florin.example.toml` describes every setting with
+//! its default, and `reference` makes a page of that.
 
 mod addresses;
 mod load;
+mod reference;
 mod secret;
 mod settings;
 
@@ -18,9 +20,10 @@ use serde::{Deserialize, Serialize};
 pub use florin_http::Settings as Http;
 pub use florin_store::{DatabaseUrl, SslMode, UnknownSslMode};
 pub use load::{Error, Flag, Sources};
+pub use reference::settings_reference;
 pub use secret::{Secret, SecretUrl};
 
-const REMEMBERED_WALLETS: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
+const CACHED_WALLETS: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
 
 /// All settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +35,7 @@ pub struct Config {
     pub database: Database,
     /// How requests become batches.
     pub engine: Engine,
-    /// What is told of changes.
+    /// Events of changes.
     pub events: Events,
     /// The HTTP side: the API, metrics and health.
     pub http: Http,
@@ -58,31 +61,31 @@ pub struct Broker {
     pub vhost: String,
     /// Whether the connections are encrypted. The broker's certificate is then always checked, with its name.
     pub tls: bool,
-    /// PEM file of the authorities that are trusted; none for those that the system trusts.
+    /// PEM file of the certificate authorities to trust; none for those of the system.
     pub ca_file: Option<PathBuf>,
-    /// PEM file of our certificate, when the server wants one, with those that vouch for it.
+    /// PEM file of the client certificate and its chain, if the server asks for one.
     pub cert_file: Option<PathBuf>,
-    /// PEM file of the key of that certificate, without a pass phrase.
+    /// PEM file of the key of that certificate, without a passphrase.
     pub key_file: Option<PathBuf>,
     /// The work queue. The dead-letter queue and the exchanges have fixed names.
     pub queue: String,
-    /// Requests that are taken from the queue before the first of them is answered, 1 to 65535. Bounds memory
-    /// together with `max_body_bytes`.
+    /// Maximum number of unacknowledged requests, 1 to 65535. Bounds memory together with `max_body_bytes`.
     pub prefetch: u16,
-    /// Failed deliveries of one request before it goes to the dead-letter queue, 10 to 1,000,000: more than
-    /// there are instances, for each may fail once over a neighbour.
+    /// Failed deliveries of a request before it is dead-lettered, 10 to 1,000,000: more than there are
+    /// instances, for each may fail once because of another message.
     pub delivery_limit: u32,
-    /// Whether one instance works and the others stand by. The queue keeps what it was declared with.
+    /// Whether one instance is active and the others are on standby. A queue keeps what it was declared with.
     pub single_active_consumer: bool,
-    /// Longest body of a request that is read, in bytes, 1 to 16 MiB. Longer ones are answered with 413.
+    /// Maximum size of the body of a request in bytes, 1 to 16 MiB. Longer ones are answered with 413.
     pub max_body_bytes: usize,
     /// The same for a batch of operations.
     pub max_batch_body_bytes: usize,
-    /// Users of the broker who may ask for others, besides the one that the service connects as.
+    /// Users of the broker who may send requests on behalf of others, besides the one that the service
+    /// connects as.
     pub trusted_users: Vec<String>,
-    /// Whether every request must have the property `user_id`. One without goes to the dead-letter queue.
+    /// Whether every request must have the property `user_id`. Requests without it are dead-lettered.
     pub require_user_id: bool,
-    /// Which reply addresses are taken. A request with another goes to the dead-letter queue.
+    /// Which reply addresses are allowed. Requests with others are dead-lettered.
     pub reply_to: ReplyTo,
 }
 
@@ -105,13 +108,13 @@ pub struct Database {
     pub name: String,
     /// Whether the connections are encrypted, and whether the server's certificate is checked.
     pub ssl_mode: SslMode,
-    /// PEM file of the authorities that are trusted; none for those that the system trusts.
+    /// PEM file of the certificate authorities to trust; none for those of the system.
     pub ca_file: Option<PathBuf>,
-    /// PEM file of our certificate, when the server wants one, with those that vouch for it.
+    /// PEM file of the client certificate and its chain, if the server asks for one.
     pub cert_file: Option<PathBuf>,
-    /// PEM file of the key of that certificate, without a pass phrase.
+    /// PEM file of the key of that certificate, without a passphrase.
     pub key_file: Option<PathBuf>,
-    /// Most connections to the database, 1 to 1000.
+    /// Maximum number of connections to the database, 1 to 1000.
     pub pool_size: usize,
     /// Whether `serve` brings the schema up to date before it starts.
     pub migrate_on_start: bool,
@@ -121,15 +124,15 @@ pub struct Database {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
-    /// Most commands that are committed together, 1 to 100,000.
+    /// Maximum number of commands to commit together, 1 to 100,000.
     pub max_batch_commands: usize,
-    /// Most bytes of request bodies that are committed together, 1 byte to 1 GiB.
+    /// Maximum size of the request bodies to commit together, 1 byte to 1 GiB.
     pub max_batch_bytes: usize,
-    /// Wallets whose balances are remembered between batches, 1 to 100,000,000.
+    /// Number of wallets whose balances are cached between batches, 1 to 100,000,000.
     pub cached_wallets: NonZeroUsize,
 }
 
-/// What is told of changes.
+/// Events of changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Events {
@@ -147,14 +150,14 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// Which reply addresses are taken. Those of the service's own queues never are.
+/// Which reply addresses are allowed. Those of the service's own queues never are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplyTo {
     /// All others.
     Any,
-    /// Only what cannot be another client's queue: direct reply-to, queues named by the broker, those of the Rust
-    /// client, and `reply.<user_id>.<name>`.
+    /// Only what cannot be another client's queue: direct reply-to, queues named by the broker, those of the
+    /// Rust client, and `reply.<user_id>.<name>`.
     Own,
 }
 
@@ -217,11 +220,7 @@ impl Default for Database {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self {
-            max_batch_commands: 1000,
-            max_batch_bytes: 8 * 1024 * 1024,
-            cached_wallets: REMEMBERED_WALLETS,
-        }
+        Self { max_batch_commands: 1000, max_batch_bytes: 8 * 1024 * 1024, cached_wallets: CACHED_WALLETS }
     }
 }
 

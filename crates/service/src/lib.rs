@@ -4,6 +4,8 @@
 //! `florin_store` commits the batch by the rules of `florin_ledger`, `florin_broker` sends the reply and acknowledges
 //! the request. [`service`] joins these; [`serve`] adds the HTTP side.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod answer;
 pub mod asyncapi;
 pub mod cli;

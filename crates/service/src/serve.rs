@@ -103,7 +103,7 @@ async fn prepare_database(
 ) -> anyhow::Result<()> {
     if config.database.migrate_on_start {
         let applied = prepare(shutdown, async || store.migrate().await);
-        let applied = applied.await.context("the schema cannot be brought up to date")?;
+        let applied = applied.await.context("cannot bring the schema up to date")?;
         tracing::info!(?applied, "the schema is up to date");
     }
     if config.http.auth && !config.http.host.is_loopback() {

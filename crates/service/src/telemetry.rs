@@ -44,7 +44,9 @@ where
     W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
 {
     let on_terminal = io::stderr().is_terminal();
-    let layer = fmt::layer().with_writer(writer);
+    // A log that cannot be written is lost. To say so on the standard error, which is the log, would be a
+    // panic.
+    let layer = fmt::layer().with_writer(writer).log_internal_errors(false);
     match format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
         LogFormat::Auto if !on_terminal => layer.json().flatten_event(true).boxed(),

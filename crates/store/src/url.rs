@@ -1,7 +1,15 @@
-//! The URL of the database, as libpq writes it: what tokio-postgres reads, and the TLS parameters that it does not know.
+//! The URL of the database, as libpq writes it: what tokio-postgres reads, and the TLS parameters that it
+//! does not know.
+
+use std::error::Error as _;
 
 use florin_tls::take_parameters;
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+/// PostgreSQL's own.
+const DEFAULT_PORT: u16 = 5432;
 
 /// What libpq calls the mode of encryption and the files of TLS in a URL.
 pub const POSTGRES_PARAMETERS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
@@ -40,12 +48,49 @@ impl DatabaseUrl {
     /// Whether the rest of the URL can be read.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.url.parse::<tokio_postgres::Config>().is_ok()
+        self.url.parse::<Config>().is_ok()
+    }
+
+    /// The parameter of the URL that the client library does not know, if that is what is wrong with it. It
+    /// is named only where it cannot be a part of a password: behind the last `@`.
+    #[must_use]
+    pub fn unknown_parameter(&self) -> Option<&str> {
+        let (_, rest) = self.url.rsplit_once('@').unwrap_or(("", &self.url));
+        let (_, parameters) = rest.split_once('?')?;
+        let refused = self.url.parse::<Config>().err()?;
+        let cause = refused.source()?.to_string();
+        let mut names = parameters.split('&').filter_map(|parameter| Some(parameter.split_once('=')?.0));
+        names.find(|name| cause.contains(&format!("option `{name}`")))
+    }
+
+    /// Host and port, or the folder of a Unix socket, for messages: it has no password. Empty if the URL
+    /// cannot be read.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let config: Config = self.url.parse().unwrap_or_default();
+        let ports = config.get_ports();
+        let addresses = config.get_hosts().iter().enumerate().map(|(index, host)| match host {
+            Host::Tcp(name) => {
+                // A single port counts for all hosts.
+                let port = ports.get(index).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+                format!("{name}:{port}")
+            }
+            Host::Unix(folder) => folder.display().to_string(),
+        });
+        addresses.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The name of the database, which is that of the user unless it is given. Empty if the URL cannot be
+    /// read.
+    #[must_use]
+    pub fn database_name(&self) -> String {
+        let config: Config = self.url.parse().unwrap_or_default();
+        config.get_dbname().or(config.get_user()).unwrap_or_default().to_owned()
     }
 }
 
-/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the socket of
-/// this machine.
+/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the
+/// socket of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
@@ -53,13 +98,15 @@ pub enum SslMode {
     Disable,
     /// Only when the server takes no plain connection. No certificate is checked.
     Allow,
-    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one fails.
+    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one
+    /// fails.
     Prefer,
-    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all otherwise.
+    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all
+    /// otherwise.
     Require,
-    /// Always, with a server whose certificate an authority of `ca_file` signed, for whatever name.
+    /// Always, with a server whose certificate an authority of `ca_file` signed, for any name.
     VerifyCa,
-    /// Always, with a server whose certificate somebody trusted signed, for the name that was dialled.
+    /// Always, with a server whose certificate a trusted authority signed, for the name that was dialled.
     VerifyFull,
 }
 

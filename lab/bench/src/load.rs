@@ -73,7 +73,9 @@ pub(crate) fn run(
 }
 
 fn arguments(world: &World, load: &Load, lasts: Lasts, seed: u64) -> Vec<String> {
-    let mut arguments = vec!["bench".to_owned(), "--json".to_owned()];
+    // The ledger is this run's own: nobody needs to look whether it is in use, however many transactions it
+    // has by now.
+    let mut arguments = ["bench", "--json", "--yes"].map(str::to_owned).to_vec();
     let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     flag("--setup", "skip".to_owned());
     flag("--mix", load.mix.to_owned());

@@ -121,7 +121,7 @@ impl Ground {
     /// Wallets with money, and a key for HTTP; then the disk is left in peace.
     pub(crate) fn furnish(&self, world: &mut World, wallets: u32) -> Result<(), Error> {
         let wallets = wallets.to_string();
-        let setup = ["bench", "--setup", "only", "--wallets", &wallets];
+        let setup = ["bench", "--yes", "--setup", "only", "--wallets", &wallets];
         self.children.run(self.command(&setup, &world.amqp_url, &world.database_url), SETUP_LIMIT)?;
         let key = ["key", "create", "--role", "client", "--name", "bench"];
         let key = self.children.run(self.command(&key, "", &world.database_url), READY_LIMIT)?;

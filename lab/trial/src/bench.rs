@@ -13,15 +13,17 @@ mod wallets;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::ValueEnum;
+use clap::{ValueEnum, ValueHint};
 use florin_client::{Client, ClientOptions, Route, names};
 use florin_ledger::{Scale, WalletId};
+use florin_service::cli::output::OutputArgs;
+use florin_service::cli::values::{duration, number};
+use florin_service::cli::{BrokerArgs, CommonArgs, DatabaseArgs, no_broker, open_store};
 use florin_service::config::Config;
-use florin_store::{self as store, Store};
-use jiff::SignedDuration;
+use florin_store as store;
 
+use super::mark;
 use echo::Echo;
-use florin_service::cli::{BrokerArgs, CommonArgs, DatabaseArgs};
 use generator::{Load, Measurement, Until, Way};
 use http::Http;
 use mix::Mix;
@@ -30,8 +32,6 @@ use wallets::{Distribution, Wallets};
 
 /// The only ticker that is used.
 const TICKER: (&str, u8) = ("USD", 2);
-/// No load lasts longer.
-const LONGEST: SignedDuration = SignedDuration::from_hours(1000);
 
 /// The flags of `florin bench`.
 #[derive(Debug, clap::Args)]
@@ -42,64 +42,71 @@ Examples:
   florin bench --echo                                without a database: the ceiling of the broker
   florin bench --compare --in-flight 1,100,1000      both in turn, and the ratio
   florin bench --batch 1000 --in-flight 8            8 messages in flight, of 1000 requests each
-  florin bench --coalesce --in-flight 1024           1024 callers, whose calls the client puts into batches
-  florin bench --mix pending=1,settle=1              withdrawals that wait, and are settled
+  florin bench --coalesce --in-flight 1024           1024 callers whose calls share messages
+  florin bench --mix pending=1,settle=1              pending withdrawals, and settles
   florin bench --wallets 1000000 --distribution zipf
   florin bench --http http://127.0.0.1:9000 --api-key florin_...
   florin bench --json > result.json
 
 IN FLIGHT and the latencies are of messages (or calls), REQUESTS/S is of requests.
 
-It needs a running service, and the database to create the wallets that are missing.
-The load is a closed loop: a call is made when one is answered, so latencies are those of so many
+It needs a running service, and the database to create missing wallets.
+The load is a closed loop: a call is made when one is answered. So latencies are those of so many
 patient clients, not of requests that come whether or not the service keeps up.
-All amounts are in USD. The requests are real: use it on a system of its own.")]
+
+All amounts are in USD, and the transactions are real. On a ledger with transactions that are not
+of `florin bench` or `florin demo` it does nothing without --yes. Their transaction ids end in
+74657374 (`test` in ASCII).
+
+JSON: a list of {\"in_flight\", \"duration_seconds\", \"requests\", \"requests_per_second\",
+\"answered_in_all\", \"latency_micros\", \"latency_histogram\", \"answers\"}; with --compare, a list of
+{\"in_flight\", \"florin\", \"echo\"} with such a list for each.")]
 pub struct Args {
-    /// How many calls wait for an answer at a time; several values are measured one after the other.
+    /// Number of calls in flight; several values are measured one after the other.
     #[arg(long, value_name = "CALLS", value_delimiter = ',', default_value = "100",
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+          value_parser = number(1..=100_000_u32))]
     in_flight: Vec<u32>,
-    /// The shares of the operations: invoice, withdraw, transfer, pending (a withdrawal that waits), settle (its end),
-    /// balance, history.
+    /// Shares of the operations: invoice, withdraw, transfer, pending (a pending withdrawal), settle (of one
+    /// of those), balance, history.
     #[arg(long, value_name = "OPERATION=SHARE,...", default_value_t)]
     mix: Mix,
-    /// The requests are spread over wallets 1 to so many.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..))]
+    /// Spreads the requests over wallets 1 to this one.
+    #[arg(long, value_name = "WALLETS", default_value_t = 1000, value_parser = number(1..=WalletId::MAX))]
     wallets: WalletId,
-    /// How they are spread.
+    /// How often each wallet is used.
     #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
     distribution: Distribution,
-    /// Whether the wallets are created and given something to withdraw.
+    /// Whether to create the wallets and give them money.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Setup::First)]
     setup: Setup,
     /// Requests per message: with more than one, batches are sent.
-    #[arg(long, value_name = "REQUESTS", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "REQUESTS", default_value_t = 1, value_parser = number(1..=1000_u32))]
     batch: u32,
-    /// Lets the client put calls that are made at the same time into batches by itself.
+    /// Lets the client put concurrent calls into batches by itself.
     #[arg(long, conflicts_with = "batch")]
     coalesce: bool,
     /// How long to measure: `500ms`, `10s`, `2m`.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     duration: Duration,
-    /// Measures until so many requests are answered, however long that takes.
-    #[arg(long, value_name = "NUMBER", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Measures until this number of requests is answered, however long that takes.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "duration", value_parser = number(1..=u64::MAX))]
     requests: Option<u64>,
     /// How long the load runs before the measurement starts.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     warm_up: Duration,
-    /// Where the requests are published.
+    /// Where to publish requests.
     #[arg(long, value_enum, default_value_t = RouteKind::Exchange)]
     route: RouteKind,
-    /// Sends the requests over HTTP, to this address, such as http://127.0.0.1:9000. The key may send no more than
-    /// `http.key_requests_per_second`.
-    #[arg(long, value_name = "URL", requires = "api_key", conflicts_with_all = ["coalesce", "route"])]
+    /// Sends the requests over HTTP to this address, such as http://127.0.0.1:9000. The rate limit of the key
+    /// (`http.key_requests_per_second`) applies.
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, requires = "api_key",
+          conflicts_with_all = ["coalesce", "route"])]
     http: Option<String>,
-    /// The API key for `--http`, of a client.
+    /// API key for `--http`, with the role client.
     #[arg(long, value_name = "KEY", env = "FLORIN_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// The same number gives the same sequence of wallets and operations.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    /// Seed of the sequence of wallets and operations.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = number(0..=u64::MAX))]
     seed: u64,
     /// Measures a stand-in for the service that answers at once, without a database.
     #[arg(long, conflicts_with_all = ["compare", "http"])]
@@ -107,13 +114,14 @@ pub struct Args {
     /// Measures the service and the stand-in in turn.
     #[arg(long)]
     compare: bool,
-    /// How often each is measured with `--compare`.
+    /// How often to measure each with `--compare`.
     #[arg(long, value_name = "ROUNDS", default_value_t = 3, requires = "compare",
-          value_parser = clap::value_parser!(u32).range(1..=100))]
+          value_parser = number(1..=100_u32))]
     rounds: u32,
-    /// Prints the result as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    trial: mark::TrialArgs,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     common: CommonArgs,
     #[command(flatten)]
@@ -124,19 +132,19 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum RouteKind {
-    /// To a topic exchange, as most clients do.
+    /// To the topic exchange, as most clients do.
     Exchange,
-    /// Straight to the queue.
+    /// To the queue by its name.
     Queue,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Setup {
-    /// Before it is measured.
+    /// Before measuring.
     First,
-    /// That and nothing else.
+    /// Without measuring.
     Only,
-    /// It was done before, for as many wallets at least.
+    /// Not at all: it was done before, for at least as many wallets.
     Skip,
 }
 
@@ -163,7 +171,7 @@ struct Bench {
     http: Option<(String, String)>,
 }
 
-/// Measures and reports.
+/// Measures, and prints the results.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let flags = args.broker.flags().into_iter().chain(args.database.flags());
     let http = args.http.zip(args.api_key);
@@ -172,6 +180,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let until = args.requests.map_or(Until::After(args.duration), Until::Answered);
     let config = args.common.start(flags)?;
     let bench = Bench { config, mix, wallets, until, warm_up, route, seed, batch, coalesce, http };
+    if !args.echo {
+        args.trial.check(&bench.config).await?;
+    }
     if !args.echo && args.setup != Setup::Skip {
         bench.furnish().await?;
     }
@@ -182,25 +193,24 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if echo.is_some() {
         echo::wait_ready(&bench.config).await?;
     }
-    let report = if args.compare {
+    if args.compare {
         let comparisons = bench.compare(&args.in_flight, args.rounds).await?;
-        if args.json { report::json(&comparisons)? } else { report::comparisons(&comparisons) }
+        args.output.print(&comparisons, |comparisons| report::comparisons(comparisons))?;
     } else {
         let target = if args.echo { Target::Echo } else { Target::Florin };
         let measurements = bench.measure_all(target, &args.in_flight).await?;
-        if args.json { report::json(&measurements)? } else { report::measurements(&measurements) }
-    };
-    if let Some(echo) = echo {
-        echo.stop().await?;
+        args.output.print(&measurements, |measurements| report::measurements(measurements))?;
     }
-    florin_service::cli::print(&report)
+    match echo {
+        Some(echo) => echo.stop().await,
+        None => Ok(()),
+    }
 }
 
 impl Bench {
     /// Creates what is missing, and gives the wallets something to withdraw.
     async fn furnish(&self) -> anyhow::Result<()> {
-        let database = &self.config.database;
-        let store = Store::new(&database.url(), database.pool_size)?;
+        let store = open_store(&self.config).await.context("cannot create the wallets")?;
         store.create_wallets(1..=self.wallets.count).await.context("cannot create the wallets")?;
         let (ticker, places) = TICKER;
         let scale = Scale::new(places).context("a ticker has at most 18 decimal places")?;
@@ -276,7 +286,8 @@ impl Bench {
             coalescing: defaults.coalescing.clone().filter(|_| self.coalesce),
             ..defaults
         };
-        Ok(Client::connect(&self.config.broker.url(), options).await?)
+        let client = Client::connect(&self.config.broker.url(), options).await;
+        client.map_err(|error| no_broker(&self.config, &error))
     }
 }
 
@@ -285,29 +296,6 @@ impl Target {
         match self {
             Self::Florin => "florin",
             Self::Echo => "echo",
-        }
-    }
-}
-
-/// Reads `500ms`, `10s` or `2m`.
-fn duration(text: &str) -> anyhow::Result<Duration> {
-    let time: Option<SignedDuration> = text.parse().ok();
-    let time = time.filter(|time| (SignedDuration::ZERO..=LONGEST).contains(time));
-    Ok(time.context("a time is a number and a unit, up to 1000h: 500ms, 10s, 2m")?.unsigned_abs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_a_unit() {
-        let cases = [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("0s", 0), ("1.5s", 1500)];
-        for (text, millis) in cases {
-            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
-        }
-        for text in ["", "10", "s", "-1s", "10x", "1001h", "9223372036854775807s"] {
-            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

@@ -1,16 +1,18 @@
-//! `florin demo`: the scenario of the original's client, and what came of it.
+//! `florin demo`: many requests at once, and their answers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use comfy_table::{CellAlignment, Table, presets};
 use florin_client::{BalanceBody, CallOptions, Client, ClientOptions, MovementBody, Request, Response};
 use florin_ledger::{Operation, WalletId};
+use florin_service::cli::output::{OutputArgs, table};
+use florin_service::cli::{BrokerArgs, CommonArgs, DatabaseArgs, no_broker};
 use florin_wire::BalanceQueryBody;
 use futures_util::future::join_all;
+use serde::Serialize;
 
-use florin_service::cli::{BrokerArgs, CommonArgs};
+use super::mark;
 
 /// Makes a request for a wallet.
 type Kind = fn(WalletId) -> Request;
@@ -24,47 +26,94 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The flags of `florin demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  florin demo --amqp-url amqp://florin:florin@127.0.0.1:5672/%2f
+Examples:
+  florin demo --amqp-url amqp://... --database-url postgres://...
 
-It needs wallets 1 to 9 and the ticker USD, which `florin dev` makes.
-Fails when one of the 120 requests is not answered; a refusal is an answer.")]
+It needs the service, wallets 1 to 9 and the ticker USD: `florin dev` makes all of them.
+It fails if one of the 120 requests is not answered. A refusal is an answer.
+
+Its transactions are real. On a ledger with transactions that are not of `florin demo` or
+`florin bench` it does nothing without --yes. Their transaction ids end in 74657374 (`test` in
+ASCII).
+
+JSON: {\"requests\", \"answered\", \"elapsed_ms\", \"answers\": [{\"operation\", \"code\", \"error\",
+\"count\"}], \"balances\": [{\"wallet_id\", \"ticker\", \"actual\", \"frozen\"}]}; amounts are strings.")]
 pub struct Args {
+    #[command(flatten)]
+    trial: mark::TrialArgs,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     common: CommonArgs,
     #[command(flatten)]
     broker: BrokerArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
-/// Plays the scenario and shows what came of it.
+#[derive(Serialize)]
+struct Demo {
+    requests: usize,
+    answered: usize,
+    elapsed_ms: u128,
+    answers: Vec<Answers>,
+    balances: Vec<Balance>,
+}
+
+/// How many answers of a kind came.
+#[derive(Serialize)]
+struct Answers {
+    operation: &'static str,
+    code: Option<u16>,
+    error: Option<String>,
+    count: usize,
+}
+
+#[derive(Serialize)]
+struct Balance {
+    wallet_id: WalletId,
+    ticker: Option<String>,
+    actual: Option<String>,
+    frozen: Option<String>,
+}
+
+/// Sends the requests, and prints the answers.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let config = args.common.start(args.broker.flags())?;
+    let config = args.common.start(args.broker.flags().into_iter().chain(args.database.flags()))?;
+    args.trial.check(&config).await?;
     let options = ClientOptions {
         timeout: TIMEOUT,
         connection_name: "florin demo".to_owned(),
         send_user_id: true,
         ..ClientOptions::default()
     };
-    let client = Client::connect(&config.broker.url(), options).await?;
+    let client = Client::connect(&config.broker.url(), options).await;
+    let client = client.map_err(|error| no_broker(&config, &error))?;
     let requests = scenario();
     let started = Instant::now();
-    let answers = join_all(requests.iter().map(|request| client.call(request, CallOptions::default()))).await;
+    let answers = join_all(requests.iter().map(|request| call(&client, request))).await;
     let elapsed_ms = started.elapsed().as_millis();
 
-    let counts = count(&requests, &answers);
     let missing: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    let answered = answers.len() - missing.len();
-    florin_service::cli::print(&format!(
-        "{answered} of {} requests answered in {elapsed_ms} ms\n\n",
-        answers.len()
-    ))?;
-    florin_service::cli::print(&format!("{}\n\n", answers_table(&counts)))?;
+    let balances = if missing.is_empty() { balances(&client).await? } else { Vec::new() };
+    let demo = Demo {
+        requests: requests.len(),
+        answered: answers.len() - missing.len(),
+        elapsed_ms,
+        answers: count(&requests, &answers),
+        balances,
+    };
+    args.output.print(&demo, text)?;
     if let Some(first) = missing.first() {
         bail!("{} requests were not answered: {first}", missing.len());
     }
-    let balances = balances_table(&client).await?;
     client.close().await;
-    florin_service::cli::print(&format!("{balances}\n"))
+    Ok(())
+}
+
+async fn call(client: &Client, request: &Request) -> Result<Response, florin_client::Error> {
+    let message_id = Some(mark::transaction_id().to_string());
+    client.call(request, CallOptions { message_id, ..CallOptions::default() }).await
 }
 
 /// Each of 1 USD, on random wallets.
@@ -89,66 +138,71 @@ fn one(wallet_id: WalletId) -> MovementBody {
     MovementBody::new(wallet_id, "USD", "1".parse().expect("a decimal"))
 }
 
-/// How many of each kind: by operation, code and why.
-type Counts = BTreeMap<(Operation, String, String), usize>;
-
-fn count(requests: &[Request], answers: &[Result<Response, florin_client::Error>]) -> Counts {
-    let mut counts = Counts::new();
+fn count(requests: &[Request], answers: &[Result<Response, florin_client::Error>]) -> Vec<Answers> {
+    let mut counts = BTreeMap::<(Operation, Option<u16>, Option<String>), usize>::new();
     for (request, answer) in requests.iter().zip(answers) {
         let (code, error) = match answer {
-            Ok(Response { reply, .. }) => (reply.code.to_string(), reply.error.clone().unwrap_or_default()),
-            Err(_) => ("none".to_owned(), "not answered".to_owned()),
+            Ok(Response { reply, .. }) => (Some(reply.code), reply.error.clone()),
+            Err(_) => (None, Some("not answered".to_owned())),
         };
         *counts.entry((request.operation(), code, error)).or_default() += 1;
     }
     counts
+        .into_iter()
+        .map(|((operation, code, error), count)| Answers {
+            operation: operation.as_str(),
+            code,
+            error,
+            count,
+        })
+        .collect()
 }
 
-fn answers_table(counts: &Counts) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["OPERATION", "CODE", "ANSWERS", "ERROR"]);
-    for ((operation, code, error), count) in counts {
-        table.add_row([operation.as_str(), code, &count.to_string(), error]);
-    }
-    align_right(&mut table, 2);
-    table
-}
-
-async fn balances_table(client: &Client) -> anyhow::Result<Table> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["WALLET", "TICKER", "ACTUAL", "FROZEN"]);
+async fn balances(client: &Client) -> anyhow::Result<Vec<Balance>> {
+    let mut list = Vec::new();
     for wallet_id in WALLETS_SHOWN {
         let response = client.balance(wallet_id).await?;
-        let number = wallet_id.to_string();
         if !response.reply.is_done() {
-            table.add_row([number, response.reply.reason.unwrap_or_default()]);
-            continue;
+            bail!(
+                "cannot read the balance of wallet {wallet_id}: {}",
+                response.reply.reason.unwrap_or_default()
+            );
         }
         let balances = response.reply.balances().context("the service sent no balances")?;
-        add_balances(&mut table, &number, &balances);
+        add_balances(&mut list, wallet_id, &balances);
     }
-    for column in [0, 2, 3] {
-        align_right(&mut table, column);
-    }
-    Ok(table)
+    Ok(list)
 }
 
 /// One line per ticker; a wallet without any has one line, too.
-fn add_balances(table: &mut Table, wallet_id: &str, balances: &BalanceBody) {
+fn add_balances(list: &mut Vec<Balance>, wallet_id: WalletId, balances: &BalanceBody) {
     if balances.actual_balance.is_empty() {
-        table.add_row([wallet_id, "-", "-", "-"]);
+        list.push(Balance { wallet_id, ticker: None, actual: None, frozen: None });
     }
     for (ticker, actual) in &balances.actual_balance {
-        let frozen =
-            balances.frozen_balance.get(ticker).map_or("0".to_owned(), |frozen| frozen.0.to_string());
-        table.add_row([wallet_id, ticker, &actual.0.to_string(), &frozen]);
+        let frozen = balances.frozen_balance.get(ticker);
+        list.push(Balance {
+            wallet_id,
+            ticker: Some(ticker.clone()),
+            actual: Some(actual.0.to_string()),
+            frozen: Some(frozen.map_or("0".to_owned(), |frozen| frozen.0.to_string())),
+        });
     }
 }
 
-fn align_right(table: &mut Table, column: usize) {
-    if let Some(column) = table.column_mut(column) {
-        column.set_cell_alignment(CellAlignment::Right);
+fn text(demo: &Demo) -> String {
+    let Demo { requests, answered, elapsed_ms, .. } = demo;
+    let mut answers = table(&["OPERATION", "CODE", "ANSWERS", "ERROR"], &[2]);
+    for Answers { operation, code, error, count } in &demo.answers {
+        let code = code.map_or("none".to_owned(), |code| code.to_string());
+        answers.add_row([operation, code.as_str(), &count.to_string(), error.as_deref().unwrap_or_default()]);
     }
+    let mut balances = table(&["WALLET", "TICKER", "ACTUAL", "FROZEN"], &[0, 2, 3]);
+    for Balance { wallet_id, ticker, actual, frozen } in &demo.balances {
+        let [ticker, actual, frozen] = [ticker, actual, frozen].map(|text| text.as_deref().unwrap_or("-"));
+        balances.add_row([&wallet_id.to_string(), ticker, actual, frozen]);
+    }
+    format!("{answered} of {requests} requests answered in {elapsed_ms} ms\n\n{answers}\n\n{balances}\n")
 }
 
 #[cfg(test)]
@@ -176,7 +230,10 @@ mod tests {
     fn requests_without_an_answer_are_counted() {
         let requests = [balance(1)];
         let counts = count(&requests, &[Err(florin_client::Error::Closed)]);
-        let key = (Operation::Balance, "none".to_owned(), "not answered".to_owned());
-        assert_eq!(counts, Counts::from([(key, 1)]));
+        let [Answers { operation: "balance", code: None, error: Some(error), count: 1 }] = counts.as_slice()
+        else {
+            panic!("one kind of answer")
+        };
+        assert_eq!(error, "not answered");
     }
 }

@@ -1,5 +1,5 @@
-//! `florin dev`: everything on one machine, to try things out: a private PostgreSQL and RabbitMQ, wallets and
-//! tickers to play with, and the service in this process.
+//! `florin dev`: everything on one machine, to try Florin: a private PostgreSQL and RabbitMQ, demo wallets
+//! and tickers, and the service in this process.
 
 use std::env;
 use std::fs;
@@ -9,12 +9,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::ValueHint;
 use devstack::{Options, Stack};
 use florin_broker::Link;
 use florin_http as http;
 use florin_keys::Role;
 use florin_ledger::Scale;
+use florin_service::cli::CommonArgs;
+use florin_service::cli::output::print;
+use florin_service::cli::signals;
+use florin_service::cli::values::number;
 use florin_service::config::{Broker, Config, Database, Http, SecretUrl};
+use florin_service::serve;
 use florin_store::{NewKey, Store};
 use serde::Serialize;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -22,13 +28,9 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use florin_service::cli::CommonArgs;
-use florin_service::cli::signals;
-use florin_service::serve;
-
 const TICKERS: [(&str, u8); 4] = [("USD", 2), ("RUB", 2), ("EUR", 2), ("USDT", 6)];
 
-/// How often it is looked whether the service is connected.
+/// How often to look whether the service is connected.
 const READY_CHECK: Duration = Duration::from_millis(20);
 
 /// The flags of `florin dev`.
@@ -37,30 +39,31 @@ const READY_CHECK: Duration = Duration::from_millis(20);
 Examples:
   florin dev
   florin dev --data-dir ./florin-data --http-port 9000
-  florin dev --ready-file /tmp/florin.json     for scripts: appears when all is ready
+  florin dev --ready-file /tmp/florin.json     for scripts: appears when everything is ready
 
-The servers are stopped with this process, however it ends. Without --data-dir nothing is kept.")]
+The servers stop with this process, however it ends. Without --data-dir nothing is kept.")]
 pub struct Args {
-    /// Keeps the servers' data in this folder from run to run.
-    #[arg(long, value_name = "FOLDER")]
+    /// Keeps the data of the servers in this folder.
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     data_dir: Option<PathBuf>,
-    /// The port of PostgreSQL [default: a free one].
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Port of PostgreSQL [default: a free one].
+    #[arg(long, value_name = "PORT", value_parser = number(1..=u16::MAX))]
     postgres_port: Option<u16>,
-    /// The port of RabbitMQ [default: a free one].
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Port of RabbitMQ [default: a free one].
+    #[arg(long, value_name = "PORT", value_parser = number(1..=u16::MAX))]
     amqp_port: Option<u16>,
-    /// The port of HTTP [default: a free one].
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    /// Port of HTTP [default: a free one].
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true,
+          value_parser = number(0..=u16::MAX))]
     http_port: u16,
-    /// Writes `{"amqp_url","database_url","http_url","operator_key"}` to this file when all is ready.
-    #[arg(long, value_name = "FILE")]
+    /// Writes `{"amqp_url","database_url","http_url","operator_key"}` to this file when everything is ready.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ready_file: Option<PathBuf>,
     #[command(flatten)]
     common: CommonArgs,
 }
 
-/// Where everything is, and the key to it.
+/// Where everything is, and an API key.
 #[derive(Debug, Serialize)]
 struct Access {
     amqp_url: String,
@@ -91,7 +94,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let http_url = format!("http://{}", listener.local_addr()?);
     let ready_file = ReadyFile::absent(args.ready_file)?;
 
-    florin_service::cli::print("Starting a private PostgreSQL and RabbitMQ...\n")?;
+    print("Starting a private PostgreSQL and RabbitMQ...\n")?;
     let options = Options {
         data_dir: args.data_dir,
         postgres_port: args.postgres_port,
@@ -144,16 +147,16 @@ async fn furnish_and_serve(
             () = shutdown.cancelled() => return Ok(()),
         }
         ready_file.write(&access)?;
-        florin_service::cli::print(&welcome(&access))
+        print(&welcome(&access))
     };
     // The announcement ends early, the serving late; a failure of either ends both.
     tokio::try_join!(serving, announced).map(|_| ())
 }
 
-/// Makes what the demo plays with, and an operator's key. What exists already stays.
+/// Creates the tickers and wallets of the demo, and an operator's key. Existing ones stay.
 async fn furnish(config: &Config) -> anyhow::Result<String> {
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
-    store.migrate().await.context("the schema cannot be brought up to date")?;
+    store.migrate().await.context("cannot bring the schema up to date")?;
     for (name, places) in TICKERS {
         let scale = Scale::new(places).context("a ticker has at most 18 decimal places")?;
         store.add_ticker(name, scale).await?;
@@ -186,9 +189,10 @@ Florin is ready, with wallets 1 to 9 and tickers USD, RUB, EUR and USDT.
 
 Try in another terminal:
 
-  {program} demo --amqp-url {amqp_url}
+  {program} demo --amqp-url {amqp_url} --database-url {database_url}
   {program} bench --amqp-url {amqp_url} --database-url {database_url}
   {program} wallet list --database-url {database_url}
+  {program} status --amqp-url {amqp_url} --database-url {database_url}
   psql {database_url} -c 'SELECT * FROM balances'
   curl {http_url}/wallets/1/balance -H 'Authorization: Bearer {operator_key}'
 

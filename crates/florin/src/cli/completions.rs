@@ -1,9 +1,8 @@
-//! `florin completions`: what a shell needs to complete our commands and flags.
+//! `florin completions`: completion scripts for shells.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-/// The flags of `florin completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -11,13 +10,12 @@ Examples:
   florin completions zsh > \"${fpath[1]}/_florin\"
   florin completions fish > ~/.config/fish/completions/florin.fish")]
 pub(crate) struct Args {
-    /// The shell.
+    /// The shell to complete commands, flags and values for.
     shell: Shell,
 }
 
-/// Prints the completions.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::Cli::command(), "florin", &mut script);
-    florin_service::cli::print(&String::from_utf8(script)?)
+    florin_service::cli::output::print(&String::from_utf8(script)?)
 }

@@ -1,18 +1,25 @@
 //! `florin config`: the settings in effect.
 
-/// The flags of `florin config`: those of `florin serve`.
+use florin_service::cli::output::OutputArgs;
+
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  florin config\n  SERVER_PORT=80 florin config --config my.toml")]
+#[command(after_help = "\
+Examples:
+  florin config
+  SERVER_PORT=80 florin config --config my.toml
+
+It takes the flags of `florin serve`. Passwords are shown as ***.
+JSON: an object per section, with the names of the TOML file.")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     serve: super::serve::Args,
 }
 
-/// Prints the settings in effect.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let (common, flags) = args.serve.flags();
-    let config = common.load(flags)?;
-    florin_service::cli::print(&format!(
-        "# The settings in effect. A url replaces the host, port, user, password and name beside it.\n\n{config}"
-    ))
+    args.output.print(&common.load(flags)?, |config| {
+        format!("# The settings in effect. A url replaces the host, port, user, password and name beside it.\n\n{config}")
+    })
 }

@@ -1,27 +1,28 @@
-//! `florin dead`: looks after the dead-letter queue.
+//! `florin dead`: lists, shows, requeues and drops dead letters.
 
 mod show;
 mod table;
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write, stderr, stdin};
+use std::io::{IsTerminal, stdin};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use clap::error::ErrorKind;
-use florin_broker::dead::{DeadLetter, DeadLetters, Purpose, Requeue};
+use florin_broker::dead::{self, DeadLetter, DeadLetters, Purpose, Requeue};
+use florin_service::cli::output::{OutputArgs, note, prompt};
+use florin_service::cli::values::number;
+use florin_service::cli::{BrokerArgs, CommonArgs, flag, no_broker};
 use florin_service::config::Config;
 use florin_wire::names::DEAD_LETTERS;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use florin_service::cli::{BrokerArgs, CommonArgs, flag};
-use table::Row;
+use table::{List, Row};
 
-/// So many of the messages that an ambiguous name may mean are told.
+/// How many of the messages that an ambiguous name may mean are named.
 const CANDIDATES_SHOWN: usize = 5;
 
-/// The flags of `florin dead`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,12 +32,13 @@ Examples:
   florin dead requeue --all
   florin dead drop 3f2a91c04b7d
 
-A message is named by its id from the list, by the beginning of that, or by its message_id.
+A message is named by its id from the list, by the beginning of that id, or by its message_id.
 
-What these commands read is held until they end, so that two at a time see different messages. Then RabbitMQ
-puts it back to the front of the queue; the list goes by the time of death and not by the order of the queue.
-When a command is killed, or loses its connection, nothing is lost: at worst a message was requeued and is
-still here, and requeuing it again is harmless.")]
+These commands hold the messages that they read until they end, so that two of them at a time see
+different messages. Then RabbitMQ puts the messages back to the front of the queue. The list is
+sorted by time of death, not by the order of the queue. Nothing is lost if a command is killed or
+loses its connection: at worst a message was requeued and is still here, and requeuing it again is
+harmless.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -44,15 +46,23 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Lists messages and why they are here, oldest first. Changes nothing.
+    /// Lists dead letters with their reasons, oldest first. Changes nothing.
+    #[command(after_help = "\
+JSON: {\"messages\": [{\"id\", \"died_at\", \"operation\", \"message_id\", \"error\", \"reason\", \"bytes\",
+\"body_start\"}], \"total\"}
+body_start is the first 48 characters of the body; `florin dead show --json` has all of it.")]
     List {
-        /// At most so many messages.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        /// Maximum number of messages to list.
+        #[arg(long, value_name = "MESSAGES", default_value_t = 50, value_parser = number(1..=100_000_u32))]
         limit: u32,
         #[command(flatten)]
         common: DeadArgs,
     },
-    /// Shows all of one message.
+    /// Shows one message in full.
+    #[command(after_help = "\
+JSON: {\"id\", \"died_at\", \"error\", \"reason\", \"unreadable\", \"operation\", \"exchange\",
+\"routing_key\", \"deaths\", \"properties\", \"headers\", \"body\", \"body_hex\"}
+body is null, and body_hex has its bytes, when it is not UTF-8.")]
     Show {
         /// The message.
         #[arg(value_name = "ID")]
@@ -60,25 +70,28 @@ enum Action {
         #[command(flatten)]
         common: DeadArgs,
     },
-    /// Sends messages to the work queue once more, as the requests that they were.
+    /// Sends messages to the work queue again, as the requests that they were.
     #[command(after_help = "\
-A requeued request has the identity that it had. If it was applied, it is answered as before and not applied
-again, also without a message_id; only requests that cannot be told apart may then count as one. It has no
-expiration any more. Messages that the service cannot read are left here.")]
+A requeued request keeps its identity. If it was applied before, it is answered as before and not
+applied again, even without a message_id; only requests that cannot be told apart may then count as
+one. It no longer has an expiration. Messages that the service cannot read stay here.
+
+JSON: {\"requeued\", \"left\": [{\"id\", \"reason\"}]}")]
     Requeue {
         #[command(flatten)]
         selection: Selection,
-        /// The work queue.
+        /// Name of the work queue.
         #[arg(long, value_name = "NAME", help_heading = "Settings")]
         queue: Option<String>,
         #[command(flatten)]
         common: DeadArgs,
     },
     /// Removes messages for good.
+    #[command(after_help = "JSON: {\"dropped\"}")]
     Drop {
         #[command(flatten)]
         selection: Selection,
-        /// Does not ask.
+        /// Does not ask for confirmation.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -89,9 +102,8 @@ expiration any more. Messages that the service cannot read are left here.")]
 /// What every action takes.
 #[derive(Debug, clap::Args)]
 struct DeadArgs {
-    /// Prints the result as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     common: CommonArgs,
     #[command(flatten)]
@@ -102,10 +114,10 @@ struct DeadArgs {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Selection {
-    /// These messages.
+    /// The messages.
     #[arg(value_name = "ID")]
     names: Vec<String>,
-    /// All that are in the queue now.
+    /// All messages that are in the queue now.
     #[arg(long)]
     all: bool,
 }
@@ -117,14 +129,19 @@ struct Requeued {
     left: Vec<Left>,
 }
 
-/// A message that stays where it is.
+/// A message that stays in the dead-letter queue.
 #[derive(Debug, Serialize)]
 struct Left {
     id: String,
     reason: String,
 }
 
-/// Does what is asked for, on a thread with a deep stack: headers are read and shown recursively.
+#[derive(Debug, Serialize)]
+struct Dropped {
+    dropped: u32,
+}
+
+/// Runs on a thread with a deep stack: headers are read and shown recursively.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tokio::spawn(act(args.action)).await?
 }
@@ -132,20 +149,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 async fn act(action: Action) -> anyhow::Result<()> {
     match action {
         Action::List { limit, common } => {
-            let (config, json) = common.start([])?;
-            list(&config, limit as usize, json).await
+            let (config, output) = common.start([])?;
+            list(&config, limit as usize, output).await
         }
         Action::Show { name, common } => {
-            let (config, json) = common.start([])?;
-            show(&config, name, json).await
+            let (config, output) = common.start([])?;
+            show(&config, name, output).await
         }
         Action::Requeue { selection, queue, common } => {
-            let (config, json) = common.start(flag("--queue", "broker.queue", queue))?;
-            requeue(&config, selection, json).await
+            let (config, output) = common.start(flag("--queue", "broker.queue", queue))?;
+            requeue(&config, selection, output).await
         }
         Action::Drop { selection, yes, common } => {
-            let (config, json) = common.start([])?;
-            discard(&config, selection, yes, json).await
+            let (config, output) = common.start([])?;
+            discard(&config, selection, yes, output).await
         }
     }
 }
@@ -154,12 +171,12 @@ impl DeadArgs {
     fn start(
         self,
         more: impl IntoIterator<Item = florin_service::config::Flag>,
-    ) -> anyhow::Result<(Config, bool)> {
-        Ok((self.common.start(self.broker.flags().into_iter().chain(more))?, self.json))
+    ) -> anyhow::Result<(Config, OutputArgs)> {
+        Ok((self.common.start(self.broker.flags().into_iter().chain(more))?, self.output))
     }
 }
 
-async fn list(config: &Config, limit: usize, json: bool) -> anyhow::Result<()> {
+async fn list(config: &Config, limit: usize, output: OutputArgs) -> anyhow::Result<()> {
     let mut queue = open(config, Purpose::Look).await?;
     let bar = progress("reading", &queue);
     let (mut rows, mut total) = (Vec::new(), 0_u32);
@@ -175,24 +192,23 @@ async fn list(config: &Config, limit: usize, json: bool) -> anyhow::Result<()> {
     bar.finish_and_clear();
     queue.close().await.context("cannot close the connection")?;
     table::keep_oldest(&mut rows, limit);
-    let text = if json { table::json(&rows, total)? } else { table::for_people(&rows, total) };
-    florin_service::cli::print(&text)
+    output.print(&List { messages: rows, total }, table::for_people)
 }
 
-async fn show(config: &Config, name: String, json: bool) -> anyhow::Result<()> {
+async fn show(config: &Config, name: String, output: OutputArgs) -> anyhow::Result<()> {
     let mut queue = open(config, Purpose::Look).await?;
     let found = find(&mut queue, &[name]).await;
     queue.close().await.context("cannot close the connection")?;
     let found = found?;
     let Some(letter) = found.first() else { return Ok(()) };
-    florin_service::cli::print(&if json { show::json(letter)? } else { show::for_people(letter) })?;
+    output.print(&show::json(letter), |_| show::for_people(letter))?;
     if found.len() > 1 {
-        eprintln!("{} messages are the same to the byte", found.len());
+        note(&format!("{} messages are the same to the byte", found.len()));
     }
     Ok(())
 }
 
-async fn requeue(config: &Config, selection: Selection, json: bool) -> anyhow::Result<()> {
+async fn requeue(config: &Config, selection: Selection, output: OutputArgs) -> anyhow::Result<()> {
     let work_queue = config.broker.queue.as_str();
     let mut queue = open(config, selection.purpose()).await?;
     let sender = Requeue::open(&config.broker.url(), work_queue)
@@ -204,14 +220,11 @@ async fn requeue(config: &Config, selection: Selection, json: bool) -> anyhow::R
     let requeued = done.requeued;
     outcome.with_context(|| format!("{requeued} messages were requeued, the others are still here"))?;
     closed.with_context(|| format!("{requeued} messages were requeued, and some may still be here"))?;
-    florin_service::cli::print(&match json {
-        true => serde_json::to_string_pretty(&done)? + "\n",
-        false => format!("messages requeued to {work_queue}: {requeued}\n"),
-    })?;
+    output.print(&done, |_| format!("messages requeued to {work_queue}: {requeued}\n"))?;
     match done.left.as_slice() {
         [] => Ok(()),
         [first, ..] => bail!(
-            "{} messages are left, for the service cannot read them; the first is {}: {}",
+            "{} messages stay here, because the service cannot read them; the first is {}: {}",
             done.left.len(),
             first.id,
             first.reason
@@ -256,9 +269,9 @@ async fn requeue_one(
     Ok(())
 }
 
-async fn discard(config: &Config, selection: Selection, yes: bool, json: bool) -> anyhow::Result<()> {
+async fn discard(config: &Config, selection: Selection, yes: bool, output: OutputArgs) -> anyhow::Result<()> {
     if !yes && !stdin().is_terminal() {
-        let message = "there is nobody to ask whether they may be dropped: say --yes\n";
+        let message = "refusing to drop without confirmation: not a terminal; pass --yes\n";
         clap::Error::raw(ErrorKind::MissingRequiredArgument, message).exit();
     }
     let mut queue = open(config, selection.purpose()).await?;
@@ -266,10 +279,7 @@ async fn discard(config: &Config, selection: Selection, yes: bool, json: bool) -
     let closed = queue.close().await;
     let dropped = outcome?;
     closed.context("some messages may still be here")?;
-    florin_service::cli::print(&match json {
-        true => serde_json::to_string_pretty(&serde_json::json!({ "dropped": dropped }))? + "\n",
-        false => format!("messages dropped: {dropped}\n"),
-    })
+    output.print(&Dropped { dropped }, |Dropped { dropped }| format!("messages dropped: {dropped}\n"))
 }
 
 async fn discard_selected(queue: &mut DeadLetters, selection: &Selection, yes: bool) -> anyhow::Result<u32> {
@@ -301,7 +311,7 @@ async fn ask(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
-    write!(stderr(), "{question} [y/N] ")?;
+    prompt(&format!("{question} [y/N] "));
     let answer = tokio::task::spawn_blocking(|| stdin().lines().next()).await?;
     match answer.transpose()?.as_deref().map(str::trim) {
         Some("y" | "Y" | "yes") => Ok(()),
@@ -311,10 +321,14 @@ async fn ask(yes: bool, question: &str) -> anyhow::Result<()> {
 
 async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<DeadLetters> {
     let queue = DeadLetters::open(&config.broker.url(), purpose).await;
+    let queue = queue.map_err(|error| match error {
+        dead::Error::NoConnection { .. } => no_broker(config, &error),
+        other => other.into(),
+    });
     queue.with_context(|| format!("cannot open the queue {DEAD_LETTERS}"))
 }
 
-/// Reads the whole queue for these messages. All that it returns is what one of the names means.
+/// Reads the whole queue for the messages with these names.
 async fn find(queue: &mut DeadLetters, names: &[String]) -> anyhow::Result<Vec<DeadLetter>> {
     let bar = progress("searching", queue);
     let mut meanings: Vec<BTreeSet<String>> = names.iter().map(|_| BTreeSet::new()).collect();
@@ -325,7 +339,7 @@ async fn find(queue: &mut DeadLetters, names: &[String]) -> anyhow::Result<Vec<D
         for (name, meanings) in names.iter().zip(&mut meanings) {
             if letter.is(name) {
                 meanings.insert(letter.id.clone());
-                // Of an ambiguous name no messages are kept, for there may be many.
+                // An ambiguous name may mean many messages: none of the further ones is kept.
                 is_wanted |= meanings.len() == 1;
             }
         }
@@ -337,7 +351,7 @@ async fn find(queue: &mut DeadLetters, names: &[String]) -> anyhow::Result<Vec<D
     for (name, meanings) in names.iter().zip(&meanings) {
         if meanings.is_empty() {
             bail!(
-                "there is no dead letter {name:?}: `florin dead list` shows those that nobody else works on"
+                "there is no dead letter {name:?}: `florin dead list` shows those that no other command holds"
             );
         }
         if meanings.len() > 1 {
@@ -348,7 +362,7 @@ async fn find(queue: &mut DeadLetters, names: &[String]) -> anyhow::Result<Vec<D
     Ok(found)
 }
 
-/// A bar of the messages that are still to be read. Nothing is shown where there is no terminal.
+/// A bar of the messages that are still to be read; only on a terminal.
 fn progress(what: &'static str, queue: &DeadLetters) -> ProgressBar {
     let bar = ProgressBar::new(queue.left().into());
     let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos} of {len}");

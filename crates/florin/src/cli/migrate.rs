@@ -1,20 +1,35 @@
 //! `florin migrate`: brings the schema of the database up to date.
 
+use anyhow::Context;
 use florin_service::cli::StoreArgs;
+use florin_service::cli::output::OutputArgs;
+use serde::Serialize;
 
-/// The flags of `florin migrate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  DATABASE_URL=postgres://owner@db/florin florin migrate")]
+#[command(after_help = "\
+Examples:
+  DATABASE_URL=postgres://owner@db/florin florin migrate
+
+The role needs the right to create tables in the schema.
+JSON: {\"applied\": [\"V1__ledger\", ...]}")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     database: StoreArgs,
 }
 
-/// Migrates, and prints what was missing.
+#[derive(Serialize)]
+struct Migrated {
+    applied: Vec<String>,
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let applied = args.database.store()?.migrate().await?;
-    if applied.is_empty() {
-        return florin_service::cli::print("The schema was up to date.\n");
-    }
-    florin_service::cli::print(&applied.iter().map(|name| format!("applied {name}\n")).collect::<String>())
+    let failed = "cannot bring the schema up to date";
+    let store = args.database.open(failed).await?;
+    let applied = store.migrate().await.context(failed)?;
+    args.output.print(&Migrated { applied }, |Migrated { applied }| match applied.as_slice() {
+        [] => "The schema was up to date.\n".to_owned(),
+        names => names.iter().map(|name| format!("applied {name}\n")).collect(),
+    })
 }

@@ -1,12 +1,15 @@
-//! The commands: what can be given, and what is done with it. Each command is one module.
+//! The commands, one per module. Those to try Florin are in `florin_trial`, what all of them share in
+//! `florin_service::cli`.
 
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dead;
 pub(crate) mod key;
+pub(crate) mod man;
 pub(crate) mod migrate;
 pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod ticker;
 pub(crate) mod verify;
 pub(crate) mod wallet;
@@ -16,15 +19,18 @@ use florin_trial::{bench, demo, dev};
 
 const EXAMPLES: &str = "\
 Examples:
-  florin dev                             servers, demo wallets and the service: to try things out
+  florin dev                             to try Florin: with servers and wallets of its own
   florin serve --config florin.toml      the service, on your own RabbitMQ and PostgreSQL
   DATABASE_URL=postgres://... florin wallet create 1-9
 
-Settings: flags win over the environment, over .env, over florin.toml, over the defaults.
-`florin config` shows what is in effect; florin.example.toml describes every setting.
+Settings come from flags, then the environment, then .env, then florin.toml, then defaults: the
+first that has a setting wins. `florin config` shows the settings in effect, and
+florin.example.toml describes each.
 
-Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong,
-130 stopped at once by a second signal.";
+Listings and reports take --json. `florin COMMAND --help` names the fields.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 `florin verify` has
+findings, 130 interrupted.";
 
 /// Wallet transactions through RabbitMQ, applied exactly once in PostgreSQL.
 #[derive(Debug, Parser)]
@@ -34,12 +40,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What florin can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs the service until SIGTERM or Ctrl-C.
     Serve(serve::Args),
-    /// Runs the service with a private PostgreSQL and RabbitMQ, to try things out.
+    /// Runs the service with a private PostgreSQL and RabbitMQ, to try Florin.
     Dev(dev::Args),
     /// Sends 30 invoices, 40 withdrawals and 50 balance requests at once, and shows the answers.
     Demo(demo::Args),
@@ -48,72 +53,67 @@ pub(crate) enum Command {
     /// Answers requests at once, without a database, for `florin bench`.
     #[command(hide = true)]
     Echo(bench::echo::Args),
+    /// Shows whether the service can work: broker, database, queues, instances, pending transactions.
+    Status(status::Args),
+    /// Audits the whole ledger, also while the service runs.
+    Verify(verify::Args),
     /// Brings the schema of the database up to date.
     Migrate(migrate::Args),
-    /// Audits the whole database, also while the service runs.
-    Verify(verify::Args),
-    /// Creates and lists wallets.
+    /// Creates wallets and lists them with their balances.
     Wallet(wallet::Args),
     /// Adds and lists tickers (currencies).
     Ticker(ticker::Args),
     /// Creates, lists and revokes API keys.
     Key(key::Args),
-    /// Prints what travels: the AsyncAPI document, JSON Schemas, the table of errors.
-    Schema(schema::Args),
-    /// Looks after requests that could not be worked on: the dead letters.
+    /// Lists, shows, requeues and drops dead letters: requests that could not be processed.
     Dead(dead::Args),
-    /// Shows the settings in effect, with secrets hidden.
+    /// Prints the AsyncAPI and OpenAPI documents, JSON Schemas, and the reference in Markdown.
+    Schema(schema::Args),
+    /// Shows the settings in effect, without secrets.
     Config(config::Args),
-    /// Prints the completions of a shell.
+    /// Prints a completion script for a shell.
     Completions(completions::Args),
+    /// Prints or writes manual pages.
+    Man(man::Args),
 }
 
-/// An error with its causes. Those that only repeat what was said already are left out, as are those of the
-/// database, whose errors tell them themselves.
-pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if line.is_empty() {
-            line = text;
-        } else if !line.contains(&text) {
-            line = format!("{line}: caused by {text}");
-        }
-        if cause.is::<florin_store::Error>() {
-            break;
-        }
+impl Command {
+    /// Whether it reads messages that others wrote.
+    pub(crate) const fn reads_messages(&self) -> bool {
+        matches!(
+            self,
+            Self::Serve(_) | Self::Dev(_) | Self::Demo(_) | Self::Bench(_) | Self::Echo(_) | Self::Dead(_)
+        )
     }
-    line
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory};
 
-    use super::*;
+    use super::Cli;
 
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
     }
 
-    /// The long help of every command renders and, where there is anything to say, has examples.
     #[test]
     fn every_command_has_help() {
-        for command in Cli::command().get_subcommands_mut() {
-            let name = command.get_name().to_owned();
-            assert!(command.get_about().is_some(), "{name}");
-            assert!(command.render_long_help().to_string().contains("Usage:"), "{name}");
-        }
+        let mut cli = Cli::command().disable_help_subcommand(true);
+        // It checks every command, which a run does only for the one that is run.
+        cli.build();
+        has_help(&cli);
     }
 
-    #[test]
-    fn causes_are_named_once() {
-        let error = anyhow::anyhow!("connection refused").context("no connection: connection refused");
-        let error = error.context("cannot list the wallets");
-        assert_eq!(
-            in_one_line(&error),
-            "cannot list the wallets: caused by no connection: connection refused"
-        );
+    fn has_help(command: &Command) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some(), "{name}");
+        // Lines that fit are not broken in odd places.
+        let notes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in notes.lines() {
+            assert!(line.chars().count() < 100, "{name}: {line}");
+        }
+        command.get_subcommands().for_each(has_help);
     }
 }

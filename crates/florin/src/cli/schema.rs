@@ -1,16 +1,19 @@
-//! `florin schema`: what travels, for people and for programs.
+//! `florin schema`: the messages for programs, and the reference for people.
+
+mod reference;
 
 use std::fmt::Write;
 
 use clap::{Subcommand, ValueEnum};
 use florin_http::openapi_document;
 use florin_ledger::ErrorCode;
+use florin_metrics::metrics_reference;
 use florin_service::asyncapi;
+use florin_service::config::settings_reference;
 use florin_wire::Guide;
 use florin_wire::schema::Schemas;
 use serde_json::Value;
 
-/// The flags of `florin schema`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,14 +35,14 @@ enum Action {
         after_help = "Examples:\n  florin schema asyncapi > asyncapi.json\n  florin schema asyncapi --format yaml"
     )]
     Asyncapi {
-        /// The notation.
+        /// Format of the document.
         #[arg(long, value_enum, default_value = "json")]
         format: Format,
     },
     /// Prints the HTTP side as an OpenAPI 3.1 document, as served at /openapi.json.
     #[command(after_help = "Examples:\n  florin schema openapi > openapi.json")]
     Openapi {
-        /// The notation.
+        /// Format of the document.
         #[arg(long, value_enum, default_value = "json")]
         format: Format,
     },
@@ -48,7 +51,7 @@ enum Action {
     List,
     /// Prints one JSON Schema, complete in itself, with examples.
     #[command(
-        after_help = "Examples:\n  florin schema show invoice.request\n  florin schema show event > event.json"
+        after_help = "Examples:\n  florin schema show invoice.request\n  florin schema show events > events.json"
     )]
     Show {
         /// One of the names that `florin schema list` prints.
@@ -58,9 +61,14 @@ enum Action {
     /// Prints the table of errors in Markdown, as in docs/errors.md.
     #[command(after_help = "Examples:\n  florin schema errors")]
     Errors,
+    /// Prints the reference of the command line in Markdown, as in docs/reference/cli.md.
+    Cli,
+    /// Prints the reference of the settings in Markdown, as in docs/reference/settings.md.
+    Settings,
+    /// Prints the reference of the metrics in Markdown, as in docs/reference/metrics.md.
+    Metrics,
 }
 
-/// How a document is written.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     Json,
@@ -71,14 +79,10 @@ enum Format {
 #[derive(Debug, Clone)]
 struct Named(Value);
 
-fn schema(name: &str) -> Result<Named, String> {
-    Schemas::new()
-        .get(name)
-        .map(Named)
-        .ok_or_else(|| "`florin schema list` prints those that there are".to_owned())
+fn schema(name: &str) -> Result<Named, &'static str> {
+    Schemas::new().get(name).map(Named).ok_or("`florin schema list` prints the names of all schemas")
 }
 
-/// Prints what is asked for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.action {
         Action::Asyncapi { format } => format.write(&asyncapi::document())?,
@@ -86,8 +90,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Action::List => Schemas::new().names().fold(String::new(), |list, name| list + name + "\n"),
         Action::Show { name: Named(schema) } => json(schema)?,
         Action::Errors => errors()?,
+        Action::Cli => reference::commands(),
+        Action::Settings => settings_reference(),
+        Action::Metrics => metrics_reference(),
     };
-    florin_service::cli::print(&text)
+    florin_service::cli::output::print(&text)
 }
 
 impl Format {

@@ -6,7 +6,6 @@ use florin_service::cli::{BrokerArgs, CommonArgs, DatabaseArgs, flag, signals};
 use florin_service::config::Flag;
 use florin_service::serve::serve;
 
-/// The flags of `florin serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -14,7 +13,7 @@ Examples:
   AMQP_URL=amqp://... DATABASE_URL=postgres://... florin serve --port 9001
   florin serve --config /etc/florin.toml --no-migrate
 
-SIGTERM or Ctrl-C stops after the requests at hand are answered; a second one stops at once.")]
+SIGTERM or Ctrl-C finishes the requests in flight, then stops; a second one stops at once.")]
 // `florin config` takes the same flags, and the name of the group would be there twice.
 #[group(skip)]
 pub(crate) struct Args {
@@ -24,28 +23,27 @@ pub(crate) struct Args {
     broker: BrokerArgs,
     #[command(flatten)]
     database: DatabaseArgs,
-    /// The work queue.
+    /// Name of the work queue.
     #[arg(long, value_name = "NAME", help_heading = "Settings")]
     queue: Option<String>,
-    /// Requests that are taken from the queue before the first of them is answered.
+    /// Maximum number of unacknowledged requests.
     #[arg(long, value_name = "REQUESTS", help_heading = "Settings")]
     prefetch: Option<String>,
-    /// The IP address that HTTP listens on.
+    /// IP address that HTTP listens on.
     #[arg(long, value_name = "IP", help_heading = "Settings")]
     host: Option<String>,
-    /// The port that HTTP listens on; 0 for a free one.
+    /// Port that HTTP listens on; 0 picks a free one.
     #[arg(long, value_name = "PORT", help_heading = "Settings")]
     port: Option<String>,
-    /// Leaves the schema of the database as it is.
+    /// Does not bring the schema of the database up to date first.
     #[arg(long, help_heading = "Settings")]
     no_migrate: bool,
-    /// Asks for no API keys: everybody who can reach the port may do everything.
+    /// Does without API keys: everybody who can reach the port may do everything.
     #[arg(long, help_heading = "Settings")]
     no_auth: bool,
 }
 
 impl Args {
-    /// What was given.
     pub(super) fn flags(self) -> (CommonArgs, Vec<Flag>) {
         let no_migrate = self.no_migrate.then(|| "false".to_owned());
         let no_auth = self.no_auth.then(|| "false".to_owned());
@@ -63,7 +61,6 @@ impl Args {
     }
 }
 
-/// Serves until a signal.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let (common, flags) = args.flags();
     let config = common.start(flags)?;

@@ -1,57 +1,62 @@
-//! `florin verify`: audits the whole database. `report` shows what was found.
+//! `florin verify`: audits the whole ledger. `report` shows the findings.
 
 mod report;
 
 use std::num::NonZeroUsize;
-use std::process;
+use std::process::{self, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use clap::builder::RangedU64ValueParser;
-use florin_store::{AuditOptions, AuditReport, Progress};
+use anyhow::Context;
+use florin_service::cli::StoreArgs;
+use florin_service::cli::output::OutputArgs;
+use florin_service::cli::signals;
+use florin_service::cli::values::number;
+use florin_store::{AuditOptions, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use florin_service::cli::StoreArgs;
-use florin_service::cli::signals;
-
+/// The exit code of an audit that was finished and has findings.
+const FINDINGS: u8 = 3;
 /// How often the bar shows that time passes.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The flags of `florin verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   florin verify
   florin verify --limit 100                     more of what is wrong
-  florin verify --connections 4                 faster, where the database has cores to spare
+  florin verify --connections 4                 faster, if the database has cores to spare
   florin verify --json > audit.json
 
-It reads everything in one snapshot, writes nothing, and may run while the service does; a replica will do.
-Each connection keeps about one core of the database busy.
+It reads everything in one snapshot, writes nothing, and may run while the service does. It can
+also run against a read replica. Each connection keeps about one core of the database busy.
 
-Exit codes: 0 sound, 1 something was found or the audit failed, 2 the command line is wrong, 130 interrupted.
-Warnings alone are sound.")]
+The last line is the verdict: `Verdict: the ledger is sound: ...` or `Verdict: N findings ...`.
+
+JSON: {\"sound\", \"verdict\", \"postings\", \"duration_seconds\", \"postings_per_second\", \"checks\":
+[{\"check\", \"must_hold\", \"warning\", \"examined\", \"findings\", \"first\": [{\"subject\",
+\"wallet_id\", \"ticker\", \"version\", \"transaction_id\", \"expected\", \"found\"}]}]}
+
+Exit codes: 0 sound (warnings do not count), 1 the audit failed, 2 wrong command line or
+configuration, 3 findings, 130 interrupted.")]
 pub(crate) struct Args {
-    /// How many findings of each check are shown; all are counted.
-    #[arg(long, value_name = "FINDINGS", default_value_t = 10,
-          value_parser = RangedU64ValueParser::<usize>::new().range(0..=10_000))]
+    /// Maximum number of findings to show per check; all are counted.
+    #[arg(long, value_name = "FINDINGS", default_value_t = 10, value_parser = number(0..=10_000_usize))]
     limit: usize,
-    /// How many connections work at a time.
-    #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = connections)]
+    /// Number of connections to read with in parallel, 1 to 16.
+    #[arg(long, value_name = "CONNECTIONS", default_value = "2", value_parser = connections)]
     connections: NonZeroUsize,
-    /// Prints the result as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     database: StoreArgs,
 }
 
-/// Audits, shows what was found, and fails when something is wrong.
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let store = args.database.store()?;
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let failed = "cannot begin the audit";
+    let store = args.database.open(failed).await?;
     let interruption = signals::interruption()?;
     let options = AuditOptions { connections: args.connections, limit: args.limit };
-    let audit = store.audit(options).await.context("cannot begin the audit")?;
+    let audit = store.audit(options).await.context(failed)?;
     let stopper = audit.stopper();
     let bar = Bar::new();
     let report = tokio::select! {
@@ -63,22 +68,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     drop(bar);
-    florin_service::cli::print(&if args.json { report::json(&report)? } else { report::text(&report) })?;
-    verdict(&report)
+    let audit = report::Audit::new(&report);
+    args.output.print(&audit, |_| report::text(&report))?;
+    Ok(if audit.sound { ExitCode::SUCCESS } else { FINDINGS.into() })
 }
 
-fn verdict(report: &AuditReport) -> anyhow::Result<()> {
-    let checks = report.failed().count();
-    let findings: i64 = report.failed().map(|check| check.findings).sum();
-    match checks {
-        0 => Ok(()),
-        _ => bail!("the ledger is not sound: {findings} findings by {checks} checks"),
-    }
-}
-
-fn connections(text: &str) -> anyhow::Result<NonZeroUsize> {
-    let number = text.parse::<NonZeroUsize>().ok().filter(|number| number.get() <= 16);
-    number.context("a whole number from 1 to 16")
+fn connections(text: &str) -> Result<NonZeroUsize, String> {
+    number(NonZeroUsize::MIN..=NonZeroUsize::MIN.saturating_add(15))(text)
 }
 
 /// How far the audit is, on a terminal. It disappears when it is dropped.
@@ -102,18 +98,5 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn some_connections_are_needed() {
-        assert_eq!(connections("16").unwrap().get(), 16);
-        for text in ["0", "-1", "17", "two", ""] {
-            assert!(connections(text).is_err(), "{text}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! `florin demo` and `florin bench` against a running service.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -9,11 +9,15 @@ use serde_json::Value;
 
 use crate::common::{Service, World};
 
-async fn florin(world: &World, arguments: &[&str]) -> String {
+async fn run(world: &World, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_florin"));
     command.args(arguments).env_clear().current_dir(std::env::temp_dir());
     command.envs([("DATABASE_URL", &world.database_url), ("AMQP_URL", &world.amqp_url)]);
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
+}
+
+async fn florin(world: &World, arguments: &[&str]) -> String {
+    let output = run(world, arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -58,4 +62,29 @@ async fn queue_exists(world: &World, name: &str) -> bool {
     let channel = connection.create_channel().await.unwrap();
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(name.into(), passive, FieldTable::default()).await.is_ok()
+}
+
+/// Neither writes into a ledger with transactions of others, unless it is told to.
+#[tokio::test]
+async fn a_ledger_in_use_is_left_alone() {
+    let world = World::new().await;
+    let _service = Service::start(&world, &[]).await;
+    let bench = ["bench", "--mix", "invoice=1", "--requests", "1", "--warm-up", "0s", "--wallets", "9"];
+    // What they wrote themselves is no hindrance.
+    for arguments in [&["demo"], &bench[..], &["demo"]] {
+        florin(&world, arguments).await;
+    }
+    let invoice = world.client().await.invoice(1, "USD", "1".parse().unwrap()).await.unwrap();
+    assert_eq!(invoice.reply.code, 200);
+    let ledger = world.ledger().await;
+    let postings = ledger.number("SELECT count(*) FROM postings").await;
+    for arguments in [&["demo"], &bench[..]] {
+        let output = run(&world, arguments).await;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("transactions that `florin bench` and `florin demo` did not make"), "{error}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+    assert_eq!(ledger.number("SELECT count(*) FROM postings").await, postings);
+    let demo: Value = serde_json::from_str(&florin(&world, &["demo", "--yes", "--json"]).await).unwrap();
+    assert_eq!((&demo["answered"], &demo["balances"][0]["ticker"]), (&120.into(), &"USD".into()));
 }

@@ -23,6 +23,7 @@ mod poison;
 mod role;
 mod sabotage;
 mod seed;
+mod status;
 mod store;
 mod tls;
 mod vectors;

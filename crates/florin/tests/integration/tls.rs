@@ -119,7 +119,7 @@ async fn as_the_page_says(stack: &Stack, authority: &Authority, service: &Servic
         // The one that runs is asked, and another is started and stopped.
         (
             "florin serve\n",
-            "florin dead list; florin verify; florin demo; FLORIN_HTTP_PORT=0 timeout 5 florin serve || [ $? = 124 ]\n",
+            "florin dead list; florin verify; florin demo --yes; FLORIN_HTTP_PORT=0 timeout 5 florin serve || [ $? = 124 ]\n",
         ),
         (
             "curl ",

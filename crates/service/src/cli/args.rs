@@ -1,9 +1,14 @@
 //! The flags that several commands share.
 
+use std::error::Error;
 use std::path::PathBuf;
 
-use florin_store::Store;
+use anyhow::Context;
+use clap::ValueHint;
+use clap::builder::PossibleValuesParser;
+use florin_store::{self as store, Store};
 
+use super::failure::unreachable;
 use crate::config::{self, Config, Flag, Sources};
 use crate::telemetry;
 
@@ -11,14 +16,14 @@ use crate::telemetry;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct CommonArgs {
-    /// Reads settings from this TOML file [env: FLORIN_CONFIG; default: florin.toml, when there is one].
-    #[arg(long = "config", value_name = "FILE")]
+    /// Reads settings from this TOML file [env: FLORIN_CONFIG] [default: florin.toml, if it exists].
+    #[arg(long = "config", value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
-    /// What is logged: a level, or levels by module, such as `warn,florin=debug`.
+    /// Log level, or levels by module, such as `warn,florin=debug`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// The form of the log: auto, human or json.
-    #[arg(long, value_name = "FORM")]
+    /// Log format; auto is human on a terminal and json otherwise.
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(["auto", "human", "json"]))]
     log_format: Option<String>,
 }
 
@@ -26,9 +31,9 @@ pub struct CommonArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct BrokerArgs {
-    /// The address of RabbitMQ: `amqp://user:password@host:5672/vhost`. A password is better kept in
-    /// `AMQP_URL`, for other users can see the flags of a process.
-    #[arg(long, value_name = "URL")]
+    /// Address of RabbitMQ: `amqp://user:password@host:5672/vhost` [env: AMQP_URL]. Prefer the environment
+    /// for passwords: other users of the machine can see the flags of a process.
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     amqp_url: Option<String>,
 }
 
@@ -36,9 +41,9 @@ pub struct BrokerArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct DatabaseArgs {
-    /// The address of PostgreSQL: `postgres://user:password@host:5432/name`. A password is better kept in
-    /// `DATABASE_URL`, for other users can see the flags of a process.
-    #[arg(long, value_name = "URL")]
+    /// Address of PostgreSQL: `postgres://user:password@host:5432/name` [env: DATABASE_URL]. Prefer the
+    /// environment for passwords: other users of the machine can see the flags of a process.
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     database_url: Option<String>,
 }
 
@@ -83,11 +88,32 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// The database that the settings name.
-    pub fn store(self) -> anyhow::Result<Store> {
+    /// Opens the database that the settings name. `failed` says what cannot be done without it.
+    pub async fn open(self, failed: &'static str) -> anyhow::Result<Store> {
         let config = self.common.start(self.database.flags())?;
-        Ok(Store::new(&config.database.url(), config.database.pool_size)?)
+        open_store(&config).await.context(failed)
     }
+}
+
+/// Opens the database, and lets it answer once: so every command says in the same words that it cannot.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = Store::new(&config.database.url(), config.database.pool_size)?;
+    match store.ping().await {
+        Ok(()) => Ok(store),
+        Err(error) => Err(no_database(config, &error)),
+    }
+}
+
+/// The error of a command that cannot reach the database.
+#[must_use]
+pub fn no_database(config: &Config, error: &store::Error) -> anyhow::Error {
+    unreachable("PostgreSQL", &config.database.address(), "DATABASE_URL or --database-url", error)
+}
+
+/// The error of a command that cannot reach the broker.
+#[must_use]
+pub fn no_broker(config: &Config, error: &(dyn Error + 'static)) -> anyhow::Error {
+    unreachable("RabbitMQ", &config.broker.address(), "AMQP_URL or --amqp-url", error)
 }
 
 /// A flag as a setting. Its value is checked where all settings are.

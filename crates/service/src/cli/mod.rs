@@ -1,15 +1,11 @@
-//! What every command shares: the flags of the settings, how results are printed, signals.
+//! What every command shares: `args` has the flags of the settings, `values` reads the values of flags,
+//! `output` prints,
+//! `failure` words errors, `signals` waits for the end.
 
 mod args;
+pub mod failure;
+pub mod output;
 pub mod signals;
+pub mod values;
 
-use std::io::{self, Write};
-
-pub use args::{BrokerArgs, CommonArgs, DatabaseArgs, StoreArgs, flag};
-
-/// Writes a result. Unlike `println!` it does not panic when the reader is gone.
-pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    Ok(stdout.flush()?)
-}
+pub use args::{BrokerArgs, CommonArgs, DatabaseArgs, StoreArgs, flag, no_broker, no_database, open_store};

@@ -15,7 +15,7 @@ pub fn shutdown_token() -> anyhow::Result<CancellationToken> {
     let shutdown = token.clone();
     tokio::spawn(async move {
         next(&mut interrupt, &mut terminate).await;
-        tracing::info!("stopping: requests at hand are finished first; a second signal stops at once");
+        tracing::info!("stopping: requests in flight are finished first; a second signal stops at once");
         shutdown.cancel();
         next(&mut interrupt, &mut terminate).await;
         // Nothing is lost: what was not acknowledged stays with the broker.

@@ -31,9 +31,26 @@ impl Broker {
     /// The user that the service is for the broker.
     #[must_use]
     pub fn own_user(&self) -> String {
+        self.effective_uri().authority.userinfo.username
+    }
+
+    /// Host and port, for messages: it has no password.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let AMQPAuthority { host, port, .. } = self.effective_uri().authority;
+        format!("{host}:{port}")
+    }
+
+    /// The virtual host.
+    #[must_use]
+    pub fn virtual_host(&self) -> String {
+        self.effective_uri().vhost
+    }
+
+    /// The address, taken apart. One that cannot be read cannot be connected to either.
+    fn effective_uri(&self) -> AMQPUri {
         let (url, _) = take_parameters(&self.url(), TLS_PARAMETERS);
-        // What cannot be read cannot be connected to either.
-        url.parse().map(|uri: AMQPUri| uri.authority.userinfo.username).unwrap_or_default()
+        url.parse().unwrap_or_default()
     }
 
     fn uri(&self) -> AMQPUri {
@@ -69,6 +86,18 @@ impl Database {
         let set = [&self.ca_file, &self.cert_file, &self.key_file];
         let url = with_parameters(url, [(mode_parameter, Some(mode))]);
         with_parameters(url, or_set(files, &given, set))
+    }
+
+    /// Host and port, or the folder of a Unix socket, for messages: it has no password.
+    #[must_use]
+    pub fn address(&self) -> String {
+        DatabaseUrl::parse(&self.url()).map(|url| url.address()).unwrap_or_default()
+    }
+
+    /// The name of the database.
+    #[must_use]
+    pub fn database_name(&self) -> String {
+        DatabaseUrl::parse(&self.url()).map(|url| url.database_name()).unwrap_or_default()
     }
 
     fn parts(&self) -> String {

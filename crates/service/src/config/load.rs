@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
+use serde::Deserialize;
 use toml::Value;
 
 use super::Config;
@@ -16,7 +16,7 @@ use super::settings::{SETTINGS, Setting};
 /// Read when it exists and no other file is named.
 const DEFAULT_FILE: &str = "florin.toml";
 
-/// Holds variables that are not in the environment, as for the original.
+/// Holds variables that are not in the environment.
 const DOT_ENV_FILE: &str = ".env";
 
 /// Names the TOML file when no flag does.
@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// The values are allowed one by one, and still do not make a configuration: a mistake in Florin.
     #[error("the settings cannot be put together")]
-    Inconsistent(#[source] Box<figment::Error>),
+    Inconsistent(#[source] Box<toml::de::Error>),
 }
 
 /// A setting given on the command line.
@@ -168,16 +168,34 @@ impl Config {
             of_variables(&sources.environment, "")?,
             sources.flags.iter().map(of_flag).collect::<Result<_, _>>()?,
         ];
-        let given = layers.into_iter().flat_map(with_host_over_url);
-        let given: Vec<Given> = given.collect();
-        let has_port = given.iter().any(|(key, _)| *key == "broker.port");
-        let settings = given.into_iter().fold(Figment::new(), Figment::merge);
-        let mut config: Self = settings.extract().map_err(|error| Error::Inconsistent(Box::new(error)))?;
+        let mut settings = HashMap::new();
+        for (key, value) in layers.into_iter().flat_map(with_host_over_url) {
+            match value {
+                Some(value) => settings.insert(key, value),
+                None => settings.remove(key),
+            };
+        }
+        let has_port = settings.contains_key("broker.port");
+        let mut config =
+            Self::deserialize(sections(settings)).map_err(|error| Error::Inconsistent(Box::new(error)))?;
         if config.broker.tls && !has_port {
             config.broker.port = AMQPS_PORT;
         }
         config.contradiction().map_or(Ok(config), |text| Err(Error::Conflict(text)))
     }
+}
+
+/// The settings as a file would have them: a table for each section.
+fn sections(settings: HashMap<&'static str, Value>) -> toml::Table {
+    let mut sections = toml::Table::new();
+    for (key, value) in settings {
+        let Some((section, field)) = key.split_once('.') else { unreachable!("{key} has no section") };
+        let fields = sections.entry(section).or_insert_with(|| toml::Table::new().into());
+        if let Value::Table(fields) = fields {
+            fields.insert(field.to_owned(), value);
+        }
+    }
+    sections
 }
 
 /// A host replaces a URL of a lower layer, for it was set later and would have no effect otherwise.
@@ -216,11 +234,20 @@ fn malformed_toml(file: &SourceFile, error: &toml::de::Error) -> Error {
 fn unknown_key(file: &SourceFile, key: &str) -> Error {
     let section = key.split('.').next().unwrap_or_default();
     let of_section = |setting: &&Setting| setting.key.split('.').next() == Some(section);
-    let mut known: Vec<&str> = SETTINGS.iter().filter(of_section).map(|setting| setting.key).collect();
-    if known.is_empty() {
-        known = vec!["in [broker], [database], [engine], [http] and [log]"];
-    }
-    Error::UnknownKey { file: file.name.clone(), key: key.to_owned(), known: known.join(", ") }
+    let known: Vec<&str> = SETTINGS.iter().filter(of_section).map(|setting| setting.key).collect();
+    let known = match known.as_slice() {
+        [] => format!("in {}", all_sections().join(", ")),
+        known => known.join(", "),
+    };
+    Error::UnknownKey { file: file.name.clone(), key: key.to_owned(), known }
+}
+
+/// Every section once, in the order of the table of settings.
+fn all_sections() -> Vec<String> {
+    let mut sections: Vec<String> =
+        SETTINGS.iter().filter_map(|setting| Some(format!("[{}]", setting.key.split_once('.')?.0))).collect();
+    sections.dedup();
+    sections
 }
 
 fn of_dot_env(file: &SourceFile) -> Result<Vec<Given>, Error> {
@@ -254,10 +281,10 @@ fn checked(setting: &Setting, value: Value, origin: impl Fn() -> String) -> Resu
     if setting.allowed.accepts(&value) {
         return Ok((setting.key, Some(value)));
     }
-    let given = if setting.allowed.is_secret() {
-        "has a wrong value (not shown)".to_owned()
-    } else {
-        format!("is {value}")
+    let given = match setting.allowed.unknown_parameter(&value) {
+        Some(parameter) => format!("has a wrong value (not shown): there is no parameter {parameter:?}"),
+        None if setting.allowed.is_secret() => "has a wrong value (not shown)".to_owned(),
+        None => format!("is {value}"),
     };
     Err(Error::WrongValue { origin: origin(), given, allowed: setting.allowed.to_string() })
 }

@@ -50,7 +50,7 @@ const MAX_PATH_BYTES: usize = 4095;
 
 const PORT: Allowed = Number(1..=65_535);
 
-/// Names without `FLORIN_` are those of the original and of other tools, which work unchanged.
+/// Names without `FLORIN_` are those of the seed and of other tools, which work unchanged.
 pub(super) const SETTINGS: &[Setting] = &[
     setting("broker.url", &["AMQP_URL"], AmqpUrl),
     setting("broker.host", &["BR_HOST"], Host),
@@ -89,7 +89,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("database.migrate_on_start", &["FLORIN_DATABASE_MIGRATE_ON_START"], Switch),
     setting("engine.max_batch_commands", &["FLORIN_ENGINE_MAX_BATCH_COMMANDS"], Number(1..=100_000)),
     setting("engine.max_batch_bytes", &["FLORIN_ENGINE_MAX_BATCH_BYTES"], Number(1..=1024 * 1024 * 1024)),
-    setting("engine.cached_wallets", &["FLORIN_ENGINE_REMEMBERED_WALLETS"], Number(1..=100_000_000)),
+    setting("engine.cached_wallets", &["FLORIN_ENGINE_CACHED_WALLETS"], Number(1..=100_000_000)),
     setting("events.enabled", &["FLORIN_EVENTS_ENABLED"], Switch),
     setting("http.host", &["FLORIN_HTTP_HOST"], IpAddress),
     setting("http.port", &["SERVER_PORT"], Number(0..=65_535)),
@@ -161,6 +161,12 @@ impl Allowed {
         }
     }
 
+    /// The parameter of a database URL that nobody knows.
+    pub(super) fn unknown_parameter(&self, value: &Value) -> Option<String> {
+        let (PostgresUrl, Value::String(url)) = (self, value) else { return None };
+        DatabaseUrl::parse(url).ok()?.unknown_parameter().map(str::to_owned)
+    }
+
     /// Whether the value must not be shown, not even when it is wrong.
     pub(super) const fn is_secret(&self) -> bool {
         matches!(self, Allowed::Secret | AmqpUrl | PostgresUrl)
@@ -217,11 +223,11 @@ impl fmt::Display for Allowed {
                 "off, error, warn, info, debug or trace, or levels by module, such as warn,florin=debug",
             ),
             AmqpUrl => f.write_str(
-                "a URL as amqp://user:password@host:5672/vhost, or amqps:// for TLS, with a host name or an \
+                "a URL such as amqp://user:password@host:5672/vhost, or amqps:// for TLS, with a host name or an \
                  IPv4 address",
             ),
             PostgresUrl => f.write_str(
-                "a URL as postgres://user:password@host:5432/name; sslmode can be disable, allow, prefer, \
+                "a URL such as postgres://user:password@host:5432/name; sslmode can be disable, allow, prefer, \
                  require, verify-ca or verify-full",
             ),
         }

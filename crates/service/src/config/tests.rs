@@ -251,6 +251,39 @@ fn certificates_travel_in_the_urls() {
     assert_eq!(config.database.url(), "postgres://u:p?w@h/db?sslmode=verify-ca&sslrootcert=/url");
 }
 
+#[test]
+fn an_unknown_parameter_of_a_url_is_named_unless_it_may_be_a_secret() {
+    let refusal = |url: &str| sources().variable("DATABASE_URL", url).refusal();
+    let message = refusal("postgres://u:s3cret@h/db?sslmode=require&sslrootdir=/ca");
+    assert!(
+        message.starts_with(
+            "DATABASE_URL has a wrong value (not shown): there is no parameter \"sslrootdir\"; "
+        )
+    );
+    let message = refusal("postgres://u:p@ss?s3cret=1@h/db");
+    assert!(message.starts_with("DATABASE_URL has a wrong value (not shown); "), "{message}");
+}
+
+#[test]
+fn addresses_are_shown_without_secrets() {
+    let config = sources().load();
+    assert_eq!(
+        (config.broker.address(), config.broker.virtual_host()),
+        ("127.0.0.1:5672".into(), "/".into())
+    );
+    assert_eq!(
+        (config.database.address(), config.database.database_name()),
+        ("127.0.0.1:5432".into(), "florin".into())
+    );
+    let url = |url| sources().variable("DATABASE_URL", url).load().database;
+    assert_eq!(url("postgres://u:s3cret@h/db?sslmode=require").address(), "h:5432");
+    assert_eq!(url("postgres://u:s3cret@a:1,b:2/db").address(), "a:1, b:2");
+    assert_eq!(url("postgres://u@%2Frun%2Fpostgresql/db").address(), "/run/postgresql");
+    assert_eq!(url("postgres://u:s3cret@h").database_name(), "u");
+    let broker = sources().variable("AMQP_URL", "amqps://u:s3cret@h/v?cacertfile=/ca.pem").load().broker;
+    assert_eq!((broker.address(), broker.virtual_host()), ("h:5671".into(), "v".into()));
+}
+
 /// Nothing that asks for protection is silently without.
 #[test]
 fn settings_that_would_protect_less_than_they_seem_to_are_refused() {
@@ -286,7 +319,8 @@ fn unknown_keys_of_the_file_are_refused() {
         ),
         (
             "[brokr]\nprefetch = 1",
-            "florin.toml: there is no setting \"brokr.prefetch\"; the settings are in [broker], ",
+            "florin.toml: there is no setting \"brokr.prefetch\"; the settings are in [broker], [database], [engine], \
+             [events], [http], [log]",
         ),
         ("prefetch = 1", "florin.toml: there is no setting \"prefetch\"; the settings are in [broker], "),
     ];

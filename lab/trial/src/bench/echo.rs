@@ -11,15 +11,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use florin_broker::Topology;
 use florin_client::{Address, Client, ClientOptions, Route};
+use florin_service::cli::CommonArgs;
 use florin_service::config::Config;
+use florin_service::serve;
 use florin_service::service::{self, Settings};
 use lapin::ConnectionProperties;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-
-use florin_service::cli::CommonArgs;
-use florin_service::serve;
 
 /// Its exchange, and its queue.
 pub(super) const NAME: &str = "florin.echo";

@@ -18,6 +18,7 @@ use super::TICKER;
 use super::http::Http;
 use super::mix::{Kind, Mix};
 use super::wallets::Wallets;
+use crate::mark;
 
 /// The longest latency that is told apart, in microseconds.
 const MAX_LATENCY_MICROS: u64 = 600_000_000;
@@ -26,7 +27,7 @@ const FUNDS: i128 = 1_000_000_000;
 /// Wallets that get it by one message, and messages in flight.
 const FUNDED_TOGETHER: usize = 1000;
 const FUNDING_IN_FLIGHT: usize = 8;
-/// Transactions that wait to be settled; further ones are left waiting.
+/// Pending transactions that are kept to be settled; further ones stay pending.
 const MAX_OPEN: usize = 100_000;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -106,7 +107,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Whether it opens a transaction that waits.
+    /// Whether it opens a pending transaction.
     fn is_pending(&self) -> bool {
         matches!(&self.request, Request::Withdraw(body) if body.pending)
     }
@@ -115,7 +116,7 @@ impl Asked {
 struct Answer {
     codes: Vec<(Operation, u16)>,
     latency: Duration,
-    /// Transactions that wait to be settled.
+    /// Pending transactions, to be settled.
     opened: Vec<Uuid>,
 }
 
@@ -125,7 +126,11 @@ pub(super) async fn fund(client: &Client, wallets: WalletId) -> Result<(), Error
     let firsts = (1..=wallets).step_by(FUNDED_TOGETHER);
     let messages = firsts.map(|first| {
         let together = (first..=wallets).take(FUNDED_TOGETHER);
-        let operations = together.map(|wallet_id| BatchItem { id: None, request: invoice(wallet_id) });
+        let item = |wallet_id| BatchItem {
+            id: Some(mark::transaction_id().to_string()),
+            request: invoice(wallet_id),
+        };
+        let operations = together.map(item);
         let batch = BatchRequest { operations: operations.collect(), atomic: false };
         async move { client.batch(&batch, CallOptions::default()).await }
     });
@@ -191,7 +196,7 @@ async fn call_alone(way: &Way, asked: &Asked) -> anyhow::Result<u16> {
             let options = CallOptions { message_id: Some(asked.id.to_string()), ..CallOptions::default() };
             Ok(client.call(&asked.request, options).await?.reply.code)
         }
-        Way::Http(http) => http.call(&asked.request, asked.is_pending().then_some(asked.id)).await,
+        Way::Http(http) => http.call(&asked.request, asked.id).await,
     }
 }
 
@@ -212,14 +217,14 @@ async fn call_together(way: &Way, asked: Vec<Asked>) -> anyhow::Result<Vec<u16>>
 struct Source<'a> {
     load: &'a Load<'a>,
     random: fastrand::Rng,
-    /// Transactions that wait to be settled.
+    /// Pending transactions, to be settled.
     open: VecDeque<Uuid>,
 }
 
 impl Source<'_> {
     /// The requests of one message.
     fn next(&mut self) -> Vec<Asked> {
-        (0..self.load.batch).map(|_| Asked { id: Uuid::now_v7(), request: self.request() }).collect()
+        (0..self.load.batch).map(|_| Asked { id: mark::transaction_id(), request: self.request() }).collect()
     }
 
     fn remember(&mut self, opened: &[Uuid]) {

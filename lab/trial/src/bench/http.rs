@@ -35,7 +35,7 @@ impl Http {
     pub(super) fn new(url: &str, key: &str) -> anyhow::Result<Self> {
         let base = url.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") {
-            bail!("the load goes over plain HTTP: an address as http://127.0.0.1:9000, not {url:?}");
+            bail!("--http must be an address such as http://127.0.0.1:9000, without TLS, not {url:?}");
         }
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -43,8 +43,8 @@ impl Http {
         Ok(Self { client, base, authorization: format!("Bearer {key}") })
     }
 
-    /// The code of the answer. The transaction gets this identity, when there is one.
-    pub(super) async fn call(&self, request: &Request, id: Option<Uuid>) -> anyhow::Result<u16> {
+    /// The code of the answer. A transaction gets this identity.
+    pub(super) async fn call(&self, request: &Request, id: Uuid) -> anyhow::Result<u16> {
         let (code, _) = match request {
             Request::History(HistoryQueryBody { wallet_id, limit, .. }) => {
                 let limit = limit.map_or(String::new(), |limit| format!("?limit={limit}"));
@@ -53,6 +53,7 @@ impl Http {
             }
             request => {
                 let path = format!("/{}", request.operation());
+                let id = (!matches!(request, Request::Balance(_))).then_some(id);
                 self.send(Method::POST, &path, request.to_json(), id).await?
             }
         };

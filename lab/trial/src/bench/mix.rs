@@ -5,15 +5,14 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 
-/// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Invoice,
     Withdraw,
     Transfer,
-    /// A withdrawal that waits.
+    /// A pending withdrawal.
     Pending,
-    /// The end of one that waits; when none does, the same as `Pending`.
+    /// Settles one of those; if there is none, the same as `Pending`.
     Settle,
     Balance,
     History,
@@ -88,18 +87,19 @@ impl FromStr for Mix {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let mut shares = Vec::new();
         for part in text.split(',') {
-            let (name, share) = part.split_once('=').context("each part is an operation, `=` and a share")?;
+            let (name, share) =
+                part.split_once('=').context("must be a list such as invoice=40,withdraw=40,balance=20")?;
             let operation = Kind::named(name).with_context(|| {
-                format!("{name:?} is none of {}", Kind::ALL.map(|(_, name)| name).join(", "))
+                format!("{name:?} is not one of {}", Kind::ALL.map(|(_, name)| name).join(", "))
             })?;
-            let share = share.parse().context("a share is a whole number from 0 to 65535")?;
+            let share = share.parse().context("a share must be a whole number from 0 to 65535")?;
             if shares.iter().any(|(other, _)| *other == operation) {
-                bail!("{name} is there twice");
+                bail!("{name} is given twice");
             }
             shares.push((operation, share));
         }
         if shares.iter().all(|(_, share)| *share == 0) {
-            bail!("one share must be above 0");
+            bail!("at least one share must be above 0");
         }
         Ok(Self(shares))
     }

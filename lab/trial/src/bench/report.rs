@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
+use florin_service::cli::output::table;
 use serde::{Serialize, Serializer};
 
 use super::generator::Measurement;
@@ -103,15 +104,12 @@ fn percentiles(measurement: &Measurement) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// The result for programs.
-pub(super) fn json(result: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(result)? + "\n")
-}
-
 /// One line per number of calls in flight, and all answers by code.
 pub(super) fn measurements(measurements: &[Measurement]) -> String {
-    let mut table =
-        new_table(&["IN FLIGHT", "REQUESTS/S", "P50 ms", "P90 ms", "P99 ms", "P99.9 ms", "MAX ms"]);
+    let mut table = table(
+        &["IN FLIGHT", "REQUESTS/S", "P50 ms", "P90 ms", "P99 ms", "P99.9 ms", "MAX ms"],
+        &[0, 1, 2, 3, 4, 5, 6],
+    );
     for measurement in measurements {
         let rate = format!("{:.0}", measurement.requests_per_second());
         let millis = percentiles(measurement).map(|(_, micros)| format!("{:.2}", micros as f64 / 1000.0));
@@ -125,7 +123,7 @@ fn by_code<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Table
     for (answer, count) in measurements.into_iter().flat_map(|measurement| &measurement.answers) {
         *answers.entry(answer).or_insert(0) += count;
     }
-    let mut table = new_table(&["OPERATION", "CODE", "ANSWERS"]);
+    let mut table = table(&["OPERATION", "CODE", "ANSWERS"], &[1, 2]);
     for ((operation, code), count) in answers {
         table.add_row([operation.to_string(), code.to_string(), count.to_string()]);
     }
@@ -135,7 +133,7 @@ fn by_code<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Table
 /// One line per number of calls in flight: the medians, in brackets the lowest and the highest round; and what
 /// the service answered, for a refusal is cheaper than an answer.
 pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
-    let mut table = new_table(&["IN FLIGHT", "FLORIN requests/s", "ECHO requests/s", "RATIO"]);
+    let mut table = table(&["IN FLIGHT", "FLORIN requests/s", "ECHO requests/s", "RATIO"], &[0, 1, 2, 3]);
     let shown = |rates: &Rates| format!("{:.0} ({:.0} to {:.0})", rates.median, rates.min, rates.max);
     for comparison in comparisons {
         let (florin, echo) = (Rates::new(&comparison.florin), Rates::new(&comparison.echo));
@@ -144,15 +142,6 @@ pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
     }
     let answers = by_code(comparisons.iter().flat_map(|comparison| &comparison.florin));
     format!("{table}\n\n{answers}\n")
-}
-
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut() {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }
 
 #[cfg(test)]
@@ -178,7 +167,7 @@ mod tests {
         let words: Vec<&str> = text.split_whitespace().collect();
         assert!(words.windows(3).any(|row| row == ["10", "1000", "1.50"]), "{text}");
         assert!(words.windows(3).any(|row| row == ["invoice", "200", "2000"]), "{text}");
-        let json: serde_json::Value = serde_json::from_str(&json(&[measurement(2000)]).unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::to_value([measurement(2000)]).unwrap();
         assert_eq!(json[0]["requests_per_second"], 1000.0);
         assert_eq!(json[0]["answers"]["invoice"]["200"], 2000);
         assert_eq!(json[0]["answered_in_all"], 2001);

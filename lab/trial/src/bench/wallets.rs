@@ -6,9 +6,9 @@ use florin_ledger::WalletId;
 /// How the requests are spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Distribution {
-    /// Every wallet is as likely as any other.
+    /// Every wallet as often as any other.
     Uniform,
-    /// Zipf's law with exponent 1: wallet 1 comes twice as often as wallet 2, three times as often as wallet 3.
+    /// By Zipf's law with exponent 1: wallet 1 twice as often as wallet 2, three times as often as wallet 3.
     Zipf,
 }
 

@@ -1,4 +1,4 @@
-//! All of one dead letter.
+//! One dead letter in full.
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ pub(super) fn for_people(letter: &DeadLetter) -> String {
     };
     line("id", &letter.id);
     line("died at", &letter.died_at.map_or("-".to_owned(), time));
-    line("why", &format!("{}: {}", letter.error, letter.reason));
+    line("reason", &format!("{}: {}", letter.error, letter.reason));
     line("operation", letter.operation.as_str());
     line("exchange", &letter.exchange);
     line("routing key", letter.routing_key.as_str());
@@ -43,7 +43,7 @@ pub(super) fn for_people(letter: &DeadLetter) -> String {
 }
 
 /// For programs.
-pub(super) fn json(letter: &DeadLetter) -> anyhow::Result<String> {
+pub(super) fn json(letter: &DeadLetter) -> Value {
     let deaths: Vec<Value> = letter
         .deaths()
         .iter()
@@ -61,7 +61,7 @@ pub(super) fn json(letter: &DeadLetter) -> anyhow::Result<String> {
     let properties: Map<String, Value> =
         properties(&letter.properties).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let text = std::str::from_utf8(&letter.body).ok();
-    let value = json!({
+    json!({
         "id": letter.id,
         "died_at": letter.died_at.map(time),
         "error": letter.error,
@@ -75,8 +75,7 @@ pub(super) fn json(letter: &DeadLetter) -> anyhow::Result<String> {
         "headers": letter.properties.headers().as_ref().map(table_to_json),
         "body": text,
         "body_hex": text.is_none().then(|| hex(&letter.body)),
-    });
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+    })
 }
 
 fn in_words(death: &Death) -> String {

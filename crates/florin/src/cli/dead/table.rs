@@ -1,19 +1,24 @@
 //! The list of dead letters.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use florin_broker::dead::DeadLetter;
+use florin_service::cli::output;
 use florin_wire::names::DEAD_LETTERS;
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// So much of a body is shown.
+/// How much of a body is shown.
 const BODY_CHARS: usize = 48;
-/// So much of a name that a client chose is shown.
+/// How much of a name that a client chose is shown.
 const NAME_CHARS: usize = 36;
-/// The columns that hold numbers.
-const NUMBERS: [usize; 2] = [0, 6];
 
-/// One line.
+/// The oldest dead letters, and how many there are.
+#[derive(Debug, Serialize)]
+pub(super) struct List {
+    pub(super) messages: Vec<Row>,
+    pub(super) total: u32,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     id: String,
@@ -25,13 +30,14 @@ pub(super) struct Row {
     error: String,
     reason: String,
     bytes: usize,
-    body: String,
+    body_start: String,
 }
 
 impl Row {
     pub(super) fn new(letter: &DeadLetter) -> Self {
         // A character has at most four bytes.
-        let beginning = &letter.body[..letter.body.len().min(4 * BODY_CHARS)];
+        let start = &letter.body[..letter.body.len().min(4 * BODY_CHARS)];
+        let start = String::from_utf8_lossy(start);
         Self {
             id: letter.id.clone(),
             died_seconds: letter.died_at,
@@ -41,7 +47,7 @@ impl Row {
             error: letter.error.clone(),
             reason: letter.reason.clone(),
             bytes: letter.body.len(),
-            body: shortened(&String::from_utf8_lossy(beginning), BODY_CHARS),
+            body_start: start.chars().take(BODY_CHARS).collect(),
         }
     }
 }
@@ -52,8 +58,8 @@ pub(super) fn keep_oldest(rows: &mut Vec<Row>, limit: usize) {
     rows.truncate(limit);
 }
 
-/// All that there is to print.
-pub(super) fn for_people(rows: &[Row], total: u32) -> String {
+pub(super) fn for_people(List { messages, total }: &List) -> String {
+    let (rows, total) = (messages.as_slice(), *total);
     if rows.is_empty() {
         return format!("no messages in {DEAD_LETTERS}\n");
     }
@@ -67,24 +73,15 @@ pub(super) fn for_people(rows: &[Row], total: u32) -> String {
         text.push_str(&format!("{}: {}\n", visible(error), visible(reason)));
     }
     if rows.len() < total as usize {
-        text.push_str(&format!("\nthe oldest {} of {total}: --limit shows more\n", rows.len()));
+        text.push_str(&format!("\nthe oldest {} of {total}; --limit shows more\n", rows.len()));
     }
     text
 }
 
 /// One line per message.
 pub(super) fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "#",
-        "ID",
-        "DIED AT",
-        "OPERATION",
-        "MESSAGE ID",
-        "WHY",
-        "BYTES",
-        "BODY",
-    ]);
+    let header = ["#", "ID", "DIED AT", "OPERATION", "MESSAGE ID", "REASON", "BYTES", "BODY"];
+    let mut table = output::table(&header, &[0, 6]);
     for (row, number) in rows.iter().zip(1..) {
         let number: u32 = number;
         table.add_row([
@@ -95,25 +92,16 @@ pub(super) fn table(rows: &[Row]) -> Table {
             row.message_id.as_deref().map_or("-".to_owned(), |id| shortened(id, NAME_CHARS)),
             shortened(&row.error, NAME_CHARS),
             row.bytes.to_string(),
-            row.body.clone(),
+            body_start(row),
         ]);
-    }
-    for index in NUMBERS {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     table
 }
 
-/// The same as JSON.
-pub(super) fn json(rows: &[Row], total: u32) -> anyhow::Result<String> {
-    #[derive(Serialize)]
-    struct List<'a> {
-        messages: &'a [Row],
-        total: u32,
-    }
-    Ok(serde_json::to_string_pretty(&List { messages: rows, total })? + "\n")
+/// The start of the body, on one line.
+fn body_start(row: &Row) -> String {
+    let dots = if row.body_start.len() < row.bytes { "…" } else { "" };
+    format!("{}{dots}", visible(&row.body_start))
 }
 
 /// A time in seconds since 1970. Some are beyond the calendar, for anybody can write them.

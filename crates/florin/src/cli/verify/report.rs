@@ -1,13 +1,15 @@
 //! What an audit found, as tables for people and as JSON for programs.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
+use florin_service::cli::output::table;
 use florin_store::{AuditReport, CheckReport, Finding};
 use serde::Serialize;
 
 /// An audit, as programs get it.
 #[derive(Serialize)]
-struct Audit<'a> {
-    sound: bool,
+pub(super) struct Audit<'a> {
+    pub(super) sound: bool,
+    verdict: String,
     postings: i64,
     duration_seconds: f64,
     postings_per_second: f64,
@@ -44,9 +46,10 @@ struct Found<'a> {
 }
 
 impl<'a> Audit<'a> {
-    fn new(report: &'a AuditReport) -> Self {
+    pub(super) fn new(report: &'a AuditReport) -> Self {
         Self {
             sound: report.failed().next().is_none(),
+            verdict: verdict(report),
             postings: report.postings,
             duration_seconds: report.duration.as_secs_f64(),
             postings_per_second: rate(report),
@@ -86,29 +89,54 @@ fn rate(report: &AuditReport) -> f64 {
     report.postings as f64 / report.duration.as_secs_f64().max(f64::EPSILON)
 }
 
-/// The result for programs.
-pub(super) fn json(report: &AuditReport) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(&Audit::new(report))? + "\n")
+/// The verdict in one line, without warnings unless there are any.
+fn verdict(report: &AuditReport) -> String {
+    let sum =
+        |checks: &mut dyn Iterator<Item = &CheckReport>| checks.map(|check| check.findings).sum::<i64>();
+    let failed = report.failed().count();
+    let findings = sum(&mut report.failed());
+    let warnings = sum(&mut report.checks.iter().filter(|check| check.check.is_warning()));
+    let warnings = match warnings {
+        0 => String::new(),
+        _ => format!(", {}", counted(warnings, "warning")),
+    };
+    let postings = counted(report.postings, "posting");
+    match findings {
+        0 => {
+            format!("the ledger is sound: {postings}, {} checks, no findings{warnings}", report.checks.len())
+        }
+        _ => format!(
+            "{} by {} of {} checks in {postings}{warnings}: the ledger is not sound",
+            counted(findings, "finding"),
+            failed,
+            report.checks.len()
+        ),
+    }
 }
 
-/// The result for people: all checks, then what each of them found.
+fn counted(number: i64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// The result for people: all checks, then the findings of each, then the verdict.
 pub(super) fn text(report: &AuditReport) -> String {
     let mut text = format!("{}\n\n", checks(report));
     for check in report.checks.iter().filter(|check| check.findings > 0) {
         let (findings, shown) = (check.findings, check.first.len());
-        let kind = if check.check.is_warning() { "warnings" } else { "findings" };
-        text += &format!("{}: {findings} {kind}, {shown} shown\n", check.check);
+        let kind = if check.check.is_warning() { "warning" } else { "finding" };
+        text += &format!("{}: {}, {shown} shown\n", check.check, counted(findings, kind));
         if shown > 0 {
             text += &format!("{}\n", findings_table(&check.first));
         }
         text += "\n";
     }
     let (seconds, rate) = (report.duration.as_secs_f64(), rate(report));
-    text + &format!("{} postings in {seconds:.1} s, {rate:.0} a second\n", report.postings)
+    text + &format!("{} postings in {seconds:.1} s, {rate:.0} a second\n\n", report.postings)
+        + &format!("Verdict: {}\n", verdict(report))
 }
 
 fn checks(report: &AuditReport) -> Table {
-    let mut table = new_table(&["CHECK", "MUST HOLD", "EXAMINED", "FINDINGS"], &[2, 3]);
+    let mut table = table(&["CHECK", "MUST HOLD", "EXAMINED", "FINDINGS"], &[2, 3]);
     for check in &report.checks {
         let examined = check.examined.map_or("-".to_owned(), |examined| examined.to_string());
         let findings = check.findings.to_string();
@@ -119,14 +147,14 @@ fn checks(report: &AuditReport) -> Table {
 
 fn findings_table(findings: &[Finding]) -> Table {
     if findings.iter().any(|finding| finding.subject.is_some()) {
-        let mut table = new_table(&["WHAT", "EXPECTED", "FOUND"], &[]);
+        let mut table = table(&["SUBJECT", "EXPECTED", "FOUND"], &[]);
         for Finding { subject, expected, found, .. } in findings {
             table.add_row([subject.as_deref().unwrap_or("-"), expected, found]);
         }
         return table;
     }
     let header = ["WALLET", "TICKER", "VERSION", "TRANSACTION", "EXPECTED", "FOUND"];
-    let mut table = new_table(&header, &[0, 2]);
+    let mut table = table(&header, &[0, 2]);
     for finding in findings {
         table.add_row([
             or_dash(finding.wallet_id),
@@ -142,17 +170,6 @@ fn findings_table(findings: &[Finding]) -> Table {
 
 fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
-}
-
-fn new_table(header: &[&str], right: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for index in right {
-        if let Some(column) = table.column_mut(*index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
 }
 
 #[cfg(test)]
@@ -201,12 +218,24 @@ mod tests {
             has(&["7", "USD", "3", "-", "actual", "10,", "frozen", "0", "actual", "11,", "frozen", "0"]),
             "{text}"
         );
-        assert!(text.ends_with("3000 postings in 1.5 s, 2000 a second\n"), "{text}");
+        assert!(text.contains("\n3000 postings in 1.5 s, 2000 a second\n"), "{text}");
+        let verdict = "Verdict: 2 findings by 1 of 2 checks in 3000 postings: the ledger is not sound\n";
+        assert!(text.ends_with(verdict), "{text}");
+    }
+
+    #[test]
+    fn a_sound_ledger_has_a_verdict_too() {
+        let mut sound = report();
+        sound.checks[0].findings = 0;
+        assert_eq!(verdict(&sound), "the ledger is sound: 3000 postings, 2 checks, no findings");
+        let warning = CheckReport { check: Check::Expiry, examined: None, findings: 1, first: Vec::new() };
+        sound.checks.push(warning);
+        assert_eq!(verdict(&sound), "the ledger is sound: 3000 postings, 3 checks, no findings, 1 warning");
     }
 
     #[test]
     fn programs_get_the_same() {
-        let json: serde_json::Value = serde_json::from_str(&json(&report()).unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::to_value(Audit::new(&report())).unwrap();
         assert_eq!(json["sound"], false);
         assert_eq!(json["postings_per_second"], 2000.0);
         assert_eq!(json["checks"][0]["check"], "balances");

@@ -65,7 +65,7 @@ async fn what_the_service_gives_up_says_why() {
     assert_eq!(shown["headers"]["CC"], Value::Null);
     let text = dead(&world, &["show", reply["id"].as_str().unwrap()]).await.stdout;
     assert!(
-        text.contains("why               reply_to_refused: ") && text.contains("\"amount\": 1\n"),
+        text.contains("reason            reply_to_refused: ") && text.contains("\"amount\": 1\n"),
         "{text}"
     );
 

@@ -1,0 +1,91 @@
+//! How a failure is told: in one line, with its cause, in words for whoever reads it on a terminal.
+
+use std::error::Error;
+use std::io;
+
+use anyhow::anyhow;
+use florin_store::DatabaseMessage;
+
+/// An error with its causes. Those that only repeat what was said already are left out. What PostgreSQL says
+/// beside its message (detail, hint) comes last.
+#[must_use]
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        // The words of the client library ("db error") are less than those of the server below.
+        let text =
+            DatabaseMessage::of(cause).map_or_else(|| cause.to_string(), |said| said.message.to_owned());
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    match error.chain().find_map(DatabaseMessage::of) {
+        Some(said) => line + &advice(said),
+        None => line,
+    }
+}
+
+fn advice(said: DatabaseMessage<'_>) -> String {
+    let parts = [("detail", said.detail), ("hint", said.hint)];
+    let parts = parts.into_iter().filter_map(|(name, text)| Some(format!("; {name}: {}", text?)));
+    let mut advice: String = parts.collect();
+    if said.lacks_schema {
+        advice += ". Is the schema up to date? `florin migrate` makes it so.";
+    }
+    advice
+}
+
+/// A server that cannot be reached: what, where and why, and the settings that say where it is.
+#[must_use]
+pub fn unreachable(
+    server: &str,
+    address: &str,
+    settings: &str,
+    error: &(dyn Error + 'static),
+) -> anyhow::Error {
+    anyhow!("cannot connect to {server} at {address}: {}. Set {settings}.", reason(error))
+}
+
+/// The first cause that says more than that there is no connection.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
+    let found = causes.find_map(|cause| {
+        let said = DatabaseMessage::of(cause).map(|said| said.message.to_owned());
+        said.or_else(|| cause.downcast_ref::<io::Error>().map(plain))
+    });
+    found.unwrap_or_else(|| error.to_string())
+}
+
+/// "connection refused", where the system says "Connection refused (os error 111)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let Some((text, _)) = text.split_once(" (os error") else { return text };
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_named_once() {
+        let error = anyhow!("connection refused").context("no connection: connection refused");
+        let error = error.context("cannot list the wallets");
+        assert_eq!(one_line(&error), "cannot list the wallets: no connection: connection refused");
+    }
+
+    #[test]
+    fn the_system_is_quoted_without_its_numbers() {
+        let refused = std::net::TcpStream::connect("127.0.0.1:1").context("cannot connect").unwrap_err();
+        let error = unreachable("PostgreSQL", "127.0.0.1:1", "DATABASE_URL or --database-url", &*refused);
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to PostgreSQL at 127.0.0.1:1: connection refused. Set DATABASE_URL or --database-url."
+        );
+    }
+}

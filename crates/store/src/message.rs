@@ -1,0 +1,32 @@
+//! What the server says when it refuses something, for those who tell people.
+
+use std::error::Error;
+
+use tokio_postgres::error::SqlState;
+
+/// What PostgreSQL said.
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseMessage<'a> {
+    /// What is wrong.
+    pub message: &'a str,
+    /// More of it.
+    pub detail: Option<&'a str>,
+    /// What to do.
+    pub hint: Option<&'a str>,
+    /// Whether a table or a column is missing.
+    pub lacks_schema: bool,
+}
+
+impl<'a> DatabaseMessage<'a> {
+    /// The message of this error itself, if it is one of the server's.
+    #[must_use]
+    pub fn of(error: &'a (dyn Error + 'static)) -> Option<Self> {
+        let said = error.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?;
+        Some(Self {
+            message: said.message(),
+            detail: said.detail(),
+            hint: said.hint(),
+            lacks_schema: [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(said.code()),
+        })
+    }
+}
