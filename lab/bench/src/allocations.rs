@@ -83,10 +83,10 @@ fn count(
     library: &Path,
     requests: Option<u64>,
 ) -> Result<(u64, u64), Error> {
-    let written = ground.children.folder.join("heaptrack.raw");
+    let written = ground.children.folder().join("heaptrack.raw");
     let mut command = ground.serve_command(world, plan);
     command.env("LD_PRELOAD", library).env("DUMP_HEAPTRACK_OUTPUT", &written).env(STACK.0, STACK.1);
-    let mut service = ground.children.start(command)?;
+    let mut service = ground.children.start(&command)?;
     world::wait_ready(&mut service)?;
     let mut answered = 0;
     if let Some(requests) = requests {

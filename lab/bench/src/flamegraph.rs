@@ -1,6 +1,6 @@
 //! The scenario `flamegraph`: what the service spends its time on while it answers the mix, as a picture.
 //!
-//! `perf` looks at the stacks of the service; `stacks` reads what it prints, `flames` draws it.
+//! `perf` samples the stacks of the service; `flames` reads what it prints and draws it.
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,8 @@ pub(crate) fn run(
         let flames = flames?;
         let title = format!("florin serve, mix, {IN_FLIGHT} in flight");
         fs::create_dir_all(folder).map_err(io("create the folder of the pictures"))?;
-        fs::write(folder.join(FILE), flames.svg(&title)).map_err(io("write the flame graph"))?;
+        let svg = flames.svg(&title).map_err(io("draw the flame graph"))?;
+        fs::write(folder.join(FILE), svg).map_err(io("write the flame graph"))?;
         scenario.flame_graph = Some(FILE.to_owned());
         scenario.hottest = flames.hottest(HOTTEST);
     } else {
@@ -64,21 +65,21 @@ pub(crate) fn run(
 
 fn record(ground: &Ground, world: &World, settings: &Settings) -> Result<Flames, Error> {
     let time = if settings.quick { TIME_QUICK } else { TIME };
-    let data = ground.children.folder.join("perf.data");
+    let data = ground.children.folder().join("perf.data");
     let pids: Vec<String> = world.services.iter().map(|service| service.pid().to_string()).collect();
     let seconds = time.as_secs().to_string();
     // A clock of the processor's, if it has one, is not there in every virtual machine; this one is.
     let mut record = Command::new("perf");
     record.args(["record", "--event", "cpu-clock", "--freq", FREQUENCY, "--call-graph", STACKS, "--pid"]);
     record.arg(pids.join(",")).arg("--output").arg(&data).args(["--", "sleep", &seconds]);
-    let recording = ground.children.start(record)?;
+    let recording = ground.children.start(&record)?;
     let lasts = Lasts::For { warm_up: WARM_UP, duration: time };
     let load = load::run(ground, world, &Load::florin(MIX, IN_FLIGHT), lasts, 1);
     recording.finish(SCRIPT_LIMIT)?;
     load?;
     let mut script = Command::new("perf");
-    script.args(["script", "--no-inline", "--fields", "comm,ip,sym", "--input"]).arg(&data);
-    let printed = ground.children.run(script, SCRIPT_LIMIT)?;
+    script.args(["script", "--no-inline", "--input"]).arg(&data);
+    let printed = ground.children.run(&script, SCRIPT_LIMIT)?;
     fs::remove_file(&data).map_err(io("remove what perf wrote"))?;
-    Ok(Flames::of(&printed))
+    Ok(Flames::of(&printed).map_err(io("read the stacks"))?)
 }

@@ -64,7 +64,7 @@ pub(crate) fn run(
     };
     let watched = ground.watched(world);
     let before = watched.cpu();
-    let printed = ground.children.run(command, limit)?;
+    let printed = ground.children.run(&command, limit)?;
     let cpu = watched.cpu() - before;
     let mut round = parse(&printed)?;
     round.cpu = round.cpu.map(|Cpu { requests, .. }| Cpu { requests, ..cpu });

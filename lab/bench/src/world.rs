@@ -52,10 +52,10 @@ impl Ground {
         Self { children, stack, florin: florin.to_owned(), queues: None, worlds: 0 }
     }
 
-    /// A command of florin that knows where the servers are and nothing else.
+    /// A command of `florin` for these servers.
     pub(crate) fn command(&self, arguments: &[&str], amqp_url: &str, database_url: &str) -> Command {
         let mut command = Command::new(&self.florin);
-        command.args(arguments).env_clear();
+        command.args(arguments);
         command.envs([("AMQP_URL", amqp_url), ("DATABASE_URL", database_url), ("RUST_LOG", "warn")]);
         command
     }
@@ -113,7 +113,7 @@ impl Ground {
     }
 
     fn serve(&self, world: &World, plan: &WorldPlan) -> Result<(Process, String), Error> {
-        let mut service = self.children.start(self.serve_command(world, plan))?;
+        let mut service = self.children.start(&self.serve_command(world, plan))?;
         let http_url = wait_ready(&mut service)?;
         Ok((service, http_url))
     }
@@ -122,9 +122,9 @@ impl Ground {
     pub(crate) fn furnish(&self, world: &mut World, wallets: u32) -> Result<(), Error> {
         let wallets = wallets.to_string();
         let setup = ["bench", "--setup", "only", "--wallets", &wallets];
-        self.children.run(self.command(&setup, &world.amqp_url, &world.database_url), SETUP_LIMIT)?;
+        self.children.run(&self.command(&setup, &world.amqp_url, &world.database_url), SETUP_LIMIT)?;
         let key = ["key", "create", "--role", "client", "--name", "bench"];
-        let key = self.children.run(self.command(&key, "", &world.database_url), READY_LIMIT)?;
+        let key = self.children.run(&self.command(&key, "", &world.database_url), READY_LIMIT)?;
         key.trim().clone_into(&mut world.api_key);
         self.stack.postgres.psql(&world.name, "VACUUM ANALYZE")?;
         self.stack.postgres.psql(&world.name, "CHECKPOINT")?;

@@ -51,9 +51,7 @@ impl PgBench {
     fn run(&self, arguments: &[&str], limit: Duration) -> Result<String, Error> {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg(&self.url);
-        // Nothing of the caller's environment may lead it to another server.
-        command.env_clear();
-        Ok(self.children.run(command, limit)?)
+        Ok(self.children.run(&command, limit)?)
     }
 }
 
