@@ -93,7 +93,7 @@ fn count(
         let round = load::run(ground, world, &Load::florin(MIX, IN_FLIGHT), Lasts::Requests(requests), 1)?;
         answered = round.cpu.map_or(round.requests, |cpu| cpu.requests);
     }
-    // In good order, so that everything is written.
+    // SIGTERM, so that heaptrack's file is complete.
     drop(service);
     let calls = calls(&written)?;
     std::fs::remove_file(&written).map_err(io("remove what heaptrack wrote"))?;

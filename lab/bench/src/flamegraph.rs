@@ -16,7 +16,7 @@ use crate::rounds::Error;
 use crate::ui::Ui;
 use crate::world::{Ground, World};
 
-/// Looks at the stacks so often in a second: not in step with anything that happens every 10 ms.
+/// Samples per second: not in step with anything that happens every 10 ms.
 const FREQUENCY: &str = "199";
 /// How much of a stack is kept, in bytes: the program has no frame pointers.
 const STACKS: &str = "dwarf,32768";
@@ -26,7 +26,6 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const IN_FLIGHT: u32 = 1000;
 /// Stacks are put together from debug information, which takes long.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(900);
-/// Functions that the report names.
 const HOTTEST: usize = 25;
 const FILE: &str = "flamegraph.svg";
 
@@ -43,7 +42,7 @@ pub(crate) fn run(
     let mut scenario = Scenario::named("flamegraph");
     let has_perf = Command::new("perf").arg("--version").output().is_ok_and(|output| output.status.success());
     if has_perf {
-        ui.say("flamegraph: looking at stacks");
+        ui.say("flamegraph: sampling stacks");
         let world = ground.world(&WorldPlan::default())?;
         let flames = record(ground, &world, settings);
         ground.end(world)?;

@@ -14,7 +14,6 @@ pub(crate) struct Flames {
 }
 
 impl Flames {
-    /// Reads what `perf script` prints.
     pub(crate) fn of(printed: &str) -> io::Result<Self> {
         let mut folded = Vec::new();
         Folder::default().collapse(printed.as_bytes(), &mut folded)?;

@@ -26,7 +26,6 @@ pub(crate) enum Error {
     Nothing,
 }
 
-/// How long a load lasts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lasts {
     For { warm_up: Duration, duration: Duration },

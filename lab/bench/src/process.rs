@@ -1,6 +1,6 @@
 //! Child processes: services, load generators, pgbench, perf. None outlives this program: `devstack` sees to that.
 //!
-//! Ctrl-C reaches this program alone, which then stops its children in good order: every loop that waits asks
+//! Ctrl-C reaches this program alone, which then stops its children: every loop that waits calls
 //! `Interrupt::check`.
 
 use std::path::Path;

@@ -31,12 +31,11 @@ pub(crate) struct Ground {
     pub(crate) children: Children,
     pub(crate) stack: Stack,
     pub(crate) florin: std::path::PathBuf,
-    /// The service's queues, as the broker tells: name, type, whether it is durable.
+    /// The service's queues as the broker lists them: name, type, durable.
     pub(crate) queues: Option<String>,
     worlds: u32,
 }
 
-/// The services of one plan.
 #[derive(Debug)]
 pub(crate) struct World {
     name: String,
@@ -118,7 +117,7 @@ impl Ground {
         Ok((service, http_url))
     }
 
-    /// Wallets with money, and a key for HTTP; then the disk is left in peace.
+    /// Wallets with money, and a key for HTTP; then a checkpoint, so that none falls into the measurement.
     pub(crate) fn furnish(&self, world: &mut World, wallets: u32) -> Result<(), Error> {
         let wallets = wallets.to_string();
         let setup = ["bench", "--setup", "only", "--wallets", &wallets];
@@ -131,7 +130,6 @@ impl Ground {
         Ok(())
     }
 
-    /// One value of SQL.
     pub(crate) fn ask(&self, world: &World, sql: &str) -> Result<String, Error> {
         Ok(self.stack.postgres.psql(&world.name, sql)?)
     }
@@ -162,7 +160,7 @@ pub(crate) fn wait_ready(service: &mut Process) -> Result<String, Error> {
     }
 }
 
-/// From the line that tells of the start.
+/// From the log line of the start.
 fn http_address(log: &str) -> Option<String> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     lines.into_iter().find_map(|line| Some(line.get("http")?.as_str()?.to_owned()))

@@ -81,12 +81,10 @@ pub struct Child {
 }
 
 impl Child {
-    /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The name of the program.
     pub fn program(&self) -> &str {
         &self.program
     }

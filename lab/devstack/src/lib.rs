@@ -71,21 +71,17 @@ pub struct Options {
 /// The PEM files of servers that speak TLS. They are copied, for the servers may run as another user.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// Who vouches for clients. Every client needs a certificate of theirs; for PostgreSQL, one for the name of
+    /// The CA of client certificates. Every client needs one; for PostgreSQL, one for the name of
     /// its user, `florin`.
     pub client_ca_file: PathBuf,
-    /// The certificate.
     pub cert_file: PathBuf,
-    /// The key of the certificate.
     pub key_file: PathBuf,
 }
 
 /// A private PostgreSQL and a private RabbitMQ. Dropping it stops both.
 #[derive(Debug)]
 pub struct Stack {
-    /// The PostgreSQL server.
     pub postgres: Postgres,
-    /// The RabbitMQ node.
     pub rabbit: Rabbit,
 }
 

@@ -55,7 +55,6 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The URL of database `florin`.
     pub fn url(&self) -> String {
         self.database_url(USER)
     }
@@ -119,12 +118,12 @@ impl Postgres {
         self.start()
     }
 
-    /// Stops all processes of the server in their tracks (SIGSTOP): it hangs, connections stay open.
+    /// Suspends all processes of the server (SIGSTOP): it hangs, connections stay open.
     pub fn suspend(&mut self) -> Result<(), Error> {
         self.server.suspend()
     }
 
-    /// Lets a suspended server go on (SIGCONT).
+    /// Resumes a suspended server (SIGCONT).
     pub fn resume(&mut self) {
         self.server.resume();
     }

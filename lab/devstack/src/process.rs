@@ -79,7 +79,7 @@ impl Process {
         self.child.try_wait().doing(|| "wait for a child".into())
     }
 
-    /// Waits for the process to end by itself; says whether it ended well.
+    /// Waits for the process to end by itself; returns whether it succeeded.
     pub(crate) fn finish(mut self, limit: Duration, guard: &mut Guard) -> bool {
         wait_until(limit, || !self.runs());
         let well = matches!(self.child.try_wait(), Ok(Some(status)) if status.success());
@@ -115,7 +115,7 @@ impl Process {
         guard.remove(&[self.pid()]);
     }
 
-    /// Stops the process and all that descend from it in their tracks, until `resume`.
+    /// Suspends the process and all its descendants until `resume`.
     pub(crate) fn suspend(&mut self, guard: &mut Guard) -> Result<(), Error> {
         for id in self.freeze() {
             if id.pid != self.pid() {

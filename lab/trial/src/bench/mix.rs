@@ -11,9 +11,9 @@ pub(super) enum Kind {
     Invoice,
     Withdraw,
     Transfer,
-    /// A withdrawal that waits.
+    /// A withdrawal that opens a hold.
     Pending,
-    /// The end of one that waits; when none does, the same as `Pending`.
+    /// Settles a hold; if there is none, the same as `Pending`.
     Settle,
     Balance,
     History,

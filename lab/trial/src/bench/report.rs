@@ -55,7 +55,7 @@ struct Summary {
     /// Also those before and after the time that is measured.
     answered_in_all: u64,
     latency_micros: BTreeMap<&'static str, u64>,
-    /// How many messages took at most so many microseconds, and more than those of the entry before.
+    /// Counts of messages by upper bound, in microseconds.
     latency_histogram: Vec<(u64, u64)>,
     /// By operation and code.
     answers: BTreeMap<&'static str, BTreeMap<u16, u64>>,
@@ -103,7 +103,6 @@ fn percentiles(measurement: &Measurement) -> [(&'static str, u64); 5] {
     ]
 }
 
-/// The result for programs.
 pub(super) fn json(result: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(result)? + "\n")
 }
