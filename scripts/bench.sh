@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures Florin, its broker and its database side by side on servers of its own, and writes bench/results/.
+# Measures Florin, its broker and its database side by side on servers of its own, and writes target/bench/.
 # Arguments go to `florin-benchmarks run`, such as --quick or --only single,batches.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fault runs, one for each seed, on servers of their own. `make faults` installs what is missing first.
+# Fault runs, one for each seed, on private servers. `make faults` installs what is missing first.
 #
 # SEED     of the first run; a random one by default. The next runs have the next numbers.
 # SEEDS    how many runs (1).

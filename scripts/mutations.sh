@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Shows that the fault runs can fail.
 #
-# Each patch in lab/lab/faults/mutations/ breaks one thing that Florin rests on. It is applied to a copy of the tree, built, and run
-# under the faults that its head names; the checker must find what the head says (one of `Caught as`). Chance decides what a
-# fault meets, so there are several seeds (`Seeds`, or 1 2 3): one that is enough ends it. Then the controls: Florin as it is, on servers that
-# forget what they confirmed.
+# Each patch in lab/faults/mutations/ breaks one guarantee of Florin. It is applied to a copy of the tree, built, and run
+# under the faults that its head names (`Kinds`); the checker must report one of the rules in `Caught as`. Chance decides
+# what a fault hits, so up to three seeds are tried (`Seeds`, or 1 2 3). Then the controls: Florin as it is, on servers
+# that lose what they confirmed.
 #
 # Arguments: names of mutations and controls; without any, all. `make mutations` installs what is missing first.
 # The files of every run stay in target/mutations/runs.
@@ -70,7 +70,7 @@ must_be_caught() {
 }
 
 mutation() {
-    local name=$1 patch=$PWD/lab/lab/faults/mutations/$1.patch faults=$work/florin-faults
+    local name=$1 patch=$PWD/lab/faults/mutations/$1.patch faults=$work/florin-faults
     [ -f "$patch" ] || die "there is no mutation $name"
     apply "$patch" || die "$patch does not fit the tree any more"
     build -p florin
@@ -108,7 +108,7 @@ cp "$work/target/debug/florin" "$work/target/debug/florin-faults" "$work/"
 
 names=("$@")
 if [ $# = 0 ]; then
-    for patch in lab/lab/faults/mutations/*.patch; do names+=("$(basename "$patch" .patch)"); done
+    for patch in lab/faults/mutations/*.patch; do names+=("$(basename "$patch" .patch)"); done
     # shellcheck disable=SC2206 # one word for each
     names+=($CONTROLS)
 fi

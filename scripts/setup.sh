@@ -19,7 +19,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 any() { local path; for path in "$@"; do [ -e "$path" ] && return 0; done; return 1; }
 
-# The places are those that devstack/src/binaries.rs searches.
+# The places are those that lab/devstack/src/binaries.rs searches.
 has_postgres() {
     any /usr/lib/postgresql/*/bin/initdb /opt/homebrew/opt/postgresql@*/bin/initdb \
         /usr/local/opt/postgresql@*/bin/initdb || { has initdb && has postgres; }

@@ -3,9 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n== %s\n' "$*"; "$@"; }
-
-step cargo fmt --all --check
-step cargo clippy --workspace --all-targets --locked -- -D warnings
-# tests/dependencies.rs checks licences, sources and versions of what we depend on, offline.
-step cargo test --workspace --locked
+scripts/check.sh
+printf '\n== cargo test --workspace --locked\n'
+cargo test --workspace --locked

@@ -83,17 +83,17 @@ fn count(
     library: &Path,
     requests: Option<u64>,
 ) -> Result<(u64, u64), Error> {
-    let written = ground.children.folder.join("heaptrack.raw");
+    let written = ground.children.folder().join("heaptrack.raw");
     let mut command = ground.serve_command(world, plan);
     command.env("LD_PRELOAD", library).env("DUMP_HEAPTRACK_OUTPUT", &written).env(STACK.0, STACK.1);
-    let mut service = ground.children.start(command)?;
+    let mut service = ground.children.start(&command)?;
     world::wait_ready(&mut service)?;
     let mut answered = 0;
     if let Some(requests) = requests {
         let round = load::run(ground, world, &Load::florin(MIX, IN_FLIGHT), Lasts::Requests(requests), 1)?;
         answered = round.cpu.map_or(round.requests, |cpu| cpu.requests);
     }
-    // In good order, so that everything is written.
+    // SIGTERM, so that heaptrack's file is complete.
     drop(service);
     let calls = calls(&written)?;
     std::fs::remove_file(&written).map_err(io("remove what heaptrack wrote"))?;

@@ -3,7 +3,6 @@
 use crate::plan::{Action, Load, MIX, Plan, WRITES, WorldPlan};
 use crate::results::Way;
 
-/// Calls at a time.
 const IN_FLIGHT: [u32; 5] = [1, 10, 100, 1000, 4000];
 /// Those that the goals are about.
 const BUSY: [u32; 2] = [1000, 4000];
@@ -21,7 +20,6 @@ pub(crate) struct Definition {
     pub(crate) kind: Kind,
 }
 
-/// How it is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     /// Cases in turn, round by round.
@@ -41,13 +39,13 @@ pub(crate) const ALL: [Definition; 15] = [
     rounds("operations", "transfers, pending and settle, histories", operations),
     rounds("batches", "10, 100 and 1,000 requests per message, beside the bare COPY of such rows", batches),
     rounds("coalescing", "1,024 callers whose calls share messages", coalescing),
-    rounds("instances", "two instances: one stands by, or both work", instances),
+    rounds("instances", "two instances: active and standby, or both active", instances),
     rounds("events", "with and without events", events),
     rounds("http", "the same over HTTP", http),
     rounds("pgbench", "pgbench on the same server", pgbench),
     define("growth", "speed, size and memory while the database grows", Kind::Growth),
     define("allocations", "calls of the allocator per request", Kind::Allocations),
-    define("flamegraph", "what the service spends its time on", Kind::FlameGraph),
+    define("flamegraph", "where the service spends its time", Kind::FlameGraph),
     define("overload", "more requests than can be answered, and the recovery", Kind::Overload),
     define("soak", "memory of the service at full load", Kind::Soak),
 ];
@@ -146,14 +144,13 @@ fn instances() -> Plan {
     let mut plan = Plan::new([WorldPlan::default(), two, both]);
     for in_flight in BUSY {
         plan.load("echo", Load::echo(in_flight));
-        let names = ["mix, one instance", "mix, a second stands by", "mix, two on one queue"];
+        let names = ["mix, one instance", "mix, with a standby", "mix, two on one queue"];
         for (world, name) in names.into_iter().enumerate() {
             plan.load_on(world, name, Load::florin(MIX, in_flight));
         }
     }
-    for (world, name) in ["writes, one instance", "writes, a second stands by", "writes, two on one queue"]
-        .into_iter()
-        .enumerate()
+    for (world, name) in
+        ["writes, one instance", "writes, with a standby", "writes, two on one queue"].into_iter().enumerate()
     {
         plan.load_on(world, name, Load { batch: 1000, ..Load::florin(WRITES, 8) });
     }

@@ -25,7 +25,6 @@ const SETTINGS: [&str; 13] = [
     "jit",
 ];
 
-/// The service's.
 const OWN_SETTINGS: [&str; 6] = [
     "broker.prefetch",
     "database.pool_size",
@@ -123,7 +122,6 @@ fn cpu_model() -> Option<String> {
     value_of(&text, "model name").or_else(|| value_of(&text, "Model"))
 }
 
-/// The memory of the machine.
 pub(crate) fn memory_kib() -> Option<u64> {
     let text = read("/proc/meminfo")?;
     value_of(&text, "MemTotal")?.trim_end_matches(" kB").parse().ok()

@@ -1,6 +1,6 @@
 //! The scenario `flamegraph`: what the service spends its time on while it answers the mix, as a picture.
 //!
-//! `perf` looks at the stacks of the service; `stacks` reads what it prints, `flames` draws it.
+//! `perf` samples the stacks of the service; `flames` reads what it prints and draws it.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::rounds::Error;
 use crate::ui::Ui;
 use crate::world::{Ground, World};
 
-/// Looks at the stacks so often in a second: not in step with anything that happens every 10 ms.
+/// Samples per second: not in step with anything that happens every 10 ms.
 const FREQUENCY: &str = "199";
 /// How much of a stack is kept, in bytes: the program has no frame pointers.
 const STACKS: &str = "dwarf,32768";
@@ -26,7 +26,6 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const IN_FLIGHT: u32 = 1000;
 /// Stacks are put together from debug information, which takes long.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(900);
-/// Functions that the report names.
 const HOTTEST: usize = 25;
 const FILE: &str = "flamegraph.svg";
 
@@ -43,14 +42,15 @@ pub(crate) fn run(
     let mut scenario = Scenario::named("flamegraph");
     let has_perf = Command::new("perf").arg("--version").output().is_ok_and(|output| output.status.success());
     if has_perf {
-        ui.say("flamegraph: looking at stacks");
+        ui.say("flamegraph: sampling stacks");
         let world = ground.world(&WorldPlan::default())?;
         let flames = record(ground, &world, settings);
         ground.end(world)?;
         let flames = flames?;
         let title = format!("florin serve, mix, {IN_FLIGHT} in flight");
         fs::create_dir_all(folder).map_err(io("create the folder of the pictures"))?;
-        fs::write(folder.join(FILE), flames.svg(&title)).map_err(io("write the flame graph"))?;
+        let svg = flames.svg(&title).map_err(io("draw the flame graph"))?;
+        fs::write(folder.join(FILE), svg).map_err(io("write the flame graph"))?;
         scenario.flame_graph = Some(FILE.to_owned());
         scenario.hottest = flames.hottest(HOTTEST);
     } else {
@@ -64,21 +64,21 @@ pub(crate) fn run(
 
 fn record(ground: &Ground, world: &World, settings: &Settings) -> Result<Flames, Error> {
     let time = if settings.quick { TIME_QUICK } else { TIME };
-    let data = ground.children.folder.join("perf.data");
+    let data = ground.children.folder().join("perf.data");
     let pids: Vec<String> = world.services.iter().map(|service| service.pid().to_string()).collect();
     let seconds = time.as_secs().to_string();
     // A clock of the processor's, if it has one, is not there in every virtual machine; this one is.
     let mut record = Command::new("perf");
     record.args(["record", "--event", "cpu-clock", "--freq", FREQUENCY, "--call-graph", STACKS, "--pid"]);
     record.arg(pids.join(",")).arg("--output").arg(&data).args(["--", "sleep", &seconds]);
-    let recording = ground.children.start(record)?;
+    let recording = ground.children.start(&record)?;
     let lasts = Lasts::For { warm_up: WARM_UP, duration: time };
     let load = load::run(ground, world, &Load::florin(MIX, IN_FLIGHT), lasts, 1);
     recording.finish(SCRIPT_LIMIT)?;
     load?;
     let mut script = Command::new("perf");
-    script.args(["script", "--no-inline", "--fields", "comm,ip,sym", "--input"]).arg(&data);
-    let printed = ground.children.run(script, SCRIPT_LIMIT)?;
+    script.args(["script", "--no-inline", "--input"]).arg(&data);
+    let printed = ground.children.run(&script, SCRIPT_LIMIT)?;
     fs::remove_file(&data).map_err(io("remove what perf wrote"))?;
-    Ok(Flames::of(&printed))
+    Ok(Flames::of(&printed).map_err(io("read the stacks"))?)
 }

@@ -1,7 +1,7 @@
-//! Publishes requests as fast as the broker takes them, and counts the answers: nobody waits for anything but the
-//! broker's confirms. Runs on a thread of its own.
+//! Publishes requests as fast as the broker confirms them, without waiting for answers, and counts the answers. Runs on
+//! a thread of its own.
 //!
-//! Of messages with one request each the service answers as many as the broker takes: that would be no flood. So each has
+//! With one request per message the service keeps up with the broker, which would be no overload. So each message has
 //! many.
 
 use std::collections::VecDeque;
@@ -17,20 +17,18 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-/// Where clients send requests to.
 const EXCHANGE: &str = "florin.requests";
 const OPERATION: &str = "batch";
-/// In each message.
+/// Per message.
 pub(crate) const REQUESTS: u64 = 100;
 /// Messages that are not confirmed yet.
 const UNCONFIRMED: usize = 1000;
-/// More messages wait for nobody's good: the disk is finite.
+/// The longest backlog: the disk is finite.
 const MOST_WAITING: u64 = 50_000;
-/// A broker that has run full lets nobody publish for a while.
+/// A broker under a resource alarm blocks publishers for a while.
 const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Why the flood ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the broker: {0}")]
@@ -43,11 +41,10 @@ pub(crate) enum Error {
     Failed(String),
 }
 
-/// What happened until now.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     confirmed: AtomicU64,
-    /// Different messages: an answer that comes twice counts once.
+    /// Distinct messages: an answer that comes twice counts once.
     answered: AtomicU64,
 }
 
@@ -73,17 +70,14 @@ pub(crate) struct Flood {
 
 #[derive(Debug, Default)]
 struct Signals {
-    /// No more requests.
     stop: AtomicBool,
     /// All that were sent are confirmed.
     stopped: AtomicBool,
-    /// Nor answers.
     end: AtomicBool,
     failure: std::sync::Mutex<Option<String>>,
 }
 
 impl Flood {
-    /// Begins.
     pub(crate) fn start(amqp_url: &str, wallets: u32, counts: Arc<Counts>) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let signals = Arc::new(Signals::default());
@@ -103,7 +97,7 @@ impl Flood {
         failure.take().map_or(Ok(()), |reason| Err(Error::Failed(reason)))
     }
 
-    /// Sends nothing more, and goes on to count answers.
+    /// Publishes nothing more, but goes on counting answers.
     pub(crate) fn stop_publishing(&self) {
         self.signals.stop.store(true, Ordering::Relaxed);
     }
@@ -119,7 +113,7 @@ impl Drop for Flood {
         self.signals.stop.store(true, Ordering::Relaxed);
         self.signals.end.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // What went wrong was told by `check`.
+            // `check` has reported the error.
             let _ = thread.join();
         }
     }
@@ -206,7 +200,6 @@ async fn publish(
     }
 }
 
-/// Invoices to wallets in turn.
 fn body(number: u64, wallets: u64) -> String {
     let operation = |index: u64| {
         let (id, wallet_id) = (Uuid::now_v7(), 1 + (number * REQUESTS + index) % wallets);

@@ -1,7 +1,7 @@
 //! The scenario `growth`: whether speed depends on how much is in the database.
 //!
 //! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment. That takes
-//! minutes, in which servers and machine change as well. So the goal is held against what comes at the end: the same loads on
+//! minutes, in which servers and machine change as well. So the goal is checked at the end: the same loads on
 //! the large database and on one that stayed small, in turn.
 
 use crate::load::{self, Lasts};
@@ -12,9 +12,8 @@ use crate::ui::Ui;
 use crate::world::{Ground, World};
 
 const STEP: u64 = 1_000_000;
-/// A quick run has so many steps at least, to have something to compare.
+/// The fewest steps of a quick run, to have something to compare.
 const LEAST_STEPS: u64 = 5;
-/// For the estimate.
 const WRITES_PER_SECOND: f64 = 60_000.0;
 const BATCH: u32 = 1000;
 const BATCHES_IN_FLIGHT: u32 = 8;
@@ -38,7 +37,6 @@ fn loads(wallets: u32) -> [Load; LOADS.len()] {
     ]
 }
 
-/// The transactions of each step.
 fn step(settings: &Settings) -> u64 {
     STEP.min(settings.growth_to.div_ceil(LEAST_STEPS)).max(1)
 }
@@ -60,7 +58,7 @@ pub(crate) fn run(ground: &mut Ground, settings: &Settings, ui: &mut Ui) -> Resu
     load::run(ground, &small, &batches, Lasts::Requests(step(settings)), 0)?;
     let world = ground.world(&WorldPlan { wallets, ..WorldPlan::default() })?;
     let mut growth: Vec<Growth> = Vec::new();
-    // What the wallets got at the beginning.
+    // The invoices that funded the wallets.
     let mut transactions = u64::from(wallets);
     let step = step(settings);
     let mut reached = 0;

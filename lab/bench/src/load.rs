@@ -26,7 +26,6 @@ pub(crate) enum Error {
     Nothing,
 }
 
-/// How long a load lasts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lasts {
     For { warm_up: Duration, duration: Duration },
@@ -64,7 +63,7 @@ pub(crate) fn run(
     };
     let watched = ground.watched(world);
     let before = watched.cpu();
-    let printed = ground.children.run(command, limit)?;
+    let printed = ground.children.run(&command, limit)?;
     let cpu = watched.cpu() - before;
     let mut round = parse(&printed)?;
     round.cpu = round.cpu.map(|Cpu { requests, .. }| Cpu { requests, ..cpu });

@@ -47,7 +47,7 @@ Examples:
   florin-benchmarks run                                   everything: takes hours
   florin-benchmarks run --quick                           a few minutes, to see that it works
   florin-benchmarks run --only single,batches --rounds 5
-  florin-benchmarks report bench/results/2026-01-31T08-15-30Z.json
+  florin-benchmarks report target/bench/2026-01-31T08-15-30Z.json
 
 It starts a private PostgreSQL and RabbitMQ, and ends them whatever happens. PostgreSQL is set up as docs/guides/production.md advises for a
 busy ledger (a large log, a quarter of the memory as shared buffers); all that makes data durable is as it is by default. The load
@@ -67,7 +67,7 @@ enum Command {
     List,
     /// Measures, writes the results, and makes the report.
     Run(RunArgs),
-    /// Makes the report anew from results.
+    /// Makes the report again from the results of a run.
     Report {
         /// What a run wrote.
         results: PathBuf,
@@ -88,7 +88,7 @@ struct RunArgs {
     /// How long each case is measured: `500ms`, `10s`, `2m` [default: 5s, or 500ms if quick].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
-    /// Everything small: shows that it works, and no more.
+    /// Small and short: shows that everything works, the figures mean nothing.
     #[arg(long)]
     quick: bool,
     /// How many transactions `growth` goes up to [default: 20000000, or 100000 if quick].
@@ -103,8 +103,8 @@ struct RunArgs {
     /// How long `overload` publishes more than can be answered [default: 5, or 0.1 if quick].
     #[arg(long, value_name = "MINUTES")]
     overload_minutes: Option<f64>,
-    /// Where the results go.
-    #[arg(long, value_name = "FOLDER", default_value = "bench/results")]
+    /// Folder for the results.
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
     /// A setting of PostgreSQL in place of the advised one, such as max_wal_size=1GB. May be repeated. None that makes
     /// data less durable is taken.
@@ -124,7 +124,7 @@ impl RunArgs {
             warm_up_seconds: if self.quick { 0.2 } else { 1.0 },
             quick: self.quick,
             growth_to: self.growth_to.unwrap_or(if self.quick { 100_000 } else { 20_000_000 }),
-            // As many as the service remembers: what grows is the database alone.
+            // As many as the service caches: what grows is the database alone.
             growth_wallets: self.growth_wallets.unwrap_or(if self.quick { 1_000 } else { 100_000 }),
             soak_minutes: minutes(self.minutes, 30.0),
             overload_minutes: minutes(self.overload_minutes, 5.0),
@@ -196,7 +196,7 @@ fn postgres_setting(text: &str) -> anyhow::Result<(String, String)> {
     const DURABLE: [&str; 4] = ["fsync", "synchronous_commit", "full_page_writes", "wal_sync_method"];
     let Some((name, value)) = text.split_once('=') else { bail!("a setting is NAME=VALUE") };
     if DURABLE.contains(&name.to_ascii_lowercase().as_str()) {
-        bail!("{name} stays as it is: what is not durable is not what is measured");
+        bail!("{name} cannot be changed: only durable settings are measured");
     }
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -1,5 +1,5 @@
-//! The scenario `overload`: requests come faster than they can be answered, and nobody waits for answers; then they
-//! stop coming. How long until all are answered, and a call is as quick as before?
+//! The scenario `overload`: requests arrive faster than they can be answered; then they stop. How long until all are
+//! answered, and a call is as fast as before?
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const WALLETS: u32 = 1000;
 /// How long it may take until everything is answered, for each second of overload.
 const RECOVERY_FACTOR: f64 = 10.0;
 const LEAST_RECOVERY: f64 = 60.0;
-/// A call is as quick as before when it takes at most so many times as long.
+/// A call counts as fast as before when it takes at most this many times as long.
 const NORMAL: u64 = 2;
 const PROBE: Duration = Duration::from_millis(500);
 const PROBES: u32 = 60;
@@ -65,7 +65,7 @@ fn flood(ground: &Ground, world: &World, seconds: f64, p50_before: u64, ui: &Ui)
         overload.most_waiting = overload.most_waiting.max(waiting);
         if second >= overload.waiting.len() as f64 {
             overload.waiting.push((second, waiting));
-            ui.say(format!("overload: {waiting} messages wait"));
+            ui.say(format!("overload: {waiting} messages unanswered"));
         }
         Ok(waiting)
     };

@@ -4,7 +4,7 @@ use crate::results::{Subject, Way};
 
 /// 40 % invoices, 40 % withdrawals, 20 % balances.
 pub(crate) const MIX: &str = "invoice=40,withdraw=40,balance=20";
-/// Only what is written down: each request is a row.
+/// Only writes: each request is a row.
 pub(crate) const WRITES: &str = "invoice=50,withdraw=50";
 
 /// A database and a virtual host of their own, with services on them.
@@ -12,7 +12,7 @@ pub(crate) const WRITES: &str = "invoice=50,withdraw=50";
 pub(crate) struct WorldPlan {
     pub(crate) instances: u32,
     pub(crate) events: bool,
-    /// Whether one instance works and the others stand by, as it is unless it is set up differently.
+    /// Whether one instance is active and the others are standbys, which is the default.
     pub(crate) single_active: bool,
     pub(crate) wallets: u32,
 }
@@ -23,7 +23,6 @@ impl Default for WorldPlan {
     }
 }
 
-/// A load of `florin bench`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) subject: Subject,
@@ -56,11 +55,10 @@ pub(crate) enum Action {
     Commit { whole: bool },
     /// pgbench with its TPC-B-like script, or the simple one (`-N`).
     PgBench { simple: bool, connections: u32 },
-    /// COPY of rows into a table like that of the service, so many in a transaction; all in one when there is no number.
+    /// COPY of rows into a table like that of the service, `rows_each` in a transaction; all in one when it is `None`.
     Copy { rows_each: Option<usize>, connections: u32 },
 }
 
-/// One case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) name: String,

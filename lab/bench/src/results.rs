@@ -22,7 +22,6 @@ pub(crate) enum Error {
     Form { path: PathBuf, form: u32 },
 }
 
-/// Everything that one run measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) form: u32,
@@ -35,7 +34,6 @@ pub(crate) struct Run {
     pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// How it was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) rounds: u32,
@@ -43,17 +41,13 @@ pub(crate) struct Settings {
     pub(crate) warm_up_seconds: f64,
     /// Whether it was only tried out: then the figures say little.
     pub(crate) quick: bool,
-    /// Transactions of the scenario `growth`.
     pub(crate) growth_to: u64,
     /// Wallets that these are spread over.
     pub(crate) growth_wallets: u32,
-    /// Of the scenario `soak`.
     pub(crate) soak_minutes: f64,
-    /// Of the scenario `overload`.
     pub(crate) overload_minutes: f64,
 }
 
-/// Something that is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeftOut {
     pub(crate) what: String,
@@ -83,18 +77,15 @@ pub(crate) struct Scenario {
     pub(crate) overload: Option<Overload>,
 }
 
-/// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Subject {
     /// The broker's ceiling: the path of a request without the database.
     Echo,
     Florin,
-    /// The database alone.
     Postgresql,
 }
 
-/// How requests travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Way {
@@ -120,7 +111,6 @@ pub(crate) struct Case {
     pub(crate) rounds: Vec<Round>,
 }
 
-/// What one round measured.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Round {
@@ -130,7 +120,7 @@ pub(crate) struct Round {
     pub(crate) per_second: f64,
     /// By the name of the percentile: `p50`, `p99`...
     pub(crate) latency_micros: BTreeMap<String, u64>,
-    /// How many took at most so many microseconds, and more than those before.
+    /// Counts by upper bound, in microseconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) latency_histogram: Vec<(u64, u64)>,
     /// By operation and code.
@@ -174,7 +164,6 @@ pub(crate) struct Growth {
     pub(crate) reads: Round,
 }
 
-/// Calls of the allocator.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Allocations {
     pub(crate) requests: u64,
@@ -184,7 +173,6 @@ pub(crate) struct Allocations {
     pub(crate) at_work: u64,
 }
 
-/// The scenario `soak`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Soak {
     /// One round per minute.
@@ -193,7 +181,6 @@ pub(crate) struct Soak {
     pub(crate) memory: Vec<(f64, u64)>,
 }
 
-/// The scenario `overload`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Overload {
@@ -211,7 +198,7 @@ pub(crate) struct Overload {
     pub(crate) until_normal: Option<f64>,
     pub(crate) p50_before_micros: u64,
     pub(crate) p50_after_micros: u64,
-    /// Seconds since the start, messages that wait for their answer.
+    /// Seconds since the start, unanswered messages.
     pub(crate) waiting: Vec<(f64, u64)>,
     /// Seconds since the start, KiB.
     pub(crate) memory: Vec<(f64, u64)>,

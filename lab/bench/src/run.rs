@@ -149,7 +149,7 @@ mod tests {
         };
         assert_eq!(names(&["pgbench", "single"]).unwrap(), ["single", "pgbench"]);
         assert_eq!(names(&[]).unwrap().len(), catalogue::all().count());
-        let error = names(&["singel"]).unwrap_err().to_string();
-        assert!(error.contains("singel") && error.contains("pgbench"), "{error}");
+        let error = names(&["nonesuch"]).unwrap_err().to_string();
+        assert!(error.contains("nonesuch") && error.contains("pgbench"), "{error}");
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(ground: &mut Ground, settings: &Settings, ui: &mut Ui) -> Resu
     Ok(Scenario { soak: Some(Soak { minutes, memory }), ..Scenario::named("soak") })
 }
 
-/// Does something, and meanwhile looks at the memory of the services each second.
+/// Runs something, and meanwhile samples the memory of the services each second.
 pub(crate) fn while_sampled<T>(watched: &Watched, work: impl FnOnce() -> T) -> (T, Vec<(f64, u64)>) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {

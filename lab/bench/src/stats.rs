@@ -36,7 +36,6 @@ impl Spread {
 }
 
 impl Case {
-    /// Requests per second.
     pub(crate) fn rate(&self) -> Option<Spread> {
         Spread::of(self.rounds.iter().map(|round| round.per_second))
     }

@@ -17,7 +17,7 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// For a run that takes about so many seconds.
+    /// `expected`: seconds that the run takes, about.
     pub(crate) fn new(total: f64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1000);
@@ -29,7 +29,6 @@ impl Ui {
         Self { bar, total, done: 0.0 }
     }
 
-    /// Says what is done now.
     pub(crate) fn say(&self, what: impl Display) {
         let left = time((self.total - self.done).max(0.0));
         match &self.bar {
@@ -46,7 +45,7 @@ impl Ui {
         }
     }
 
-    /// So many of the seconds that were expected are over.
+    /// Moves the bar on by some of the expected seconds.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1000")]
     pub(crate) fn advance(&mut self, seconds: f64) {
         self.done += seconds;

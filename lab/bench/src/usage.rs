@@ -9,7 +9,6 @@ use crate::results::Cpu;
 /// Ticks per second in `/proc`, whatever the kernel's own clock is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Whose time is looked at.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
     pub(crate) services: Vec<u32>,
@@ -18,7 +17,6 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Processor seconds until now.
     pub(crate) fn cpu(&self) -> Cpu {
         let table = Table::read();
         Cpu {
@@ -63,7 +61,6 @@ pub(crate) fn resident_kib(pid: u32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// All processes at one moment.
 #[derive(Debug, Default)]
 struct Table {
     ticks: HashMap<u32, u64>,

@@ -31,12 +31,11 @@ pub(crate) struct Ground {
     pub(crate) children: Children,
     pub(crate) stack: Stack,
     pub(crate) florin: std::path::PathBuf,
-    /// The service's queues, as the broker tells: name, type, whether it is durable.
+    /// The service's queues as the broker lists them: name, type, durable.
     pub(crate) queues: Option<String>,
     worlds: u32,
 }
 
-/// The services of one plan.
 #[derive(Debug)]
 pub(crate) struct World {
     name: String,
@@ -52,10 +51,10 @@ impl Ground {
         Self { children, stack, florin: florin.to_owned(), queues: None, worlds: 0 }
     }
 
-    /// A command of florin that knows where the servers are and nothing else.
+    /// A command of `florin` for these servers.
     pub(crate) fn command(&self, arguments: &[&str], amqp_url: &str, database_url: &str) -> Command {
         let mut command = Command::new(&self.florin);
-        command.args(arguments).env_clear();
+        command.args(arguments);
         command.envs([("AMQP_URL", amqp_url), ("DATABASE_URL", database_url), ("RUST_LOG", "warn")]);
         command
     }
@@ -113,25 +112,24 @@ impl Ground {
     }
 
     fn serve(&self, world: &World, plan: &WorldPlan) -> Result<(Process, String), Error> {
-        let mut service = self.children.start(self.serve_command(world, plan))?;
+        let mut service = self.children.start(&self.serve_command(world, plan))?;
         let http_url = wait_ready(&mut service)?;
         Ok((service, http_url))
     }
 
-    /// Wallets with money, and a key for HTTP; then the disk is left in peace.
+    /// Wallets with money, and a key for HTTP; then a checkpoint, so that none falls into the measurement.
     pub(crate) fn furnish(&self, world: &mut World, wallets: u32) -> Result<(), Error> {
         let wallets = wallets.to_string();
         let setup = ["bench", "--yes", "--setup", "only", "--wallets", &wallets];
-        self.children.run(self.command(&setup, &world.amqp_url, &world.database_url), SETUP_LIMIT)?;
+        self.children.run(&self.command(&setup, &world.amqp_url, &world.database_url), SETUP_LIMIT)?;
         let key = ["key", "create", "--role", "client", "--name", "bench"];
-        let key = self.children.run(self.command(&key, "", &world.database_url), READY_LIMIT)?;
+        let key = self.children.run(&self.command(&key, "", &world.database_url), READY_LIMIT)?;
         key.trim().clone_into(&mut world.api_key);
         self.stack.postgres.psql(&world.name, "VACUUM ANALYZE")?;
         self.stack.postgres.psql(&world.name, "CHECKPOINT")?;
         Ok(())
     }
 
-    /// One value of SQL.
     pub(crate) fn ask(&self, world: &World, sql: &str) -> Result<String, Error> {
         Ok(self.stack.postgres.psql(&world.name, sql)?)
     }
@@ -162,7 +160,7 @@ pub(crate) fn wait_ready(service: &mut Process) -> Result<String, Error> {
     }
 }
 
-/// From the line that tells of the start.
+/// From the log line of the start.
 fn http_address(log: &str) -> Option<String> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     lines.into_iter().find_map(|line| Some(line.get("http")?.as_str()?.to_owned()))

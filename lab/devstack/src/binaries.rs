@@ -42,7 +42,6 @@ pub(crate) fn rabbitmq_dir() -> Result<PathBuf, Error> {
     find("rabbitmq-server", "rabbitmqctl", "RabbitMQ 3.10 or newer", &places)
 }
 
-/// Erlang's port mapper.
 pub(crate) fn epmd() -> Result<PathBuf, Error> {
     Ok(find("epmd", "erl", "Erlang (it comes with RabbitMQ)", &search_path())?.join("epmd"))
 }

@@ -14,14 +14,12 @@ pub enum Error {
         program: &'static str,
         /// What to install to get it.
         package: &'static str,
-        /// Where it was looked for.
         looked: String,
     },
 
     /// The folder of a server cannot be used.
     #[error("the folder {} cannot be used: {reason}", path.display())]
     Folder {
-        /// The folder.
         path: PathBuf,
         /// Why not, and what to do about it.
         reason: String,
@@ -30,11 +28,8 @@ pub enum Error {
     /// A server did not become ready.
     #[error("{server} did not start: {reason}\n--- end of {} ---\n{log}", log_path.display())]
     Start {
-        /// Which server.
         server: &'static str,
-        /// What was waited for.
         reason: String,
-        /// The log of the server.
         log_path: PathBuf,
         /// The end of that log, as far as this start wrote it.
         log: String,
@@ -42,14 +37,7 @@ pub enum Error {
 
     /// A helper program such as `psql` or `rabbitmqctl` failed.
     #[error("{program} failed ({status}): {output}")]
-    Command {
-        /// The program.
-        program: String,
-        /// How it ended.
-        status: std::process::ExitStatus,
-        /// What it printed.
-        output: String,
-    },
+    Command { program: String, status: std::process::ExitStatus, output: String },
 
     /// A name for a database or virtual host has characters that would need quoting.
     #[error("{0:?} is not a plain name: use letters, digits, '_' and '-'")]
@@ -57,12 +45,7 @@ pub enum Error {
 
     /// A call to the operating system failed.
     #[error("cannot {doing}: {source}")]
-    Io {
-        /// What was tried.
-        doing: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { doing: String, source: io::Error },
 }
 
 /// Says what was being done when a system call failed.

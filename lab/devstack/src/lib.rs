@@ -1,8 +1,8 @@
 //! A private PostgreSQL and a private RabbitMQ from the installed programs.
 //!
 //! Both run as child processes on free ports of 127.0.0.1, in a temporary folder or a given one,
-//! without root rights, apart from any server of the system. `florin dev`, the tests and the fault
-//! tests use this one piece.
+//! without root rights, apart from any server of the system. `florin dev`, the tests, the fault
+//! runs and the benchmarks all use it.
 //!
 //! ```no_run
 //! use devstack::{Options, Stack};
@@ -19,10 +19,11 @@
 //! servers' defaults.
 //!
 //! From the bottom: `tree` reads the process table, `guard` and `process` run one child process,
-//! `folder` is where a server lives, `server` is what both servers share, `tls` their certificates, `postgres` and `rabbit` are
-//! the two servers, `program` is any other.
+//! `folder` is where a server lives, `server` is what both servers share, `tls` their certificates, `postgres` and
+//! `rabbit` are the two servers, `program` is any other that runs like a server, `children` are short programs.
 
 mod binaries;
+mod children;
 mod error;
 mod folder;
 mod guard;
@@ -39,12 +40,12 @@ mod wait;
 use std::path::PathBuf;
 use std::thread;
 
+pub use children::{Child, Children};
 pub use error::Error;
 pub use ports::free as free_ports;
 pub use postgres::Postgres;
 pub use program::Program;
 pub use rabbit::Rabbit;
-pub use tree::is_alive;
 
 /// User, password and first database of both servers.
 const USER: &str = "florin";
@@ -70,21 +71,17 @@ pub struct Options {
 /// The PEM files of servers that speak TLS. They are copied, for the servers may run as another user.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// Who vouches for clients. Every client needs a certificate of theirs; for PostgreSQL, one for the name of
+    /// The CA of client certificates. Every client needs one; for PostgreSQL, one for the name of
     /// its user, `florin`.
     pub client_ca_file: PathBuf,
-    /// The certificate.
     pub cert_file: PathBuf,
-    /// The key of the certificate.
     pub key_file: PathBuf,
 }
 
 /// A private PostgreSQL and a private RabbitMQ. Dropping it stops both.
 #[derive(Debug)]
 pub struct Stack {
-    /// The PostgreSQL server.
     pub postgres: Postgres,
-    /// The RabbitMQ node.
     pub rabbit: Rabbit,
 }
 

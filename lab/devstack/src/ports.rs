@@ -8,10 +8,6 @@ use crate::error::{Doing, Error};
 const ATTEMPTS: u32 = 5;
 
 /// `N` different ports that nobody listens on right now.
-///
-/// # Errors
-///
-/// When the system has none.
 pub fn free<const N: usize>() -> Result<[u16; N], Error> {
     // All are held until all are chosen, so that they differ.
     let mut listeners = vec![];

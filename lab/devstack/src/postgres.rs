@@ -55,18 +55,12 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The URL of database `florin`.
     pub fn url(&self) -> String {
         self.database_url(USER)
     }
 
-    /// The same over the server's Unix socket; `None` where the path of the folder is too long for one.
-    /// Only root and the user who started the server can get at it.
-    pub fn socket_url(&self) -> Option<String> {
-        self.socket_url_of(USER)
-    }
-
-    fn socket_url_of(&self, database: &str) -> Option<String> {
+    /// Over the server's Unix socket; `None` where the path of the folder is too long for one.
+    fn socket_url(&self, database: &str) -> Option<String> {
         let dir = self.socket_dir()?;
         Some(format!("postgres://{USER}@localhost:{}/{database}?host={}", self.port, dir.display()))
     }
@@ -124,12 +118,12 @@ impl Postgres {
         self.start()
     }
 
-    /// Stops all processes of the server in their tracks (SIGSTOP): it hangs, connections stay open.
+    /// Suspends all processes of the server (SIGSTOP): it hangs, connections stay open.
     pub fn suspend(&mut self) -> Result<(), Error> {
         self.server.suspend()
     }
 
-    /// Lets a suspended server go on (SIGCONT).
+    /// Resumes a suspended server (SIGCONT).
     pub fn resume(&mut self) {
         self.server.resume();
     }
@@ -157,7 +151,7 @@ impl Postgres {
         command.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]);
         command.args(["-v", "ON_ERROR_STOP=1", "-c", sql]);
         // Over the socket, where no certificate is asked for.
-        command.arg(self.socket_url_of(database).unwrap_or_else(|| self.database_url(database)));
+        command.arg(self.socket_url(database).unwrap_or_else(|| self.database_url(database)));
         run(command)
     }
 

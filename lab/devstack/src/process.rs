@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -20,6 +20,13 @@ const GONE_LIMIT: Duration = Duration::from_secs(5);
 /// dies before that, the line never comes and nothing is started.
 const GATE: &str = r#"read -r _ && exec "$@" </dev/null"#;
 
+/// Where what a process prints goes.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: File,
+    pub(crate) stderr: File,
+}
+
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -28,25 +35,24 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `program` with the user, folder and environment of `command`, which must be a command
-    /// for `/bin/sh` without arguments.
+    /// Starts the program and arguments of `command` with the user, folder and environment of `shell`, which must be
+    /// a command for `/bin/sh` without arguments.
     pub(crate) fn spawn(
-        mut command: Command,
-        program: &std::path::Path,
-        arguments: &[String],
-        log: &File,
+        mut shell: Command,
+        command: &Command,
+        output: Output,
         guard: &mut Guard,
     ) -> Result<Self, Error> {
-        let starting = || format!("start {}", program.display());
-        command
+        let starting = || format!("start {}", command.get_program().display());
+        shell
             .args(["-c", GATE, "sh"])
-            .arg(program)
-            .args(arguments)
+            .arg(command.get_program())
+            .args(command.get_args())
             .stdin(Stdio::piped())
-            .stdout(log.try_clone().doing(starting)?)
-            .stderr(log.try_clone().doing(starting)?)
+            .stdout(output.stdout)
+            .stderr(output.stderr)
             .process_group(0); // Ctrl-C in the terminal is for the caller, who then stops the servers
-        let mut child = command.spawn().doing(starting)?;
+        let mut child = shell.spawn().doing(starting)?;
         let gate = child.stdin.take();
         let process = Self { child, suspended: vec![] };
         let opened = guard.add(process.pid()).and_then(|()| match gate {
@@ -68,7 +74,12 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits for the process to end by itself; says whether it ended well.
+    /// How it ended; `None` while it runs.
+    pub(crate) fn status(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.child.try_wait().doing(|| "wait for a child".into())
+    }
+
+    /// Waits for the process to end by itself; returns whether it succeeded.
     pub(crate) fn finish(mut self, limit: Duration, guard: &mut Guard) -> bool {
         wait_until(limit, || !self.runs());
         let well = matches!(self.child.try_wait(), Ok(Some(status)) if status.success());
@@ -104,7 +115,7 @@ impl Process {
         guard.remove(&[self.pid()]);
     }
 
-    /// Stops the process and all that descend from it in their tracks, until `resume`.
+    /// Suspends the process and all its descendants until `resume`.
     pub(crate) fn suspend(&mut self, guard: &mut Guard) -> Result<(), Error> {
         for id in self.freeze() {
             if id.pid != self.pid() {

@@ -1,4 +1,4 @@
-//! Any other program, kept like a server: with a folder for its log, a guard, and a group of its own.
+//! Any other program that runs like a server: with a folder for its log, a guard, and a process group.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,10 +22,6 @@ pub struct Program {
 
 impl Program {
     /// Makes its folder. It does not run yet.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be made.
     pub fn new(name: &'static str, path: &Path) -> Result<Self, Error> {
         let server = Server::as_caller(name, Signal::SIGTERM, STOP_LIMIT)?;
         Ok(Self { server, path: path.to_owned() })
@@ -33,10 +29,6 @@ impl Program {
 
     /// Starts it, unless it runs, with these arguments and nothing in its environment but these variables, `PATH` and
     /// `HOME`.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started.
     pub fn start(&mut self, arguments: &[String], environment: &[(&str, String)]) -> Result<(), Error> {
         if self.server.runs() {
             return Ok(());
@@ -44,7 +36,6 @@ impl Program {
         self.server.start_main(&self.path, arguments, environment)
     }
 
-    /// Whether it runs.
     pub fn runs(&mut self) -> bool {
         self.server.runs()
     }
@@ -71,16 +62,12 @@ impl Program {
         self.server.kill();
     }
 
-    /// Stops it in its tracks (SIGSTOP): connections stay open.
-    ///
-    /// # Errors
-    ///
-    /// When the guard cannot be told.
+    /// Suspends it (SIGSTOP): connections stay open.
     pub fn suspend(&mut self) -> Result<(), Error> {
         self.server.suspend()
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes it (SIGCONT).
     pub fn resume(&mut self) {
         self.server.resume();
     }

@@ -101,7 +101,7 @@ impl Rabbit {
         result
     }
 
-    /// Stops the node in good order (SIGTERM), and its port mapper. Kills it when that takes too long.
+    /// Stops the node gracefully (SIGTERM), and its port mapper. Kills it when that takes too long.
     pub fn stop(&mut self) {
         self.server.stop();
     }

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::error::{Doing, Error};
 use crate::folder::Folder;
 use crate::guard::Guard;
-use crate::process::Process;
+use crate::process::{Output, Process};
 use crate::wait::wait_until;
 
 /// How long a server may take until it is ready, recovery after a crash included.
@@ -115,9 +115,12 @@ impl Server {
     ) -> Result<Process, Error> {
         let log = self.folder.open_log()?;
         self.log_start = log.metadata().doing(|| "read the size of the log".into())?.len();
-        let mut command = self.folder.command("/bin/sh");
-        command.envs(environment.iter().map(|(name, value)| (*name, value)));
-        Process::spawn(command, program, arguments, &log, &mut self.guard)
+        let stderr = log.try_clone().doing(|| "share the log".into())?;
+        let mut shell = self.folder.command("/bin/sh");
+        shell.envs(environment.iter().map(|(name, value)| (*name, value)));
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Process::spawn(shell, &command, Output { stdout: log, stderr }, &mut self.guard)
     }
 
     /// Waits until the started process is ready; an early end or too long a wait is an error that

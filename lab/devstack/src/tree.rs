@@ -37,7 +37,8 @@ fn state(letter: &str) -> State {
 }
 
 /// Whether a process with this id runs (one that has ended and waits for its parent does not).
-pub fn is_alive(pid: u32) -> bool {
+#[cfg(test)]
+pub(crate) fn is_alive(pid: u32) -> bool {
     entry(pid).is_some_and(|entry| entry.state != State::Ended)
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod common;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use devstack::{Options, Rabbit, Stack, is_alive};
+use common::is_alive;
+use devstack::{Options, Rabbit, Stack};
 
 const DECLARE_QUORUM_QUEUE: &str = "rabbit_amqqueue:declare(rabbit_misc:r(<<\"other\">>, queue, \
     <<\"q\">>), true, false, [{<<\"x-queue-type\">>, longstr, <<\"quorum\">>}], none, <<\"florin\">>).";

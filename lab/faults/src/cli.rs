@@ -22,10 +22,10 @@ use crate::scratch::Scratch;
 use crate::world::Setup;
 use crate::{disk, inject, plan, run, supervisor};
 
-/// How a run ends that was interrupted, as shells have it.
+/// The exit code of an interrupted run, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the service under faults on servers of its own, and proves that nothing was lost or doubled.
+/// Runs the service under injected faults on private servers, and proves that nothing was lost or applied twice.
 #[derive(Debug, Parser)]
 #[command(
     name = "florin-faults",
@@ -33,17 +33,17 @@ const INTERRUPTED: u8 = 130;
 Examples:
   florin-faults run --minutes 3
   florin-faults run --seed 7 --minutes 10 --kinds kill-service,kill-postgres
-  florin-faults plan --seed 7 --minutes 10        what would happen
-  florin-faults check FOLDER                      judge the files of an earlier run again
+  florin-faults plan --seed 7 --minutes 10        prints the schedule
+  florin-faults check FOLDER                      checks the files of an earlier run again
 
-Exit codes: 0 clean, 1 violated or no verdict, 2 the command line is wrong, 130 interrupted."
+Exit codes: 0 clean, 1 violated or no verdict, 2 usage error, 130 interrupted."
 )]
 enum Cli {
-    /// Runs a schedule and judges.
+    /// Injects faults according to a schedule derived from the seed, then checks the histories.
     Run(RunArgs),
     /// Prints the schedule of a seed.
     Plan(PlanArgs),
-    /// Judges the files of an earlier run.
+    /// Checks the files of an earlier run.
     Check {
         /// The folder of that run.
         folder: PathBuf,
@@ -60,16 +60,16 @@ enum Cli {
 
 #[derive(Debug, clap::Args)]
 struct PlanArgs {
-    /// What the schedule is made from. A random one by default.
+    /// The seed of the schedule [default: random].
     #[arg(long)]
     seed: Option<u64>,
-    /// How long the load runs.
+    /// Duration of the load.
     #[arg(long, default_value_t = 3, conflicts_with = "seconds")]
     minutes: u64,
-    /// The same in seconds.
+    /// Duration of the load in seconds, instead of minutes.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Only these kinds of faults. All by default that are possible here.
+    /// Only these kinds of faults [default: all that this machine supports].
     #[arg(long, value_delimiter = ',', value_name = "KIND,...")]
     kinds: Vec<Kind>,
 }
@@ -78,31 +78,27 @@ struct PlanArgs {
 struct RunArgs {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Where everything is written. By default a temporary folder, which stays only if something was violated.
+    /// Where the files go [default: a temporary folder, kept only if something was violated].
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// Keeps the temporary folder in any case.
+    /// Keeps the temporary folder even if the run is clean.
     #[arg(long)]
     keep: bool,
-    /// The service's program. By default the one beside this program.
+    /// The program of the service [default: `florin` beside this program].
     #[arg(long, value_name = "FILE")]
     florin: Option<PathBuf>,
     /// A further setting of PostgreSQL, such as fsync=off. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     postgres_setting: Vec<(String, String)>,
-    /// A further variable for the service. May be repeated.
+    /// An environment variable for the service. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     service_env: Vec<(String, String)>,
-    /// What follows the service's DATABASE_URL, such as ?options=-csynchronous_commit%3Doff.
+    /// Appended to the service's DATABASE_URL, such as ?options=-csynchronous_commit%3Doff.
     #[arg(long, value_name = "TEXT", default_value = "")]
     database_url_suffix: String,
 }
 
-/// Does what the command line says. To be called before there are threads.
-///
-/// # Errors
-///
-/// When there is nothing to judge.
+/// To be called before there are threads: it unshares namespaces.
 pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> anyhow::Result<ExitCode> {
     match Cli::parse_from(arguments) {
         Cli::Run(args) => run_faults(&args),
@@ -166,7 +162,7 @@ fn run_faults(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if left.is_empty() {
         return code;
     }
-    eprintln!("left behind, and killed: {}", left.join(", "));
+    eprintln!("left behind and killed: {}", left.join(", "));
     code.map(|_| ExitCode::FAILURE)
 }
 

@@ -1,4 +1,4 @@
-//! A clock of its own for a process, which can be stepped while the process runs (libfaketime).
+//! A clock for one process, which can be stepped while the process runs (libfaketime).
 //!
 //! Only the time of day moves. What measures durations (the monotonic clock, and with it all timeouts) goes on.
 
@@ -14,17 +14,11 @@ const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 /// Why a clock cannot be made or stepped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The library is not installed.
     #[error("libfaketime is not installed (package faketime; `scripts/setup.sh --faults` installs it)")]
     Missing,
-    /// The file that tells the time cannot be written.
+    /// The file with the offset cannot be written.
     #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
 /// A clock for one process or several.
@@ -36,19 +30,11 @@ pub struct Clock {
 
 impl Clock {
     /// Says why there can be no such clocks here.
-    ///
-    /// # Errors
-    ///
-    /// When the library is missing.
     pub fn available() -> Result<(), Error> {
         library().map(drop)
     }
 
-    /// A clock that is right. `file` tells the processes the time.
-    ///
-    /// # Errors
-    ///
-    /// When the library is missing, or the file cannot be written.
+    /// A correct clock. The processes read its offset from `file`.
     pub fn create(file: &Path) -> Result<Self, Error> {
         let clock = Self { library: library()?, file: file.to_owned() };
         clock.step(0)?;
@@ -62,16 +48,12 @@ impl Clock {
             ("LD_PRELOAD", self.library.display().to_string()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
-            // Seconds until it looks at the file again.
+            // Seconds until it reads the file again.
             ("FAKETIME_CACHE_DURATION", "1".into()),
         ]
     }
 
-    /// From about a second on, the clock differs by so many seconds from the right time.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be written.
+    /// Within about a second, the clock is off by this many seconds.
     pub fn step(&self, ahead_secs: i64) -> Result<(), Error> {
         let failed = |source| Error::Write { path: self.file.clone(), source };
         // At once, so that nobody reads the half of it.

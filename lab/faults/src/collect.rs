@@ -1,4 +1,4 @@
-//! Writes down what is left of a run: waits until nothing is on its way any more, lets the service end, and empties the
+//! Records the final state of a run: waits until nothing is in flight, stops the service, and empties the
 //! queues and the database into files.
 
 use std::path::Path;
@@ -21,10 +21,10 @@ use crate::world::{Error as WorldError, World};
 
 /// The queue that gets every event from the beginning.
 const EVENTS_QUEUE: &str = "faults.events";
-/// How long the queue and overdue transactions may take to be worked off, with everything healed.
+/// How long draining the queue and expiring overdue holds may take once all faults are over.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 const DRAIN_PAUSE: Duration = Duration::from_millis(250);
-/// How long the next message of a queue that has one is waited for.
+/// How long to wait for the next message of a queue that has one.
 const NEXT_LIMIT: Duration = Duration::from_secs(10);
 const OVERDUE: &str = "SELECT count(*) FROM holds WHERE expires_at < now() + interval '2 seconds'";
 
@@ -36,38 +36,23 @@ const POSTINGS: &str = "
       FROM postings p JOIN tickers t USING (ticker_id)
      ORDER BY wallet_id, t.name, version";
 
-/// Why the rest of a run cannot be written down.
+/// Why the final state cannot be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The broker.
     #[error("the queues cannot be read: {0}")]
     Broker(#[from] lapin::Error),
     /// A queue gave less than it has.
     #[error("queue {queue} holds {expected} messages, but gave {found}")]
-    Short {
-        /// Which one.
-        queue: String,
-        /// What it said.
-        expected: u32,
-        /// What came.
-        found: usize,
-    },
-    /// The database.
+    Short { queue: String, expected: u32, found: usize },
     #[error("the tables cannot be read: {0}")]
     Database(#[from] tokio_postgres::Error),
-    /// A file.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The audit did not run.
     #[error(transparent)]
     World(#[from] WorldError),
 }
 
 /// Declares the queue for events, before there are any.
-///
-/// # Errors
-///
-/// When the broker refuses.
 pub async fn listen(amqp_url: &str) -> Result<(), Error> {
     let (_connection, channel) = open(amqp_url).await?;
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -79,11 +64,7 @@ pub async fn listen(amqp_url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until the work queue is empty and nothing is over its time; but not without end. Says whether that was so.
-///
-/// # Errors
-///
-/// When the servers cannot be asked.
+/// Waits until the work queue is empty and no hold is overdue, or the limit. Returns whether that was reached.
 pub async fn drain(world: &World) -> Result<bool, Error> {
     let (_connection, channel) = open(world.amqp_url()).await?;
     let database = connect(world.database_url()).await?;
@@ -95,18 +76,14 @@ pub async fn drain(world: &World) -> Result<bool, Error> {
             return Ok(true);
         }
         if Instant::now() > end {
-            tracing::warn!(waiting, overdue, "not everything was worked off in time");
+            tracing::warn!(waiting, overdue, "the queues were not drained in time");
             return Ok(false);
         }
         sleep(DRAIN_PAUSE).await;
     }
 }
 
-/// Lets the service end, and writes everything into the folder.
-///
-/// # Errors
-///
-/// When something cannot be read or written.
+/// Stops the service, and writes all records into the folder.
 pub async fn collect(world: &World, clients: u32, folder: &Path, start: Instant) -> Result<(), Error> {
     let services = world.services.clone();
     let stopped =
@@ -181,7 +158,7 @@ async fn connect(database_url: &str) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// Has PostgreSQL begin another segment of its log.
+/// Makes PostgreSQL begin another segment of its log.
 pub(crate) async fn switch_wal(database_url: &str) -> Result<(), Error> {
     Ok(connect(database_url).await?.batch_execute("SELECT pg_switch_wal()").await?)
 }

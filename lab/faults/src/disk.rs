@@ -27,35 +27,15 @@ const FILLER: &str = "filler";
 /// Why a disk cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Only root can mount.
     #[error("disks of their own need root")]
     NotRoot,
-    /// A tool is not installed.
     #[error("{tool} is not installed (package {package}; `scripts/setup.sh --faults` installs it)")]
-    Missing {
-        /// The tool.
-        tool: &'static str,
-        /// Where it is from.
-        package: &'static str,
-    },
-    /// A tool failed.
+    Missing { tool: &'static str, package: &'static str },
     #[error("{command} failed ({status}): {output}")]
-    Tool {
-        /// What was run.
-        command: String,
-        /// How it ended.
-        status: std::process::ExitStatus,
-        /// What it printed.
-        output: String,
-    },
+    Tool { command: String, status: std::process::ExitStatus, output: String },
     /// A call to the operating system failed.
     #[error("cannot {doing}: {source}")]
-    Io {
-        /// What was tried.
-        doing: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    Io { doing: String, source: io::Error },
 }
 
 /// A mounted disk of its own. Dropping it unmounts it and removes its image.
@@ -70,10 +50,6 @@ pub struct LoopDisk {
 
 /// From now on what this process mounts is seen by itself and its children alone, and is gone with the last of them, however
 /// they end. To be called before there are threads: others would not see it.
-///
-/// # Errors
-///
-/// When the system does not allow it: only root may.
 pub fn keep_mounts_private() -> Result<(), Error> {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
@@ -85,10 +61,6 @@ pub fn keep_mounts_private() -> Result<(), Error> {
 
 impl LoopDisk {
     /// Says why there can be no such disks here.
-    ///
-    /// # Errors
-    ///
-    /// When the user is not root, or a tool is missing.
     pub fn available() -> Result<(), Error> {
         if !nix::unistd::Uid::effective().is_root() {
             return Err(Error::NotRoot);
@@ -103,10 +75,6 @@ impl LoopDisk {
     }
 
     /// Makes a disk of this size in the file `image`, and mounts it. Everybody may enter it.
-    ///
-    /// # Errors
-    ///
-    /// When there can be no such disk here, or it fails.
     pub fn create(image: &Path, mount_point: &Path, size_bytes: u64) -> Result<Self, Error> {
         Self::available()?;
         fs::create_dir_all(mount_point).doing(|| format!("create {}", mount_point.display()))?;
@@ -121,17 +89,12 @@ impl LoopDisk {
         Ok(disk)
     }
 
-    /// Where it is mounted.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.mount_point
     }
 
     /// Moves a folder to this disk and leaves a link in its place. Owners stay. Nobody may use the folder meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// When copying fails; then the folder is as it was.
     pub fn take_in(&self, folder: &Path) -> Result<(), Error> {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let moved = self.mount_point.join(name);
@@ -143,10 +106,6 @@ impl LoopDisk {
 
     /// Makes an empty folder on this disk, and a link to it at `folder`, which must not exist yet. Both belong to the owner of
     /// the folder that holds the link.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses.
     pub fn prepare(&self, folder: &Path) -> Result<(), Error> {
         use std::os::unix::fs::MetadataExt;
         let name = folder.file_name().unwrap_or(folder.as_os_str());
@@ -159,30 +118,18 @@ impl LoopDisk {
     }
 
     /// Waits until all that was written so far is on the disk: this much a later power cut leaves.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     pub fn flush(&self) -> Result<(), Error> {
         tool("sync", &["--file-system"], &[&self.mount_point]).map(drop)
     }
 
     /// Bytes that can still be written.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses.
     pub fn free_bytes(&self) -> Result<u64, Error> {
         let space = nix::sys::statvfs::statvfs(&self.mount_point)
             .doing(|| format!("look at {}", self.mount_point.display()))?;
         Ok(space.blocks_available() * space.fragment_size())
     }
 
-    /// Makes the disk full, but for so many bytes.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses for any other reason than that the disk is full.
+    /// Fills the disk, except for this many bytes.
     pub fn fill(&self, leave_bytes: u64) -> Result<(), Error> {
         use nix::errno::Errno;
         let path = self.mount_point.join(FILLER);
@@ -201,11 +148,6 @@ impl LoopDisk {
         Ok(())
     }
 
-    /// Ends what [`LoopDisk::fill`] began.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses.
     pub fn free(&self) -> Result<(), Error> {
         match fs::remove_file(self.mount_point.join(FILLER)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -215,20 +157,12 @@ impl LoopDisk {
 
     /// Cuts the power: from now on nothing reaches the disk, and everything on it fails. What the file system had not
     /// written yet is lost. Then the servers that use it have to be killed, and the disk restored.
-    ///
-    /// # Errors
-    ///
-    /// When it fails.
     pub fn cut_power(&self) -> Result<(), Error> {
         // Without -f: the log of the file system is not flushed.
         tool("xfs_io", &["-x", "-c", "shutdown"], &[&self.mount_point]).map(drop)
     }
 
     /// After a power cut: mounts it again, which replays the log of the file system.
-    ///
-    /// # Errors
-    ///
-    /// When it fails.
     pub fn restore(&self) -> Result<(), Error> {
         self.unmount()?;
         self.mount()

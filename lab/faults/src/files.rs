@@ -7,11 +7,6 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Writes a file.
-///
-/// # Errors
-///
-/// When that fails.
 pub(crate) fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for value in values {
@@ -21,11 +16,6 @@ pub(crate) fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> io::Result
     file.flush()
 }
 
-/// Reads a file.
-///
-/// # Errors
-///
-/// When that fails, or a line is not such a value. The error names the file.
 pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let mut values = Vec::new();

@@ -19,12 +19,10 @@ pub struct Line {
     pub at_ms: u64,
     /// Which request, by the client's own name for it, which is its `correlation_id` as well.
     pub request: String,
-    /// What happened.
     #[serde(flatten)]
     pub what: What,
 }
 
-/// What happened to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum What {
@@ -32,38 +30,21 @@ pub enum What {
     Send {
         /// 1 for the first time.
         attempt: u32,
-        /// The operation.
         operation: String,
         /// Its identity, if it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message_id: Option<String>,
-        /// What was sent.
         body: String,
     },
     /// The broker has confirmed a sending: from now on it must not be lost.
-    Confirmed {
-        /// Which one.
-        attempt: u32,
-    },
+    Confirmed { attempt: u32 },
     /// The broker has not taken a sending: it returned it, or refused it.
-    NotTaken {
-        /// Which one.
-        attempt: u32,
-        /// Why.
-        why: String,
-    },
+    NotTaken { attempt: u32, why: String },
     /// Nobody knows what became of a sending.
-    Unknown {
-        /// Which one.
-        attempt: u32,
-        /// Why.
-        why: String,
-    },
-    /// An answer has come.
+    Unknown { attempt: u32, why: String },
     Answer {
         /// Whether its header says that it repeats an earlier one.
         replayed: bool,
-        /// The bytes of it.
         text: String,
     },
 }
@@ -77,10 +58,6 @@ pub struct History {
 
 impl History {
     /// Opens a file, and makes it if it is not there.
-    ///
-    /// # Errors
-    ///
-    /// When that fails.
     pub fn open(path: &Path, start: Instant) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self { start, file: Mutex::new(file) })

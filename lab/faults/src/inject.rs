@@ -1,4 +1,4 @@
-//! Lets the faults of a schedule happen, each at its time.
+//! Injects the faults of a schedule, each at its time.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::{clock, collect, disk};
 
 /// The name of the record of the faults in the folder of a run.
 pub const FILE: &str = "faults.jsonl";
-/// How long the first answer after a fault is waited for.
+/// How long to wait for the first answer after a fault.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
 /// How long connections stay open between two cuts.
 const CUT_EVERY: Duration = Duration::from_millis(400);
@@ -28,12 +28,12 @@ const CUT_EVERY: Duration = Duration::from_millis(400);
 const LEFT_BYTES: u64 = 0;
 /// RabbitMQ must have its alarm: on a disk that is truly full, 3.10 loses queues.
 const BROKER_LEFT_BYTES: u64 = 40 << 20;
-/// How often a server that does not start is tried again.
+/// Retries of a server that does not start.
 const STARTS: u32 = 3;
 /// How long PostgreSQL may take to begin another segment of its log.
 const SWITCH_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why a fault did not happen as it should.
+/// Why a fault was not injected as planned.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -52,25 +52,21 @@ enum Error {
     NoClocks,
 }
 
-/// What became of a fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Happened {
-    /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// When it really began.
     pub began_ms: u64,
-    /// When it was over.
     pub healed_ms: u64,
     /// How long after that the first request was answered that had been sent after it. None when there was none in time.
     pub recovery_ms: Option<u64>,
     /// Whether another fault was there before that answer: then this is not the time of this fault alone.
     pub disturbed: bool,
-    /// Why it did not happen as it should.
+    /// Why it was not injected as planned.
     pub failed: Option<String>,
 }
 
-/// Lets all faults happen, and returns what became of them.
+/// Injects all faults, and returns the outcomes.
 pub async fn run(plan: &Plan, world: &Arc<World>, pulse: &Arc<Pulse>, start: Instant) -> Vec<Happened> {
     let mut running = JoinSet::new();
     let begun = Arc::new(AtomicU32::new(0));
@@ -107,15 +103,11 @@ pub async fn run(plan: &Plan, world: &Arc<World>, pulse: &Arc<Pulse>, start: Ins
 }
 
 /// Writes the record of the faults.
-///
-/// # Errors
-///
-/// When the file cannot be written.
 pub fn write(folder: &Path, happened: &[Happened]) -> std::io::Result<()> {
     crate::files::write_lines(&folder.join(FILE), happened)
 }
 
-/// Puts everything right that a fault may have left, so that the run can come to its end.
+/// Undoes whatever a fault may have left, so that the run can finish.
 pub async fn heal(world: &World) {
     for proxy in world.to_database.iter().chain(&world.to_broker).chain([&world.to_clients]) {
         proxy.set(Mode::Open);
@@ -282,7 +274,7 @@ async fn armed<'a>(proxies: impl Iterator<Item = &'a Proxy>, mode: Mode, lasts: 
     while Instant::now() < end {
         proxies.iter().for_each(|proxy| proxy.set(mode));
         let moments = proxies.iter().map(|proxy| proxy.until_open());
-        // One that stands by has nothing to commit: its moment does not come.
+        // A standby commits nothing, so this never happens on it.
         let _ = timeout(CUT_EVERY, futures_util::future::join_all(moments)).await;
     }
     proxies.iter().for_each(|proxy| proxy.set(Mode::Open));

@@ -15,46 +15,46 @@ pub enum Kind {
     KillPostgres,
     /// RabbitMQ is killed and started again.
     KillRabbitmq,
-    /// An instance of the service is stopped in its tracks (SIGSTOP) and goes on later.
+    /// An instance of the service is suspended (SIGSTOP) and resumed later.
     FreezeService,
-    /// All processes of PostgreSQL are stopped in their tracks and go on later.
+    /// All processes of PostgreSQL are suspended and resumed later.
     FreezePostgres,
-    /// RabbitMQ is stopped in its tracks and goes on later.
+    /// RabbitMQ is suspended and resumed later.
     FreezeRabbitmq,
     /// The connections between service and PostgreSQL are cut, and new ones refused.
     CutDatabase,
-    /// The bytes between service and PostgreSQL are late.
+    /// Traffic between service and PostgreSQL is delayed.
     DelayDatabase,
-    /// Few bytes a second pass between service and PostgreSQL.
+    /// Traffic between service and PostgreSQL is throttled to a few bytes a second.
     ThrottleDatabase,
-    /// Nothing passes between service and PostgreSQL, and nobody is told.
+    /// Traffic between service and PostgreSQL is dropped; the connections stay open.
     SilenceDatabase,
     /// The connections between service and RabbitMQ are cut, and new ones refused.
     CutBroker,
-    /// The bytes between service and RabbitMQ are late.
+    /// Traffic between service and RabbitMQ is delayed.
     DelayBroker,
-    /// Few bytes a second pass between service and RabbitMQ.
+    /// Traffic between service and RabbitMQ is throttled to a few bytes a second.
     ThrottleBroker,
-    /// Nothing passes between service and RabbitMQ, and nobody is told.
+    /// Traffic between service and RabbitMQ is dropped; the connections stay open.
     SilenceBroker,
     /// The connections between clients and RabbitMQ are cut, and new ones refused.
     CutClients,
-    /// The bytes between clients and RabbitMQ are late.
+    /// Traffic between clients and RabbitMQ is delayed.
     DelayClients,
-    /// Few bytes a second pass between clients and RabbitMQ.
+    /// Traffic between clients and RabbitMQ is throttled to a few bytes a second.
     ThrottleClients,
-    /// Nothing passes between clients and RabbitMQ, and nobody is told.
+    /// Traffic between clients and RabbitMQ is dropped; the connections stay open.
     SilenceClients,
-    /// The connection to PostgreSQL is cut between a COMMIT that is done and its answer.
+    /// The connection to PostgreSQL is cut after a COMMIT succeeded and before its answer arrives.
     CommitInDoubt,
     /// The connection to PostgreSQL is cut right before a COMMIT arrives.
     CommitLost,
-    /// A client's connection is cut right behind a request that it sent.
+    /// A client's connection is cut right after it sent a request.
     CutAfterSend,
-    /// Clients send copies of requests that were answered long ago, in any order.
+    /// Clients send duplicates of requests that were answered long ago, in any order.
     Copies,
-    /// The service's connections to RabbitMQ are cut again and again, before it has acknowledged: all that it had
-    /// comes again.
+    /// The service's connections to RabbitMQ are cut again and again before it acks: all its unacked deliveries are
+    /// redelivered.
     Redelivery,
     /// The disk of PostgreSQL's data is full.
     DataDiskFull,
@@ -62,19 +62,19 @@ pub enum Kind {
     WalDiskFull,
     /// The disk of RabbitMQ is full.
     BrokerDiskFull,
-    /// RabbitMQ says that its memory is used up, and takes no messages.
+    /// RabbitMQ raises its memory alarm and blocks publishers.
     MemoryAlarm,
-    /// RabbitMQ says that its disk is nearly full, and takes no messages.
+    /// RabbitMQ raises its disk alarm and blocks publishers.
     DiskAlarm,
-    /// PostgreSQL has no connection left to give.
+    /// PostgreSQL has no connection left.
     ConnectionLimit,
-    /// The clock of an instance of the service jumps, forth or back.
+    /// The clock of an instance of the service jumps, forward or back.
     ClockStep,
     /// An instance of the service is asked to stop (SIGTERM), and a new one is started.
     Deploy,
-    /// The power of PostgreSQL's disk fails: what was not synced is gone.
+    /// PostgreSQL's disk loses power: what was not synced is gone.
     PostgresPowerCut,
-    /// The power of RabbitMQ's disk fails: what was not synced is gone.
+    /// RabbitMQ's disk loses power: what was not synced is gone.
     RabbitmqPowerCut,
 }
 
@@ -92,7 +92,7 @@ impl Kind {
         value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
     }
 
-    /// Whether it needs a small disk of its own, and so the right to mount one.
+    /// Whether it needs a small disk of its own, and so the privilege to mount one.
     #[must_use]
     pub const fn needs_disks(self) -> bool {
         matches!(
@@ -105,11 +105,11 @@ impl Kind {
         )
     }
 
-    /// How long it lasts, in milliseconds.
+    /// The range of its duration, in milliseconds.
     #[must_use]
     pub const fn lasts(self) -> RangeInclusive<u64> {
         match self {
-            // Down for so long.
+            // The downtime.
             Self::KillService | Self::KillPostgres | Self::KillRabbitmq | Self::Deploy => 0..=1500,
             Self::PostgresPowerCut | Self::RabbitmqPowerCut => 100..=1000,
             // Long enough for heartbeats and time limits to matter, now and then.
@@ -117,15 +117,15 @@ impl Kind {
             Self::SilenceDatabase | Self::SilenceBroker | Self::SilenceClients => 500..=9000,
             Self::ConnectionLimit | Self::MemoryAlarm | Self::DiskAlarm => 2000..=6000,
             Self::DataDiskFull | Self::WalDiskFull => 2000..=6000,
-            // RabbitMQ looks at its disk every ten seconds.
+            // RabbitMQ checks its disk every ten seconds.
             Self::BrokerDiskFull => 11_000..=15_000,
             _ => 1000..=5000,
         }
     }
 
-    /// How long the servers take to come back from it, in milliseconds: so long the next one waits, as a rule.
+    /// How long recovery takes, in milliseconds. The next fault usually waits for it.
     #[must_use]
-    pub const fn settles(self) -> u64 {
+    pub const fn recovery_ms(self) -> u64 {
         match self {
             Self::KillRabbitmq | Self::RabbitmqPowerCut => 14_000,
             Self::KillPostgres | Self::PostgresPowerCut | Self::WalDiskFull => 7000,

@@ -1,9 +1,9 @@
 //! Fault runs on real processes, and the proof from their histories that nothing was lost or doubled.
 //!
-//! A run goes through these modules in this order: `plan` makes the schedule from a seed (`kind`: what can happen), `world`
-//! starts servers, proxies and instances (`service`, `supervisor`, `scratch`), `load` sends requests and writes down what happens
-//! (`history`), `inject` lets the faults happen, `collect` writes down what is left (`record`), and `check` judges by these
-//! files alone. `run` is the whole of it, `report` says what came of it.
+//! A run goes through these modules in this order: `plan` derives the schedule from a seed (`kind`: the kinds of faults), `world`
+//! starts servers, proxies and instances (`service`, `supervisor`, `scratch`), `load` sends requests and records what happens
+//! (`history`), `inject` injects the faults, `collect` records the final state (`record`), and `check` judges by these
+//! files alone. `run` joins them, `report` prints the result.
 //!
 //! What faults are made of: `proxy` (connections), `disk` (full disks, power cuts), `clock`, `limits` (alarms, too many
 //! connections).

@@ -1,4 +1,4 @@
-//! Servers at their limits: RabbitMQ out of memory or disk space by its own account, PostgreSQL out of connections.
+//! Servers at their limits: memory and disk alarms of RabbitMQ, PostgreSQL out of connections.
 //!
 //! The calls to RabbitMQ run `rabbitmqctl` and block for a second or two. A restart of the broker ends its alarms.
 
@@ -13,7 +13,7 @@ use crate::world::World;
 
 /// More connections than any server of ours allows.
 const MAX_CONNECTIONS: usize = 1000;
-/// How often it is tried to end an alarm: another fault may have frozen the broker.
+/// Attempts to clear an alarm: another fault may have suspended the broker.
 const END_ATTEMPTS: u32 = 5;
 
 /// Why a server could not be brought to its limit, or back.
@@ -25,12 +25,11 @@ pub enum Error {
     /// The database failed otherwise than by refusing another connection.
     #[error("the database failed while its connections were taken: {0}")]
     Database(#[from] tokio_postgres::Error),
-    /// The database refuses nobody.
     #[error("the database still allows more after {MAX_CONNECTIONS} connections")]
     NoLimit,
 }
 
-/// An alarm of RabbitMQ: while it rings, nothing that is published is taken.
+/// A resource alarm of RabbitMQ: while it is on, publishers are blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alarm {
     /// More memory is used than allowed.
@@ -41,29 +40,16 @@ pub enum Alarm {
 
 impl Alarm {
     /// Sets a limit that is exceeded at once.
-    ///
-    /// # Errors
-    ///
-    /// When the broker does not take it.
     pub fn ring(self, rabbit: &Rabbit) -> Result<(), Error> {
         self.set(rabbit, "0", "1000000GB")
     }
 
     /// Sets the limit back to the broker's default.
-    ///
-    /// # Errors
-    ///
-    /// When the broker does not take it.
     pub fn end(self, rabbit: &Rabbit) -> Result<(), Error> {
         self.set(rabbit, "0.4", "50MB")
     }
 
-    /// Rings for so long, and is ended whatever happens: one that stayed on would keep everything from being worked off.
-    ///
-    /// # Errors
-    ///
-    /// When it did not ring, as far as is known (a node that another fault froze may answer too late), or cannot be
-    /// ended.
+    /// Raises it for this long, and clears it whatever happens: no queue can be drained while it is on.
     pub async fn sound(self, world: &World, lasts: Duration) -> Result<(), Error> {
         let rung = world.with_rabbit(move |rabbit| self.ring(rabbit)).await;
         sleep(lasts).await;
@@ -92,12 +78,8 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Takes connections until one is refused. Then all others are told to go and their places are taken too, so that nobody
-    /// else has one: who was connected finds the door closed.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails otherwise than by refusing another connection.
+    /// Takes connections until one is refused. Then it ends all other sessions and takes their places too, so that nobody
+    /// else has a connection.
     pub async fn gather(database_url: &str) -> Result<Self, Error> {
         let mut crowd = Self { members: Vec::new() };
         crowd.take_all(database_url).await?;
@@ -117,7 +99,6 @@ impl Crowd {
         Ok(crowd)
     }
 
-    /// How many connections it holds.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.members.len()

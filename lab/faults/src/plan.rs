@@ -1,4 +1,4 @@
-//! The schedule of a run: made from one seed, and written down before the run begins.
+//! The schedule of a run: derived from one seed, and written to a file before the run begins.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,17 +12,16 @@ use crate::kind::Kind;
 
 /// The name of the schedule in the folder of a run.
 pub const FILE: &str = "plan.jsonl";
-/// The load runs alone for so long, so that there is something to lose.
+/// Load without faults at the start, so that there is something to lose.
 const START_MS: u64 = 3000;
 /// No fault begins this close to the end.
 const END_MS: u64 = 6000;
-/// One fault in so many does not wait until the one before has passed.
+/// One fault in this many begins before the previous one is over.
 const OVERLAPS: u32 = 6;
 
-/// The schedule of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What holds for the whole of it: the first line of the file.
+    /// The first line of the file.
     pub settings: Settings,
     /// The faults, by their time: a line each.
     pub faults: Vec<Fault>,
@@ -31,55 +30,43 @@ pub struct Plan {
 /// What holds for a whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// What everything was made from.
     pub seed: u64,
-    /// How long the load runs.
     pub seconds: u64,
-    /// Whether one instance works and the other stands by; else both work.
+    /// Whether one instance is active and the other is a standby; else both are active.
     pub single_active_consumer: bool,
-    /// Commands that the service commits together at most. With few, batches are full, and the next one is decided while
-    /// one commits.
+    /// The most commands that the service commits together. If it is small, batches are full, and the next one is planned
+    /// while one commits.
     pub max_batch_commands: u32,
-    /// How many clients send messages.
     pub clients: u32,
-    /// How many ask over HTTP. They come after the others.
+    /// How many clients use HTTP. Their numbers follow those of the others.
     pub http_clients: u32,
-    /// Whether some requests have no identity of their own. The service asks that clocks agree then, so not in a run
-    /// that steps them.
+    /// Whether some requests have no identity. Those need clocks that agree, so not in a run that steps clocks.
     pub bare_requests: bool,
 }
 
-/// A fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Its place in the schedule, from 1.
     pub number: u32,
     /// When it begins, in milliseconds from the beginning of the load.
     pub at_ms: u64,
-    /// What it is.
     pub kind: Kind,
-    /// How long it lasts.
     pub for_ms: u64,
-    /// To which instances of the service it happens, if it happens to those.
+    /// The instances it affects, for faults of the service.
     pub instances: Instances,
-    /// How much: milliseconds of a delay, bytes a second of a throttle, seconds of a step of the clock.
+    /// Milliseconds of a delay, bytes per second of a throttle, seconds of a clock step.
     pub amount: i64,
 }
 
-/// Which instances of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Instances {
-    /// The first.
     First,
-    /// The second.
     Second,
-    /// Both.
     Both,
 }
 
 impl Instances {
-    /// Their places.
     #[must_use]
     pub const fn places(self) -> &'static [usize] {
         match self {
@@ -91,7 +78,7 @@ impl Instances {
 }
 
 impl Plan {
-    /// The schedule that belongs to a seed. The same arguments give the same schedule.
+    /// Derives a schedule from a seed. The same arguments give the same schedule.
     #[must_use]
     pub fn new(seed: u64, seconds: u64, kinds: &BTreeSet<Kind>) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -110,11 +97,6 @@ impl Plan {
         Self { settings, faults }
     }
 
-    /// Writes it down.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be written.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let mut file = io::BufWriter::new(fs::File::create(folder.join(FILE))?);
         self.print(&mut file)?;
@@ -122,10 +104,6 @@ impl Plan {
     }
 
     /// Prints it: one line of JSON for the settings, and one for each fault.
-    ///
-    /// # Errors
-    ///
-    /// When that fails.
     pub fn print(&self, to: &mut impl Write) -> io::Result<()> {
         serde_json::to_writer(&mut *to, &self.settings)?;
         writeln!(to)?;
@@ -149,13 +127,13 @@ fn faults(rng: &mut Rng, end_ms: u64, kinds: &[Kind]) -> Vec<Fault> {
         }
         let Some(kind) = bag.pop() else { break };
         let for_ms = rng.u64(kind.lasts());
-        if at_ms + for_ms + kind.settles() + END_MS > end_ms {
+        if at_ms + for_ms + kind.recovery_ms() + END_MS > end_ms {
             break;
         }
         let instances = [Instances::First, Instances::Second, Instances::Both][rng.usize(0..3)];
         faults.push(Fault { number, at_ms, kind, for_ms, instances, amount: amount(rng, kind) });
         let overlaps = rng.u32(0..OVERLAPS) == 0;
-        let rest = if overlaps { 0 } else { kind.settles() + rng.u64(500..3000) };
+        let rest = if overlaps { 0 } else { kind.recovery_ms() + rng.u64(500..3000) };
         at_ms += if overlaps { for_ms / 2 } else { for_ms } + rest;
     }
     faults

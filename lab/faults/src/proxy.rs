@@ -29,13 +29,10 @@ pub enum Mode {
     Open,
     /// All connections are cut, and so is each new one at once.
     Cut,
-    /// Every piece waits so long before it goes on, in both directions.
+    /// Every chunk is delayed by this long, in both directions.
     Delay(Duration),
-    /// In each direction of each connection at most so many bytes go through.
-    Throttle {
-        /// The limit.
-        bytes_per_sec: u32,
-    },
+    /// The throughput of each direction of each connection is limited.
+    Throttle { bytes_per_sec: u32 },
     /// Connections are taken and kept, and nothing goes through. What was held goes on after the next change.
     BlackHole,
     /// The next commit that a client of PostgreSQL sends does not arrive: its connection is cut. Then [`Mode::Open`].
@@ -45,7 +42,7 @@ pub enum Mode {
     CutAfterCommit,
     /// The connection over which the next whole AMQP message is published is cut right behind it. Then [`Mode::Open`].
     CutAfterPublish,
-    /// The connection is cut over which a client has sent so many more bytes, wherever that is. Then [`Mode::Open`].
+    /// The first connection over which a client has sent this many more bytes is cut. Then [`Mode::Open`].
     CutAfterBytes(u64),
 }
 
@@ -69,10 +66,6 @@ pub struct Proxy {
 impl Proxy {
     /// Starts a proxy in the present runtime. `upstream` need not be there yet, nor stay: it is connected to once for each
     /// connection.
-    ///
-    /// # Errors
-    ///
-    /// When there is no port to listen on.
     pub fn start(upstream: SocketAddr) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -83,7 +76,6 @@ impl Proxy {
         Ok(Self { address, control, listener })
     }
 
-    /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -97,7 +89,7 @@ impl Proxy {
         });
     }
 
-    /// What it does now. One that waits for a moment to cut is open after that moment.
+    /// What it does now. A mode that cuts at some moment is [`Mode::Open`] after it.
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.control.state.borrow().mode

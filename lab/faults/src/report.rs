@@ -1,4 +1,4 @@
-//! What came of a run: for people, and as JSON.
+//! The result of a run: for people, and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,46 +18,36 @@ const SHOWN: usize = 12;
 /// How much of a line is shown.
 const WIDTH: usize = 400;
 
-/// The result of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
-    /// The seed.
     pub seed: u64,
-    /// How long the load ran.
     pub seconds: u64,
-    /// Whether nothing was found, and everything was worked off.
+    /// Whether no violation was found and all queues were drained.
     pub clean: bool,
-    /// The kinds that could not happen here, and why.
+    /// The kinds that this machine does not support, and why.
     pub skipped: Vec<String>,
-    /// By kind.
     pub faults: BTreeMap<String, Faults>,
-    /// What the clients counted.
     pub load: Counts,
     /// How often an instance of the service ended by itself.
     pub services_ended: u32,
-    /// Whether everything was worked off before the end.
+    /// Whether all queues were drained before the end.
     pub drained: bool,
-    /// What the checker says.
     pub verdict: Verdict,
 }
 
-/// What the clients counted.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Counts {
-    /// Requests.
     pub requests: u64,
     /// Requests with an answer in time.
     pub answers: u64,
-    /// Sendings whose outcome was unknown at first.
+    /// Attempts whose outcome was unknown at first.
     pub unknown: u64,
-    /// Requests with such a sending that got their answer by asking again.
+    /// Requests with such an attempt that were answered after a retry.
     pub resolved: u64,
 }
 
-/// The faults of one kind.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Faults {
-    /// How many there were.
     pub count: usize,
     /// How many did not happen as they should.
     pub failed: usize,
@@ -70,7 +60,6 @@ pub struct Faults {
     pub not_recovered: usize,
 }
 
-/// The faults by kind.
 #[must_use]
 pub fn by_kind(happened: &[Happened]) -> BTreeMap<String, Faults> {
     let mut kinds: BTreeMap<String, Faults> = BTreeMap::new();
@@ -98,7 +87,6 @@ impl Faults {
     }
 }
 
-/// A table of the faults.
 fn table(kinds: &BTreeMap<String, Faults>) -> String {
     let mut text =
         "milliseconds to the first answer, median and max:        after the end  from the beginning\n"
@@ -146,8 +134,8 @@ pub fn sum(reports: &[Report]) -> String {
     let count = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let clean = reports.iter().filter(|report| report.clean).count();
     format!(
-        "{}{} faults of {} kinds in {} runs of {} s in all\n{} requests; {} sendings of unknown outcome, {} requests \
-         resolved by asking again\n{clean} of {} runs are clean\n",
+        "{}{} faults of {} kinds in {} runs of {} s in all\n{} requests; {} attempts of unknown outcome, {} requests \
+         resolved by a retry\n{clean} of {} runs are clean\n",
         table(&kinds),
         kinds.values().map(|kind| kind.count).sum::<usize>(),
         kinds.len(),
@@ -161,7 +149,6 @@ pub fn sum(reports: &[Report]) -> String {
 }
 
 impl Report {
-    /// For people.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = table(&self.faults);
@@ -172,8 +159,8 @@ impl Report {
         let seen = &self.verdict.seen;
         let _ = writeln!(
             text,
-            "{requests} requests, {answers} answered in time; {unknown} sendings of unknown outcome, {resolved} requests \
-             resolved by asking again\n{} sendings, {} confirmed, {} answers ({} requests with several, {} with none), \
+            "{requests} requests, {answers} answered in time; {unknown} attempts of unknown outcome, {resolved} requests \
+             resolved by a retry\n{} attempts, {} confirmed, {} answers ({} requests with several, {} with none), \
              {} queued, {} dead letters\n{} postings in {} chains, {} expired, {} events, {} reads compared",
             seen.sendings,
             seen.confirmed,
@@ -189,10 +176,10 @@ impl Report {
             seen.reads,
         );
         if self.services_ended > 0 {
-            let _ = writeln!(text, "the service ended by itself {} times", self.services_ended);
+            let _ = writeln!(text, "the service exited by itself {} times", self.services_ended);
         }
         if !self.drained {
-            text.push_str("not everything was worked off in time\n");
+            text.push_str("the queues were not drained in time\n");
         }
         let verdict = if self.clean { "clean" } else { "VIOLATED" };
         let _ = writeln!(text, "seed {}: {verdict}", self.seed);
@@ -200,7 +187,7 @@ impl Report {
     }
 }
 
-/// What was violated, with the schedule and the part of the histories that it is about.
+/// The violations, with the schedule and the lines of the histories they are about.
 #[must_use]
 pub fn violations(verdict: &Verdict, plan: Option<&Plan>, records: &Records) -> String {
     let mut text = format!("seed {}: {:?}\n", records.settings.seed, verdict.violations);

@@ -19,30 +19,24 @@ use crate::service::Service;
 use crate::world::{self, Setup, World};
 use crate::{collect, inject, supervisor};
 
-/// How long requests may take to become known when everything is healed.
+/// How long requests may take to be answered once all faults are over.
 const KNOWN_LIMIT: Duration = Duration::from_secs(120);
 
-/// Why a run came to no verdict.
+/// Why a run has no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The servers or the service did not start.
     #[error(transparent)]
     World(#[from] world::Error),
-    /// What is left could not be written down.
     #[error(transparent)]
     Collect(#[from] collect::Error),
-    /// A file.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Runs a schedule, writes everything into the folder, and judges.
+/// Runs a schedule, writes all files into the folder, and checks them.
 ///
 /// When this is dropped before its end, all that it started ends.
-///
-/// # Errors
-///
-/// When there is no verdict.
 pub async fn run(
     plan: &Plan,
     setup: &Setup,

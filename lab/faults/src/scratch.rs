@@ -25,11 +25,6 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be made.
     pub fn new(prefix: &str) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
         let mut command = Command::new("/bin/sh");
@@ -41,17 +36,11 @@ impl Scratch {
         Ok(Self { path: folder.keep(), guard, pipe })
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// From now on it stays.
-    ///
-    /// # Errors
-    ///
-    /// When the guard is gone.
     pub fn keep(&mut self) -> io::Result<()> {
         self.pipe.as_mut().map_or(Ok(()), |pipe| pipe.write_all(b"keep\n"))
     }

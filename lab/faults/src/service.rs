@@ -1,4 +1,4 @@
-//! One instance of the service: a process that is started again whenever it ends, unless it was told to end.
+//! One instance of the service: a process that is restarted whenever it exits, unless it was asked to stop.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,10 +8,9 @@ use std::time::Duration;
 use devstack::{Error, Program};
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked at.
+/// How often the process is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// An instance of the service.
 #[derive(Debug, Clone)]
 pub struct Service {
     shared: Arc<Shared>,
@@ -33,10 +32,6 @@ struct Kept {
 
 impl Service {
     /// An instance that does not run yet.
-    ///
-    /// # Errors
-    ///
-    /// When its folder cannot be made.
     pub fn new(florin: &Path, environment: Vec<(String, String)>) -> Result<Self, Error> {
         let program = Program::new("service", florin)?;
         let process = Mutex::new(Kept { program, wanted: false });
@@ -44,10 +39,6 @@ impl Service {
     }
 
     /// Starts it, and from now on starts it again whenever it ends.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started.
     pub fn start(&self) -> Result<(), Error> {
         let mut kept = self.kept();
         kept.wanted = true;
@@ -61,34 +52,27 @@ impl Service {
         kept.program.kill();
     }
 
-    /// Asks it to end, and waits for that. It stays away until it is started.
+    /// Stops it and waits. It stays down until it is started.
     pub fn stop(&self) {
         let mut kept = self.kept();
         kept.wanted = false;
         kept.program.stop();
     }
 
-    /// Stops it in its tracks.
-    ///
-    /// # Errors
-    ///
-    /// When its guard cannot be told.
     pub fn suspend(&self) -> Result<(), Error> {
         self.kept().program.suspend()
     }
 
-    /// Lets it go on.
     pub fn resume(&self) {
         self.kept().program.resume();
     }
 
-    /// What it logged.
     #[must_use]
     pub fn log(&self) -> std::path::PathBuf {
         self.kept().program.log()
     }
 
-    /// How often it ended without being told to.
+    /// How often it exited by itself.
     #[must_use]
     pub fn ended(&self) -> u32 {
         self.shared.ended.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Sees to it that nothing is left behind.
+//! Makes sure that no process is left behind.
 //!
 //! Every server and every instance of the service has a guard of its own (`devstack`), which ends it when this process is
 //! gone, however it went. What those leave while this process runs (the backends of a PostgreSQL that was killed, the helpers
@@ -15,25 +15,21 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use tokio_util::sync::CancellationToken;
 
-/// Whoever starts a process waits for it sooner than this, once it has ended. What is older has come to us.
+/// A parent reaps its child sooner than this. What has been a zombie for longer is an orphan that came to us.
 const OWN_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long what is left may take to end by itself, and then after it was killed.
 const GONE_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// From now on the orphans of our children are ours.
-///
-/// # Errors
-///
-/// When the system does not know subreapers.
+/// From now on orphans become our children.
 pub fn adopt_orphans() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
     Ok(())
 }
 
-/// Reaps what nobody waits for, until `stop`.
+/// Reaps orphans until `stop`.
 pub async fn reap(stop: CancellationToken) {
     let mut seen: BTreeSet<i32> = BTreeSet::new();
     let mut since = Instant::now();
@@ -92,7 +88,6 @@ struct Child {
     ended: bool,
 }
 
-/// All children of this process.
 fn children() -> Vec<Child> {
     let own = Pid::this().as_raw();
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -29,47 +29,32 @@ const READY_PAUSE: Duration = Duration::from_millis(200);
 /// Of each instance. Few, so that both get some when both work.
 const PREFETCH: &str = "200";
 
-/// Why there is no world.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A server or the service.
     #[error(transparent)]
     Server(#[from] devstack::Error),
-    /// A disk.
     #[error(transparent)]
     Disk(#[from] disk::Error),
-    /// A clock.
     #[error(transparent)]
     Clock(#[from] clock::Error),
-    /// A proxy or a file.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A command of the service failed.
     #[error("florin {command} failed: {output}")]
-    Florin {
-        /// Which one.
-        command: String,
-        /// What it said.
-        output: String,
-    },
+    Florin { command: String, output: String },
     /// The service did not begin to work.
     #[error("the service takes no requests after {} s:\n{log}", READY_LIMIT.as_secs())]
-    NotReady {
-        /// What it logged.
-        log: String,
-    },
+    NotReady { log: String },
 }
 
 /// What a world is made with. Controls and mutations change this, and nothing else.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The service's program.
     pub florin: PathBuf,
     /// Further settings of PostgreSQL, such as `("fsync", "off")`.
     pub postgres_settings: Vec<(String, String)>,
     /// What follows the service's `DATABASE_URL`, such as `?options=-csynchronous_commit%3Doff`.
     pub database_url_suffix: String,
-    /// Further variables for the service.
     pub service_environment: Vec<(String, String)>,
     /// Whether the servers get disks of their own.
     pub disks: bool,
@@ -77,21 +62,15 @@ pub struct Setup {
     pub clocks: bool,
 }
 
-/// The disks of the servers.
 #[derive(Debug)]
 pub struct Disks {
-    /// Of PostgreSQL's data.
     pub data: LoopDisk,
-    /// Of PostgreSQL's write-ahead log.
     pub wal: LoopDisk,
-    /// Of RabbitMQ.
     pub broker: LoopDisk,
 }
 
-/// Everything that a run needs.
 #[derive(Debug)]
 pub struct World {
-    /// The instances of the service.
     pub services: [Service; INSTANCES],
     /// Between each instance and PostgreSQL.
     pub to_database: [Proxy; INSTANCES],
@@ -101,7 +80,6 @@ pub struct World {
     pub to_clients: Proxy,
     /// Where the instances take requests over HTTP.
     pub http: [SocketAddr; INSTANCES],
-    /// The clocks of the instances.
     pub clocks: Option<[Clock; INSTANCES]>,
     postgres: Arc<Mutex<Postgres>>,
     rabbit: Arc<Mutex<Rabbit>>,
@@ -115,10 +93,6 @@ pub struct World {
 
 impl World {
     /// Starts everything. `scratch` is for what is gone with the world.
-    ///
-    /// # Errors
-    ///
-    /// When something cannot be started.
     pub async fn start(setup: &Setup, settings: &Settings, scratch: &Path) -> Result<Self, Error> {
         let options = Options { postgres_settings: setup.postgres_settings.clone(), ..Options::default() };
         let (mut stack, disks) = {
@@ -202,10 +176,6 @@ impl World {
     }
 
     /// Does something with PostgreSQL that may take long. One at a time.
-    ///
-    /// # Errors
-    ///
-    /// As the action says.
     pub async fn with_postgres<T: Send + 'static>(
         &self,
         action: impl FnOnce(&mut Postgres) -> T + Send + 'static,
@@ -224,10 +194,6 @@ impl World {
     }
 
     /// Runs a command of the service on the database, and returns its exit code and what it printed.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be run.
     pub async fn florin(&self, arguments: &[&str]) -> Result<(Option<i32>, String), Error> {
         let mut command = command(&self.florin, &self.database_url, arguments);
         let output = blocking(move || command.output()).await?;

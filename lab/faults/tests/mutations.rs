@@ -1,4 +1,4 @@
-//! The patches that break Florin on purpose do not rot: each still fits the tree and says what `scripts/mutations.sh` needs.
+//! The patches that break Florin on purpose do not rot: each still applies, and its head has what `scripts/mutations.sh` reads.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

@@ -85,7 +85,7 @@ fn schema(name: &str) -> Result<Named, &'static str> {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.action {
-        Action::Asyncapi { format } => format.write(&asyncapi::document())?,
+        Action::Asyncapi { format } => format.write(asyncapi::document())?,
         Action::Openapi { format } => format.write(openapi_document())?,
         Action::List => Schemas::new().names().fold(String::new(), |list, name| list + name + "\n"),
         Action::Show { name: Named(schema) } => json(schema)?,

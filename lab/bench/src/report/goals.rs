@@ -1,4 +1,4 @@
-//! The goals, and whether they were met. What was not measured is said to be so.
+//! The goals, and whether they were met or not measured.
 
 use std::fmt;
 
@@ -18,13 +18,11 @@ const COALESCED_PER_SECOND: f64 = 50_000.0;
 const AFTER_GROWTH: f64 = 0.9;
 /// Transactions that the goal of growth is about.
 const GROWN: u64 = 20_000_000;
-/// How much memory may change.
 const FLAT: f64 = 0.1;
 const SOAKED_MINUTES: f64 = 30.0;
-/// So many times the prefetch has to wait.
+/// The backlog that counts as overload, in multiples of the prefetch.
 const OVERLOAD: f64 = 10.0;
 
-/// One of them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Goal {
     pub(crate) what: String,
@@ -79,7 +77,7 @@ pub(crate) fn judge(run: &Run) -> Vec<Goal> {
     goals
 }
 
-/// One request per message, at 1000 and 4000 in flight, whatever is asked for.
+/// One request per message, at 1,000 and 4,000 in flight, for every operation.
 fn single(run: &Run) -> Vec<Goal> {
     let wanted = format!("≥ {OF_THE_ECHO} of the echo");
     let mut goals = Vec::new();
@@ -214,15 +212,15 @@ fn soak(run: &Run) -> Goal {
 
 fn overload(run: &Run) -> Goal {
     let what = format!("recovers by itself from {OVERLOAD:.0} times as many messages as it takes at a time");
-    let wanted = "all answered, then as quick as before";
+    let wanted = "all answered, then as fast as before";
     let Some(overload) = run.scenario("overload").and_then(|scenario| scenario.overload.as_ref()) else {
         return Goal::not_measured(&what, wanted, "needs `overload`");
     };
     let measured = match (overload.until_empty, overload.until_normal) {
         (Some(empty), Some(normal)) => {
-            format!("all answered after {empty:.1} s, as quick after {normal:.1} s")
+            format!("all answered after {empty:.1} s, as fast as before after {normal:.1} s")
         }
-        (Some(empty), None) => format!("all answered after {empty:.1} s, but never as quick again"),
+        (Some(empty), None) => format!("all answered after {empty:.1} s, but never as fast again"),
         _ => format!("{} of {} answered", whole(overload.answered as f64), whole(overload.published as f64)),
     };
     let met = overload.until_normal.is_some() && overload.answered == overload.published;

@@ -1,6 +1,6 @@
 //! The report: a Markdown page beside the results, with pictures in a folder of the same name.
 //!
-//! `goals` says what was met, `tables` and `special` show the figures, `plots` draws them.
+//! `goals` checks the goals, `tables` and `special` show the figures, `plots` draws them.
 
 mod goals;
 mod plots;
@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use crate::catalogue;
 use crate::results::{Run, Scenario};
 
-/// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("cannot write {}: {source}", path.display())]
@@ -34,7 +33,6 @@ pub(crate) fn write(run: &Run, results: &Path) -> Result<PathBuf, Error> {
     Ok(report)
 }
 
-/// A picture of a scenario.
 #[derive(Debug)]
 pub(crate) struct Picture {
     pub(crate) scenario: String,

@@ -22,14 +22,12 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
 ];
 
-/// A line with its name.
 #[derive(Debug, Clone)]
 struct Line {
     name: String,
     points: Vec<(f64, f64)>,
 }
 
-/// A picture to be drawn.
 #[derive(Debug, Clone)]
 struct Plot {
     title: String,
@@ -87,7 +85,7 @@ fn plots(scenario: &Scenario) -> Vec<(&'static str, Plot)> {
     if let Some(overload) = &scenario.overload {
         let waiting = overload.waiting.iter().map(|(second, waiting)| (*second, *waiting as f64)).collect();
         let line = Line { name: "messages".to_owned(), points: waiting };
-        plots.push(("waiting", over_time("Messages that wait for their answer", "messages", line)));
+        plots.push(("waiting", over_time("Unanswered messages", "messages", line)));
         let line = Line { name: "service".to_owned(), points: mib(&overload.memory) };
         plots.push(("memory", over_time("Memory of the service", "MiB", line)));
     }

@@ -1,4 +1,4 @@
-//! What the scenarios that are about something else than cases have to show.
+//! The sections of the scenarios that are not made of cases.
 
 use std::fmt::Write;
 
@@ -19,9 +19,9 @@ pub(super) fn section(scenario: &Scenario, folder: &str) -> String {
     }
     if let Some(file) = &scenario.flame_graph {
         let _ = write!(text, "![Flame graph]({folder}/{file})\n\n");
-        text.push_str("Opened by itself, it tells names and shares.\n\n");
+        text.push_str("Open the file itself to see names and shares.\n\n");
         let share = |(name, share): &(String, f64)| vec![format!("`{name}`"), format!("{share:.1} %")];
-        text.push_str(&table(&["function", "of the time, in itself"], scenario.hottest.iter().map(share)));
+        text.push_str(&table(&["function", "self time"], scenario.hottest.iter().map(share)));
     }
     if let Some(measured) = &scenario.overload {
         text.push_str(&overload(measured));
@@ -93,11 +93,11 @@ fn overload(measured: &Overload) -> String {
         fact("messages published and confirmed", whole(published)),
         fact("answered", whole(answered)),
         fact(
-            "most that waited",
+            "longest backlog",
             format!("{} ({times:.0} times the prefetch)", whole(measured.most_waiting as f64)),
         ),
         fact("until all were answered", seconds(measured.until_empty)),
-        fact("until a call was as quick as before", seconds(measured.until_normal)),
+        fact("until a call was as fast as before", seconds(measured.until_normal)),
         fact("p50 of a single call before, ms", millis(measured.p50_before_micros as f64)),
         fact("p50 after, ms", millis(measured.p50_after_micros as f64)),
         fact("most memory of the service, MiB", whole(memory as f64 / 1024.0)),

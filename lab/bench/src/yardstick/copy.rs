@@ -11,12 +11,10 @@ use super::{Error, connect, runtime};
 use crate::results::Round;
 
 const TABLE: &str = "bare_postings";
-/// A message of COPY.
 const MESSAGE: usize = 64 * 1024;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// Rows in PostgreSQL's binary form.
 #[derive(Debug)]
 pub(crate) struct Rows {
     url: String,
@@ -25,7 +23,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Reads at most so many rows of the service's table, in the order in which they were written, and makes a
+    /// Reads up to `count` rows of the service's table, in the order in which they were written, and makes a
     /// table like it.
     pub(crate) fn export(url: &str, limit: usize) -> Result<Self, Error> {
         runtime()?.block_on(async {
@@ -43,7 +41,7 @@ impl Rows {
         self.rows.len()
     }
 
-    /// Copies all of them into the empty table, so many in each transaction, over so many connections.
+    /// Copies all of them into the empty table.
     pub(crate) fn copy(&self, rows_each: Option<usize>, connections: u32) -> Result<Round, Error> {
         let connections = usize::try_from(connections.max(1)).unwrap_or(1);
         let each = rows_each.unwrap_or_else(|| self.rows.len().div_ceil(connections)).max(1);
@@ -70,7 +68,6 @@ impl Rows {
         })
     }
 
-    /// The messages of one transaction.
     fn messages(&self, rows: &[Bytes]) -> Vec<Bytes> {
         let mut messages = Vec::new();
         let mut message = BytesMut::from(self.header.as_ref());

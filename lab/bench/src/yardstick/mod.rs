@@ -30,7 +30,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 
 async fn connect(url: &str) -> Result<Client, Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Its end is told to whoever uses the client.
+    // The user of the client sees its error.
     tokio::spawn(connection);
     Ok(client)
 }

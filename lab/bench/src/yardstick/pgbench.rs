@@ -14,7 +14,6 @@ use crate::results::Round;
 const SETUP_LIMIT: Duration = Duration::from_secs(600);
 const SLACK: Duration = Duration::from_secs(60);
 
-/// A database with pgbench's tables.
 #[derive(Debug)]
 pub(crate) struct PgBench {
     program: PathBuf,
@@ -37,7 +36,7 @@ impl PgBench {
         Ok(pgbench)
     }
 
-    /// The TPC-B-like script, or the simple one (`-N`), for so long.
+    /// The TPC-B-like script, or the simple one (`-N`).
     pub(crate) fn measure(&self, simple: bool, connections: u32, duration: Duration) -> Result<Round, Error> {
         let (clients, seconds) = (connections.to_string(), duration.as_secs().max(1).to_string());
         let threads = connections.min(2).to_string();
@@ -51,9 +50,7 @@ impl PgBench {
     fn run(&self, arguments: &[&str], limit: Duration) -> Result<String, Error> {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg(&self.url);
-        // Nothing of the caller's environment may lead it to another server.
-        command.env_clear();
-        Ok(self.children.run(command, limit)?)
+        Ok(self.children.run(&command, limit)?)
     }
 }
 

@@ -10,9 +10,9 @@ use super::origin::{Origins, Place, minor};
 use super::{Rule, Verdict};
 use crate::record::Records;
 
-/// How an answer in a batch says that it repeats an earlier one: in the text of a text.
+/// How an answer in a batch says that it is a replay. The result is JSON text inside JSON, hence the backslashes.
 const REPLAYED: &str = r#",\"replayed\":true"#;
-/// Refusals of ends: nothing is kept of them, so another try may be told something else.
+/// Refused resolutions: they are not stored, so a retry may get another answer.
 const NOT_KEPT: [&str; 4] = ["exceeds_pending", "already_final", "unknown_transaction", "batch_failed"];
 
 pub(super) fn check(
@@ -42,8 +42,8 @@ pub(super) fn check(
                 let place = (request.name, place);
                 let checked = if ask.opens() {
                     check_opening(ledger, origins, place, reply)
-                } else if ask.ends() {
-                    check_end(ledger, ask, reply)
+                } else if ask.resolves() {
+                    check_resolution(ledger, ask, reply)
                 } else {
                     Ok(())
                 };
@@ -55,13 +55,13 @@ pub(super) fn check(
     }
 }
 
-/// Each sending that the broker confirmed leads to an answer of its own, for it is acknowledged after that. A sending that
-/// was not confirmed may do so too.
+/// Each attempt that the broker confirmed gets an answer of its own, for it is acked only after that. An attempt that
+/// was not confirmed may be answered too.
 fn check_lost(request: &Request<'_>, left: usize, verdict: &mut Verdict) {
     let taken = request.confirmed.saturating_sub(request.not_taken);
     if taken > request.answers.len() + left {
         let what = format!(
-            "{taken} sendings were confirmed, {} answers came, {left} are queued or dead letters",
+            "{taken} attempts were confirmed, {} answers came, {left} are queued or dead letters",
             request.answers.len()
         );
         verdict.add(Rule::Lost, &[request.name], what);
@@ -83,7 +83,7 @@ fn results(request: &Request<'_>, text: &str) -> Option<Vec<(Reply, bool)>> {
     fits.then(|| results.into_iter().map(ResultBody::into_reply).collect())
 }
 
-/// What moved money is told in the same bytes each time. Reads, and refusals of which nothing is kept, are decided again.
+/// What moved money is answered in the same bytes each time. Reads, and refusals that are not stored, are decided again.
 fn check_same(request: &Request<'_>, read: &[Vec<(Reply, bool)>], verdict: &mut Verdict) {
     let [first, others @ ..] = read else { return };
     let bytes = |text: &str| text.replace(REPLAYED, "");
@@ -96,7 +96,7 @@ fn check_same(request: &Request<'_>, read: &[Vec<(Reply, bool)>], verdict: &mut 
         return;
     }
     let kept = |ask: &Ask, reply: &Reply| {
-        ask.opens() || ask.ends() && reply.error.as_deref().is_none_or(|error| !NOT_KEPT.contains(&error))
+        ask.opens() || ask.resolves() && reply.error.as_deref().is_none_or(|error| !NOT_KEPT.contains(&error))
     };
     // The reason of a batch that failed names an operation that may be decided in another way the next time.
     let told = |reply: &Reply| (reply.code, reply.error.clone(), reply.transaction_id, reply.body.clone());
@@ -110,9 +110,10 @@ fn check_same(request: &Request<'_>, read: &[Vec<(Reply, bool)>], verdict: &mut 
     }
 }
 
-/// All are done, or none. An end that was there before is told as done in any case.
+/// All are done, or none. A resolution that was there before is reported as done in any case.
 fn check_atomic(request: &Request<'_>, replies: &[(Reply, bool)], verdict: &mut Verdict) {
-    let results = request.asks.iter().zip(replies).filter(|(ask, (_, replayed))| !(ask.ends() && *replayed));
+    let results =
+        request.asks.iter().zip(replies).filter(|(ask, (_, replayed))| !(ask.resolves() && *replayed));
     let (done, refused): (Vec<_>, Vec<_>) = results.partition(|(_, (reply, _))| reply.is_done());
     if request.atomic && !done.is_empty() && !refused.is_empty() {
         let what =
@@ -128,7 +129,7 @@ fn check_opening(ledger: &Ledger<'_>, origins: &Origins<'_>, place: Place<'_>, r
     let receipt = reply.receipt();
     let id = receipt.as_ref().ok().map(|receipt| receipt.transaction_id).or(reply.transaction_id);
     let Some(id) = id else {
-        // A refusal that is not kept. The identity of another request is that one's, whatever this one is told.
+        // A refusal that is not stored. The identity belongs to another request, whatever this one is answered.
         return match origins.opened.get(&place) {
             Some(_) => Err((Rule::WrongAnswer, "it was refused, and applied")),
             None if reply.is_done() => no_row("there is no receipt"),
@@ -154,7 +155,7 @@ fn check_opening(ledger: &Ledger<'_>, origins: &Origins<'_>, place: Place<'_>, r
     Ok(())
 }
 
-fn check_end(ledger: &Ledger<'_>, ask: &Ask, reply: &Reply) -> Checked {
+fn check_resolution(ledger: &Ledger<'_>, ask: &Ask, reply: &Reply) -> Checked {
     let wrong = |why| Err((Rule::WrongAnswer, why));
     let Some(id) = ask.transaction_id else { return Ok(()) };
     if reply.is_done() {
@@ -174,7 +175,7 @@ fn check_end(ledger: &Ledger<'_>, ask: &Ask, reply: &Reply) -> Checked {
     }
 }
 
-/// The end that a receipt tells of is there.
+/// The resolution that a receipt reports is there.
 fn ended(ledger: &Ledger<'_>, receipt: &Receipt) -> Checked {
     let Some(end) = ledger.leg(receipt.transaction_id, 2) else {
         return Err((Rule::AnswerWithoutRow, "its end is not in the ledger"));

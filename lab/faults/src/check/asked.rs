@@ -1,4 +1,4 @@
-//! What the clients asked for, and what they were told.
+//! The clients' requests and their answers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use super::{Rule, Verdict};
 use crate::history::What;
 use crate::record::Records;
 
-/// A request, with all its sendings and answers.
+/// A request, with all its attempts and answers.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) name: &'a str,
@@ -49,13 +49,11 @@ impl Ask {
         self.metadata.is_some()
     }
 
-    /// Whether it opens a transaction.
     pub(super) fn opens(&self) -> bool {
         ["invoice", "withdraw", "transfer"].contains(&self.operation.as_str())
     }
 
-    /// Whether it ends one.
-    pub(super) fn ends(&self) -> bool {
+    pub(super) fn resolves(&self) -> bool {
         ["settle", "cancel"].contains(&self.operation.as_str())
     }
 }
@@ -72,14 +70,13 @@ impl Request<'_> {
     }
 }
 
-/// All requests, by name.
 #[derive(Debug)]
 pub(super) struct Requests<'a> {
     pub(super) by_name: BTreeMap<&'a str, Request<'a>>,
     /// The requests with this transaction id for an identity.
     pub(super) by_id: HashMap<Uuid, Vec<&'a str>>,
-    /// The requests that end a transaction, with the place in a batch.
-    pub(super) ends: HashMap<Uuid, Vec<(&'a str, usize)>>,
+    /// The requests that resolve a transaction, with the place in a batch.
+    pub(super) resolutions: HashMap<Uuid, Vec<(&'a str, usize)>>,
 }
 
 impl<'a> Requests<'a> {
@@ -106,14 +103,14 @@ impl<'a> Requests<'a> {
                 What::Unknown { .. } | What::Send { .. } => {}
             }
         }
-        let mut requests = Self { by_name, by_id: HashMap::new(), ends: HashMap::new() };
+        let mut requests = Self { by_name, by_id: HashMap::new(), resolutions: HashMap::new() };
         for request in requests.by_name.values() {
             if let Some(id) = request.own_id() {
                 requests.by_id.entry(id).or_default().push(request.name);
             }
-            for (place, ask) in request.asks.iter().enumerate().filter(|(_, ask)| ask.ends()) {
+            for (place, ask) in request.asks.iter().enumerate().filter(|(_, ask)| ask.resolves()) {
                 if let Some(id) = ask.transaction_id {
-                    requests.ends.entry(id).or_default().push((request.name, place));
+                    requests.resolutions.entry(id).or_default().push((request.name, place));
                 }
             }
         }

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use super::{Rule, Verdict};
 use crate::record::{Records, Verified};
 
-/// As it prints itself.
 #[derive(Deserialize)]
 struct Audit {
     checks: Vec<Check>,

@@ -1,4 +1,4 @@
-//! The events: every row was told, as it is. Events may come again and in any order.
+//! The events: every row has one, with the same values. Events may be repeated and come in any order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -33,7 +33,7 @@ pub(super) fn check(records: &Records, ledger: &Ledger<'_>, origins: &Origins<'_
             }
         }
     }
-    // Who still waits in the queue has its events yet to come.
+    // The events of requests that are still queued are yet to come.
     let waiting: HashSet<&str> =
         records.work.iter().chain(&records.dead).map(|queued| queued.request.as_str()).collect();
     for (chain, rows) in &ledger.chains {
@@ -41,10 +41,10 @@ pub(super) fn check(records: &Records, ledger: &Ledger<'_>, origins: &Origins<'_
         let missing = |row: &&Row<'_>| told.is_none_or(|told| !told.contains(&row.posting.version));
         for row in rows.iter().filter(missing) {
             let by = origins.of_transaction.get(&row.posting.transaction_id);
-            // An end belongs to another request, which may wait as well.
+            // A resolution belongs to another request, which may be queued as well.
             if !by.is_some_and(|by| waiting.contains(by.0)) && (row.posting.leg < 2 || waiting.is_empty()) {
                 let by: Vec<&str> = by.map(|by| by.0).into_iter().collect();
-                let what = format!("{} version {} was never told", name(*chain), row.posting.version);
+                let what = format!("{} version {} has no event", name(*chain), row.posting.version);
                 verdict.add(Rule::Event, &by, what);
             }
         }

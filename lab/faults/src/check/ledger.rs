@@ -17,7 +17,6 @@ pub(super) struct Row<'a> {
     pub(super) frozen: i128,
 }
 
-/// Wallet and ticker.
 pub(super) type Chain<'a> = (i64, &'a str);
 
 #[derive(Debug)]
@@ -69,7 +68,6 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// A leg of a transaction.
     pub(super) fn leg(&self, transaction_id: Uuid, leg: i16) -> Option<&Row<'a>> {
         let (chain, index) = self.transactions.get(&transaction_id)?.get(&leg)?;
         self.chains.get(chain)?.get(*index)

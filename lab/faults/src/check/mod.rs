@@ -1,8 +1,8 @@
-//! Proves from the records of a run that nothing was lost, doubled or invented; or says what was.
+//! Proves from the records of a run that nothing was lost, applied twice or invented; or lists what was.
 //!
-//! A pure function over the files: no clock, no network, and nothing of the service's own code that decides about money.
-//! `ledger` makes chains and transactions of the rows and checks them by themselves; `asked` reads what the clients asked for;
-//! then the rows are held against the requests (`origin`), the answers against both (`answers`), what clients read against the
+//! A pure function over the files: no clock, no network, and none of the service's own rules.
+//! `ledger` makes chains and transactions of the rows and checks them by themselves; `asked` reads the requests;
+//! then the rows are compared with the requests (`origin`), the answers against both (`answers`), what clients read against the
 //! order of their histories (`reads`), and the events against the rows (`events`).
 
 mod answers;
@@ -27,18 +27,14 @@ use crate::record::Records;
 /// How many violations of one rule are listed. All are counted.
 const LISTED: usize = 20;
 
-/// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// The rule that is broken.
     pub rule: Rule,
-    /// How.
     pub what: String,
     /// The requests that it is about.
     pub requests: Vec<String>,
 }
 
-/// What has to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
@@ -48,23 +44,23 @@ pub enum Rule {
     TwoAnswers,
     /// A request is applied at most once.
     AppliedTwice,
-    /// Every row is there because of a request, and does what that asked for.
+    /// Every row belongs to a request, and does what it asked for.
     Invented,
-    /// An answer says what was committed.
+    /// An answer agrees with what was committed.
     AnswerWithoutRow,
-    /// An answer is one that this request can get.
+    /// An answer is possible for its request.
     WrongAnswer,
     /// The versions of a chain are 1, 2, 3... and each row follows from the one before.
     Chain,
     /// No balance is below zero.
     Negative,
-    /// The legs of a transaction belong together, and what is final stays.
+    /// The legs of a transaction belong together, and a final status stays.
     Transaction,
-    /// Per ticker, what is there is what was invoiced less what was withdrawn.
+    /// Per ticker, the sum of balances is what was invoiced less what was withdrawn.
     Conservation,
-    /// What a client reads never goes back, and has what it was answered before.
+    /// Reads of a client never go back, and include what was confirmed to it before.
     Read,
-    /// Every row was told, as it is.
+    /// Every row has its event, with the same values.
     Event,
     /// `florin verify` finds nothing.
     Verify,
@@ -80,41 +76,33 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// How many violations there are, by rule.
     pub violations: BTreeMap<Rule, usize>,
     /// The first of each rule.
     pub listed: Vec<Violation>,
-    /// What was looked at.
     pub seen: Seen,
 }
 
-/// What was looked at: a check of nothing would find nothing.
+/// Counts of what was checked: a check of nothing would find nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// Requests that were sent.
     pub requests: usize,
-    /// Sendings of them.
     pub sendings: usize,
-    /// Sendings that the broker confirmed.
+    /// Attempts that the broker confirmed.
     pub confirmed: usize,
     /// Answers, copies included.
     pub answers: usize,
     /// Requests with more than one answer.
     pub repeated: usize,
-    /// Requests without any answer.
     pub unanswered: usize,
     /// Those left in the work queue.
     pub queued: usize,
-    /// Dead letters.
     pub dead: usize,
-    /// Rows of the ledger.
     pub postings: usize,
     /// Balances.
     pub chains: usize,
-    /// Transactions that expired.
     pub expired: usize,
     /// Events, repetitions included.
     pub events: usize,
@@ -123,7 +111,6 @@ pub struct Seen {
 }
 
 impl Verdict {
-    /// Whether nothing was found.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty()

@@ -12,7 +12,6 @@ use super::{Rule, Verdict};
 /// A request, and the place in it if it is a batch.
 pub(super) type Place<'a> = (&'a str, usize);
 
-/// Who opened what.
 #[derive(Debug, Default)]
 pub(super) struct Origins<'a> {
     pub(super) of_transaction: HashMap<Uuid, Place<'a>>,
@@ -44,7 +43,7 @@ pub(super) fn check<'a>(ledger: &Ledger<'a>, requests: &Requests<'a>, verdict: &
             verdict.add(Rule::AppliedTwice, &[place.0], what);
         }
         origins.of_transaction.insert(id, place);
-        check_end(ledger, row, requests, verdict);
+        check_resolution(ledger, row, requests, verdict);
     }
     origins
 }
@@ -78,14 +77,14 @@ fn agrees(ledger: &Ledger<'_>, row: &Row<'_>, ask: &Ask) -> Result<(), &'static 
     fields.iter().try_for_each(|(fits, field)| if *fits { Ok(()) } else { Err(*field) })
 }
 
-/// The amount that is asked for, in minor units.
+/// The requested amount in minor units.
 pub(super) fn minor(ledger: &Ledger<'_>, ticker: &str, ask: &Ask) -> Option<i128> {
     let amount: Decimal = ask.amount?.0;
     amount.to_minor(*ledger.scales.get(ticker)?).ok()
 }
 
-/// What ended was asked to end in this way, or was over its time.
-fn check_end(ledger: &Ledger<'_>, opened: &Row<'_>, requests: &Requests<'_>, verdict: &mut Verdict) {
+/// A resolution was requested in this form, or the hold expired.
+fn check_resolution(ledger: &Ledger<'_>, opened: &Row<'_>, requests: &Requests<'_>, verdict: &mut Verdict) {
     let id = opened.posting.transaction_id;
     let Some(end) = ledger.leg(id, 2) else { return };
     if end.posting.error.as_deref() == Some("expired") {
@@ -101,9 +100,13 @@ fn check_end(ledger: &Ledger<'_>, opened: &Row<'_>, requests: &Requests<'_>, ver
         }
         false => ask.operation == "cancel",
     };
-    let asks = requests.ends.get(&id).into_iter().flatten();
+    let asks = requests.resolutions.get(&id).into_iter().flatten();
     let mut asks = asks.filter_map(|(name, place)| requests.by_name[name].asks.get(*place));
     if !asks.any(wanted) {
-        verdict.add(Rule::Invented, &[], format!("nobody asked for this end of {id}: {:?}", end.posting));
+        verdict.add(
+            Rule::Invented,
+            &[],
+            format!("nobody requested this resolution of {id}: {:?}", end.posting),
+        );
     }
 }

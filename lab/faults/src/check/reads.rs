@@ -1,4 +1,4 @@
-//! What a client reads: never older than what it was told before it asked.
+//! Reads: never older than what the client knew when it asked.
 //!
 //! For each client, the lines of its history are gone through in their order. What an answer proves (a row that was committed,
 //! a version that was read) counts for the reads that are sent for the first time after it.
@@ -88,7 +88,7 @@ impl<'a> Client<'a, '_> {
             let receipt = reply.receipt().ok();
             let id = receipt.as_ref().map(|receipt| receipt.transaction_id).or(reply.transaction_id);
             let Some(id) = id else { continue };
-            // What ended is told with an error or an amount; what was opened, without.
+            // The answer to a resolution has an error or a settled amount; that to an opening has neither.
             let legs = match receipt {
                 Some(receipt) if receipt.error.is_some() || receipt.settled_amount.is_some() => 0..=3,
                 _ => 0..=1,
@@ -105,7 +105,7 @@ impl<'a> Client<'a, '_> {
         *known = (*known).max(row.posting.version);
     }
 
-    /// Each balance is one that there was, at a version that is not older than what was known.
+    /// Each balance existed, at a version that is not older than what was known.
     fn balance(&mut self, request: &Request<'a>, reply: &Reply) -> Result<(), String> {
         let sent = self.sent.remove(request.name).unwrap_or_default();
         if !reply.is_done() {
@@ -121,7 +121,7 @@ impl<'a> Client<'a, '_> {
             let latest = self.known.entry(*chain).or_default();
             *latest = (*latest).max(version);
         }
-        // A copy of the answer is held against the same.
+        // A copy of the answer is compared with the same.
         self.sent.insert(request.name, sent);
         Ok(())
     }
@@ -194,7 +194,7 @@ impl<'a> Client<'a, '_> {
             && posting.error == row.posting.error
     }
 
-    /// The status is the one it had, and the end is told when it was known.
+    /// The transaction had this status, and a resolution is reported once it was known.
     fn transaction(&mut self, request: &Request<'a>, reply: &Reply) -> Result<(), String> {
         let Some(id) = request.asks[0].transaction_id else { return Ok(()) };
         let Ok(TransactionBody { status, error, .. }) = reply.transaction() else {
@@ -208,7 +208,7 @@ impl<'a> Client<'a, '_> {
         let read = ended.filter(is).or_else(|| Some(opened).filter(is)).ok_or("it never had this status")?;
         let end_is_known = ended.is_some_and(|end| end.posting.version <= known);
         if end_is_known && read.posting.leg == 0 {
-            return Err(format!("it had ended at version {:?}", ended.map(|end| end.posting.version)));
+            return Err(format!("it was resolved at version {:?}", ended.map(|end| end.posting.version)));
         }
         self.know(read);
         Ok(())

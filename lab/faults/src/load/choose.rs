@@ -1,4 +1,4 @@
-//! What a client asks for, at random.
+//! Random requests of a client.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::history::What;
 
 /// Nobody has this wallet.
 const NO_WALLET: i64 = 999_999;
-/// How many old requests and open transactions a client remembers.
+/// How many old requests and holds a client keeps.
 const REMEMBERED: usize = 300;
 const BATCH: usize = 12;
 
@@ -54,10 +54,9 @@ impl Asked {
     }
 }
 
-/// What a client knows.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Transactions that waited when they were last heard of.
+    /// Holds, as far as the client knows.
     open: VecDeque<Uuid>,
     /// Transactions of any status.
     known: VecDeque<Uuid>,
@@ -66,7 +65,6 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// An answer has come.
     pub(super) fn learn(&mut self, reply: &Reply) {
         let results = reply.results().unwrap_or_default();
         let replies = results.into_iter().map(|result| result.into_reply().0);
@@ -79,7 +77,6 @@ impl Memory {
         }
     }
 
-    /// A request has its answer.
     pub(super) fn keep(&mut self, asked: Asked) {
         if asked.message_id.is_some() {
             remember(&mut self.answered, asked);
@@ -91,7 +88,6 @@ impl Memory {
         rng.choice(&self.answered).cloned()
     }
 
-    /// The next request.
     pub(super) fn choose(&mut self, rng: &mut Rng, bare: bool, name: impl Fn() -> String) -> Asked {
         let name = name();
         match rng.u32(0..100) {
@@ -150,7 +146,7 @@ impl Memory {
         }
     }
 
-    /// Ends a transaction that waited. The same one may be ended several times, and in different ways.
+    /// Resolves a hold. The same one may be resolved several times, and in different ways.
     fn end(&mut self, rng: &mut Rng) -> Request {
         let place = rng.usize(0..self.open.len().max(1));
         let keep = rng.u32(0..4) == 0;
@@ -166,7 +162,7 @@ impl Memory {
         }
     }
 
-    /// Another request under an identity that is taken.
+    /// Another request under an identity that is in use.
     fn conflict(&self, rng: &mut Rng, name: &str) -> Option<Asked> {
         let opening = |asked: &&Asked| ["invoice", "withdraw"].contains(&asked.operation.as_str());
         let taken: Vec<&Asked> = self.answered.iter().filter(opening).collect();
@@ -194,7 +190,7 @@ impl Memory {
         for place in 0..rng.usize(1..BATCH) {
             let tag = json!({ "request": name, "place": place });
             let mut request = self.request(rng, Some(&tag));
-            // What is read in a batch is not looked at by the checker, and histories would make it long.
+            // The checker ignores reads in a batch, and histories would make it long.
             if matches!(request, Request::History(_) | Request::Transaction { .. }) {
                 request = balance(rng);
             }

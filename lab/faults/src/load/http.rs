@@ -1,4 +1,4 @@
-//! A client that asks over HTTP: each sending is a call of its own, to one instance after the other.
+//! A client over HTTP: each attempt is a call of its own, to the instances in turn.
 //!
 //! What comes back is written down as the reply that it holds, so that it is judged like any other.
 
@@ -24,7 +24,6 @@ use crate::world::INSTANCES;
 /// After a call that failed: an instance that is gone refuses at once.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Where the service is asked.
 #[derive(Debug)]
 pub(super) struct Http {
     instances: [SocketAddr; INSTANCES],

@@ -32,10 +32,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Answers that are on their way to a client at a time.
 const PREFETCH: u16 = 200;
 
-/// Where a client publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// To the durable exchange.
     Requests,
     /// To the exchange of the first clients, which does not survive a restart of the broker.
     Seed,
@@ -89,7 +87,6 @@ pub(crate) fn reply_queue(client: u32) -> String {
     format!("reply.faults.{client}")
 }
 
-/// A durable, replicated queue.
 pub(crate) async fn declare_durable(channel: &Channel, queue: &str) -> lapin::Result<()> {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));

@@ -1,6 +1,6 @@
-//! The load: several clients, each with many requests at a time, that write down what they do.
+//! The load: several clients, each with many requests at a time, that record what they do.
 //!
-//! `choose` says what to ask for, `link` keeps the connection to the broker, `http` asks over HTTP, `send` sends one request
+//! `choose` makes requests, `link` keeps the connection to the broker, `http` sends over HTTP, `send` sends one request
 //! until its outcome is known.
 
 mod choose;
@@ -31,24 +31,21 @@ use crate::world::INSTANCES;
 
 /// Requests of a client at a time.
 const WORKERS: usize = 6;
-/// A worker rests up to so long between two requests.
+/// The longest pause of a worker between two requests.
 const REST_MS: u64 = 90;
 
-/// The wallets: a few are asked for all the time.
+/// The wallets: a few of them get most of the requests.
 pub const WALLETS: i64 = 400;
-/// The first of them.
 pub const HOT_WALLETS: i64 = 4;
 /// The tickers, with their decimal places.
 pub const TICKERS: [(&str, u8); 3] = [("USD", 2), ("EUR", 2), ("USDT", 6)];
 
-/// What all clients count together.
 #[derive(Debug)]
 pub struct Pulse {
     /// When the latest request was sent that has an answer.
     answered: watch::Sender<Instant>,
     /// Requests sent for the first time.
     pub requests: AtomicU64,
-    /// Requests with an answer.
     pub answers: AtomicU64,
     /// Sendings that nobody knew the outcome of.
     pub unknown: AtomicU64,
@@ -73,12 +70,9 @@ impl Pulse {
     }
 }
 
-/// How a client asks.
 #[derive(Debug)]
 enum Way {
-    /// By messages.
     Messages(Link),
-    /// Over HTTP.
     Http(Http),
 }
 
@@ -96,7 +90,6 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// An answer was written down.
     fn answered(&self, request: &str, what: &What) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(request);
         if let Some(waiting) = waiting {
@@ -114,16 +107,13 @@ impl Client {
     }
 }
 
-/// The clients at work.
 #[derive(Debug)]
 pub struct Load {
-    /// What they count.
     pub pulse: Arc<Pulse>,
     /// No new requests from here on.
     stop: CancellationToken,
     /// What is not known by then stays unknown.
     give_up: CancellationToken,
-    /// The connections end.
     leave: CancellationToken,
     workers: JoinSet<()>,
     links: JoinSet<()>,
@@ -131,10 +121,6 @@ pub struct Load {
 
 impl Load {
     /// Starts the clients; their histories go to the folder.
-    ///
-    /// # Errors
-    ///
-    /// When a history cannot be opened.
     pub fn start(
         settings: &Settings,
         amqp_url: &str,
@@ -189,7 +175,7 @@ impl Load {
         self.workers.spawn(send::copy_on_demand(Arc::clone(client), seeds.fork(), self.stop.clone()));
     }
 
-    /// Makes no new requests, and waits until all are known, but not longer than this.
+    /// Makes no new requests, and waits until the outcome of all is known, but not longer than this.
     pub async fn finish(mut self, limit: Duration) {
         self.stop.cancel();
         let known = async { while self.workers.join_next().await.is_some() {} };

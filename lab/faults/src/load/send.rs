@@ -27,7 +27,6 @@ const PUBLISH_LIMIT: Duration = Duration::from_secs(4);
 const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 const LINK_LIMIT: Duration = Duration::from_secs(1);
 const PERSISTENT: u8 = 2;
-/// Why nothing was sent.
 const NO_CONNECTION: &str = "no connection";
 /// Old requests that are sent again at a time.
 const COPIES: usize = 30;

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use super::frames::{Frames, Layout, number};
 
-/// What a client says first.
 pub(super) const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\x00\x00\x09\x01";
 
 const FRAME: Layout = Layout { header_bytes: 7, following: |header| number(&header[3..]) + FRAME_END };

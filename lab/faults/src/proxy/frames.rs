@@ -3,10 +3,9 @@
 /// How much of a message is kept: enough for the beginning of a statement.
 const KEPT_BYTES: usize = 4096;
 
-/// How messages are laid out.
 #[derive(Clone, Copy)]
 pub(super) struct Layout {
-    /// Every message begins with so many bytes.
+    /// The size of a message's header.
     pub(super) header_bytes: usize,
     /// How many follow, as the header says.
     pub(super) following: fn(&[u8]) -> usize,
@@ -20,7 +19,6 @@ pub(super) struct Frame {
     pub(super) body: Vec<u8>,
 }
 
-/// Reads messages.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     header: Vec<u8>,

@@ -16,12 +16,11 @@ use super::postgres::{Commit, Postgres};
 use super::{Control, Mode, State};
 
 const PIECE_BYTES: usize = 64 * 1024;
-/// A throttled connection moves so many pieces a second.
+/// Chunks per second of a throttled connection.
 const PIECES_PER_SEC: u32 = 10;
 /// How long the other side may take to read what was sent before a cut.
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
-/// How a connection ends.
 enum End {
     /// Both sides have closed it.
     Closed,
@@ -43,7 +42,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Passes everything on between a client and the server, as the mode says, until either ends it.
+/// Forwards between a client and the server, as the mode says, until either closes.
 pub(super) async fn run(mut client: TcpStream, upstream: SocketAddr, control: &Control) -> io::Result<()> {
     let mut state = control.state.subscribe();
     let State { mode, cuts } = *state.borrow_and_update();
@@ -109,7 +108,7 @@ async fn held(state: &mut watch::Receiver<State>) {
 #[derive(Debug, Default)]
 struct Talk {
     protocol: Protocol,
-    /// Answers are thrown away, until the server was ready so often: then the connection is cut.
+    /// Answers are dropped until the server was ready this many times; then the connection is cut.
     doomed: Option<u64>,
 }
 
@@ -126,7 +125,7 @@ enum Protocol {
 #[derive(Debug, Default)]
 struct Found {
     commit: Option<Commit>,
-    /// Behind so many bytes a published message is whole.
+    /// After this many bytes a published message is complete.
     published: Option<usize>,
 }
 

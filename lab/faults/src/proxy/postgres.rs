@@ -1,13 +1,13 @@
 //! What a client of PostgreSQL and the server say to each other: which message commits, and where its answer ends.
 //!
 //! A commit is a simple query COMMIT; or the Sync behind an Execute of a statement that inserts, or a simple query
-//! that does, when no transaction is open: such a statement is a transaction of its own.
+//! that does, when no transaction is open: such a statement is a transaction by itself.
 
 use std::collections::HashMap;
 
 use super::frames::{Frame, Frames, Layout, number};
 
-/// The first messages of a client have no letter that tells their kind.
+/// The first messages of a client have no type byte.
 const UNNAMED: Layout = Layout { header_bytes: 4, following: |header| number(header).saturating_sub(4) };
 const NAMED: Layout = Layout { header_bytes: 5, following: |header| number(&header[1..]).saturating_sub(4) };
 /// Requests for TLS and for GSSAPI: each is answered with one letter.
@@ -24,7 +24,7 @@ const MAX_STATEMENTS: usize = 10_000;
 pub(super) struct Commit {
     /// Where its message begins in the piece, or began before it.
     pub(super) start: usize,
-    /// The answer ends with the so-manieth message of the server that says that it is ready.
+    /// The answer ends with this many ReadyForQuery messages of the server.
     pub(super) ready: u64,
 }
 

@@ -97,7 +97,7 @@ async fn delays_and_throttles_last_as_long_as_they_are_set() {
     round_trip(&mut stream, &[1; 5000]).await.unwrap();
     assert!(started.elapsed() >= Duration::from_millis(500), "{:?}", started.elapsed());
 
-    // What waits goes on at once when there is nothing to wait for any more.
+    // What is held back goes on at once when the proxy opens.
     proxy.set(Mode::Delay(Duration::from_secs(3600)));
     stream.write_all(b"held").await.unwrap();
     proxy.set(Mode::Open);
@@ -176,7 +176,7 @@ async fn session(port: u16) -> Client {
     client
 }
 
-/// What a commit came to: whether the client was told so, and whether the row is there.
+/// The outcome of a commit: whether the client learned it, and whether the row is there.
 async fn commit_under(mode: Mode, table: &str, in_transaction: bool) -> (bool, bool) {
     let port = tokio::task::spawn_blocking(|| postgres().port()).await.unwrap();
     let direct = session(port).await;

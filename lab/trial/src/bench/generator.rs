@@ -1,4 +1,4 @@
-//! The load: so many calls in flight, a new one for each that is answered.
+//! The load: a fixed number of calls in flight, a new one for each that is answered.
 //!
 //! It shares the machine with all that it measures, so it is lean: one task for all calls.
 
@@ -20,33 +20,29 @@ use super::mix::{Kind, Mix};
 use super::wallets::Wallets;
 use crate::mark;
 
-/// The longest latency that is told apart, in microseconds.
+/// The longest latency that is recorded as it is, in microseconds.
 const MAX_LATENCY_MICROS: u64 = 600_000_000;
 /// What each wallet gets before withdrawals of 1 begin.
 const FUNDS: i128 = 1_000_000_000;
 /// Wallets that get it by one message, and messages in flight.
 const FUNDED_TOGETHER: usize = 1000;
 const FUNDING_IN_FLIGHT: usize = 8;
-/// Pending transactions that are kept to be settled; further ones stay pending.
+/// Holds kept for settling; further ones stay open.
 const MAX_OPEN: usize = 100_000;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How the requests travel.
 #[derive(Debug)]
 pub(super) enum Way {
     Amqp(Client),
     Http(Http),
 }
 
-/// When a measurement ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Until {
     After(Duration),
-    /// So many requests are answered.
     Answered(u64),
 }
 
-/// What is to be measured.
 #[derive(Debug)]
 pub(super) struct Load<'a> {
     pub(super) in_flight: u32,
@@ -59,7 +55,6 @@ pub(super) struct Load<'a> {
     pub(super) batch: u32,
 }
 
-/// What was measured.
 #[derive(Debug)]
 pub(super) struct Measurement {
     pub(super) in_flight: u32,
@@ -86,7 +81,6 @@ impl Measurement {
         self.requests() as f64 / self.duration.as_secs_f64()
     }
 
-    /// How many requests were answered.
     pub(super) fn requests(&self) -> u64 {
         self.answers.values().sum()
     }
@@ -100,14 +94,13 @@ impl Measurement {
     }
 }
 
-/// A request and its identity.
 struct Asked {
     id: Uuid,
     request: Request,
 }
 
 impl Asked {
-    /// Whether it opens a pending transaction.
+    /// Whether it opens a hold.
     fn is_pending(&self) -> bool {
         matches!(&self.request, Request::Withdraw(body) if body.pending)
     }
@@ -116,11 +109,10 @@ impl Asked {
 struct Answer {
     codes: Vec<(Operation, u16)>,
     latency: Duration,
-    /// Pending transactions, to be settled.
+    /// Holds to settle.
     opened: Vec<Uuid>,
 }
 
-/// Makes each wallet rich.
 pub(super) async fn fund(client: &Client, wallets: WalletId) -> Result<(), Error> {
     let invoice = |wallet_id| Request::Invoice(MovementBody::new(wallet_id, TICKER.0, whole(FUNDS)));
     let firsts = (1..=wallets).step_by(FUNDED_TOGETHER);
@@ -140,7 +132,7 @@ pub(super) async fn fund(client: &Client, wallets: WalletId) -> Result<(), Error
         .await
 }
 
-/// Runs the load. The first call that gets no answer ends it.
+/// Runs the load until its end, or the first call without an answer.
 pub(super) async fn measure(way: &Way, load: &Load<'_>, name: &str) -> anyhow::Result<Measurement> {
     let mut source = Source { load, random: fastrand::Rng::with_seed(load.seed), open: VecDeque::new() };
     let mut measurement = Measurement::new(load)?;
@@ -213,16 +205,14 @@ async fn call_together(way: &Way, asked: Vec<Asked>) -> anyhow::Result<Vec<u16>>
     }
 }
 
-/// Where the requests come from.
 struct Source<'a> {
     load: &'a Load<'a>,
     random: fastrand::Rng,
-    /// Pending transactions, to be settled.
+    /// Holds to settle.
     open: VecDeque<Uuid>,
 }
 
 impl Source<'_> {
-    /// The requests of one message.
     fn next(&mut self) -> Vec<Asked> {
         (0..self.load.batch).map(|_| Asked { id: mark::transaction_id(), request: self.request() }).collect()
     }
@@ -264,7 +254,7 @@ struct Progress {
 
 impl Progress {
     fn new(name: &str, load: &Load<'_>) -> Self {
-        // How long so many requests will take nobody knows.
+        // The duration is unknown.
         let bar = match load.until {
             Until::After(duration) => {
                 let millis = (load.warm_up + duration).as_millis();
@@ -279,7 +269,6 @@ impl Progress {
         Self { bar, started: now, shown: now, answers: 0 }
     }
 
-    /// So many more answers.
     fn tick(&mut self, now: Instant, answers: u64) {
         self.answers += answers;
         let since_shown = now - self.shown;

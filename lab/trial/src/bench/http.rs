@@ -1,4 +1,4 @@
-//! The load over HTTP: the same requests, each a request of its own.
+//! The load over HTTP: one HTTP request for each.
 
 use anyhow::{Context, bail};
 use axum::body::Bytes;

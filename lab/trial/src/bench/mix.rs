@@ -10,9 +10,9 @@ pub(super) enum Kind {
     Invoice,
     Withdraw,
     Transfer,
-    /// A pending withdrawal.
+    /// A withdrawal that opens a hold.
     Pending,
-    /// Settles one of those; if there is none, the same as `Pending`.
+    /// Settles a hold; if there is none, the same as `Pending`.
     Settle,
     Balance,
     History,

@@ -56,7 +56,7 @@ struct Summary {
     /// Also those before and after the time that is measured.
     answered_in_all: u64,
     latency_micros: BTreeMap<&'static str, u64>,
-    /// How many messages took at most so many microseconds, and more than those of the entry before.
+    /// Counts of messages by upper bound, in microseconds.
     latency_histogram: Vec<(u64, u64)>,
     /// By operation and code.
     answers: BTreeMap<&'static str, BTreeMap<u16, u64>>,

@@ -29,7 +29,6 @@ pub(super) fn answer(request: &str, text: &str) -> Line {
     line(request, What::Answer { replayed: false, text: text.into() })
 }
 
-/// A request with its answer.
 pub(super) fn told(request: &str, operation: &str, number: u128, body: &str, reply: &str) -> [Line; 3] {
     let message_id = Some(id(number).to_string());
     [send(request, operation, message_id, body), confirmed(request), answer(request, reply)]
@@ -95,7 +94,6 @@ fn postings() -> Vec<Posting> {
     rows.iter().map(posting).collect()
 }
 
-/// The event of a row.
 pub(super) fn event(posting: &Posting) -> Queued {
     let Posting { transaction_id, operation, status, wallet_id, version, .. } = posting;
     let text = format!(
@@ -115,7 +113,6 @@ pub(super) const REFUSED: &str = r#"{"operation":"withdraw","code":400,"reason":
 const BALANCE: &str = r#"{"operation":"balance","code":200,"body":"{\"actual_balance\":{\"USD\":5.5}}"}"#;
 const HISTORY: &str = r#"{"operation":"history","code":200,"body":"{\"postings\":[{\"ticker\":\"USD\",\"version\":1,\"transaction_id\":\"00000000-0000-0000-0000-000000000004\",\"operation\":\"transfer\",\"status\":\"Success\",\"amount\":1.5,\"actual_balance\":1.5,\"frozen_balance\":0,\"created_at\":\"2026-01-31T08:15:30Z\"}]}"}"#;
 
-/// Two clients, and nothing wrong.
 pub(super) fn clean() -> Records {
     let mut first = Vec::new();
     first.extend(told("a1", "invoice", 1, ONE, &done("invoice", 1, 200, r#""status":"Success""#)));

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# What can be said of a change without running it: format, spelling, dependencies, lints. `make check` installs what is
+# missing first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=$PWD/target/tools/bin
+step() { printf '\n== %s\n' "$*"; "$@"; }
+
+scripts/tools.sh
+export PATH=$tools:$PATH
+
+step cargo fmt --all --check
+step typos
+step cargo-machete --with-metadata --skip-target-dir
+step cargo-deny --locked --workspace check bans licenses sources
+# Advisories are a database of their own, which is fetched each time.
+if cargo-deny fetch db >/dev/null 2>&1; then
+    step cargo-deny --locked --workspace check advisories
+else
+    printf '\ncheck: the database of security advisories cannot be reached: advisories are NOT checked\n'
+fi
+step cargo clippy --workspace --all-targets --locked -- -D warnings
