@@ -4,17 +4,17 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use florin_ledger::{Scale, WalletId};
+use florin_ledger::{Scale, TickerRow, WalletId, WalletRow};
 use florin_wire::RawJson;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::access::Caller;
-use super::answer::json;
+use super::auth::Caller;
+use super::database::{DatabaseError, DatabaseRequest};
 use super::problem::{Fault, Problem};
+use super::response::json;
 use super::text::{JsonText, malformed};
 use super::{App, Shared};
-use florin_store::{self as store, TickerRow, WalletRow};
 
 /// So many wallets are made at a time at most.
 const MAX_NEW_WALLETS: i64 = 100_000;
@@ -127,10 +127,11 @@ impl Shared {
         caller: &Caller,
         after: Option<WalletId>,
         limit: u16,
-    ) -> Result<(Vec<WalletRow>, bool), store::Error> {
+    ) -> Result<(Vec<WalletRow>, bool), DatabaseError> {
         let own = caller.wallets();
         let after = own.map(|own| own.start().saturating_sub(1)).max(after);
-        let mut rows = self.store.list_wallets(after, i64::from(limit) + 1).await?;
+        let mut rows =
+            self.database.call(DatabaseRequest::ListWallets, (after, i64::from(limit) + 1)).await?;
         rows.retain(|row| own.is_none_or(|own| own.contains(&row.wallet_id)));
         let more = rows.len() > usize::from(limit);
         rows.truncate(usize::from(limit));
@@ -153,14 +154,15 @@ pub(super) async fn create_wallets(
         return Err(malformed(format!("at most {MAX_NEW_WALLETS} wallets are made at a time")));
     }
     caller.needs_wallets([from, to])?;
-    let created = app.store.create_wallets(from..=to).await?;
+    let created = app.database.call(DatabaseRequest::CreateWallets, from..=to).await.map_err(not_written)?;
     let status = if created > 0 { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &CreatedWallets { created }))
 }
 
 /// `GET /tickers`.
 pub(super) async fn list_tickers(State(app): State<App>) -> Result<Response, Problem> {
-    let tickers = app.store.list_tickers().await?.into_iter().map(Ticker::from).collect();
+    let tickers =
+        app.database.call(DatabaseRequest::ListTickers, ()).await?.into_iter().map(Ticker::from).collect();
     Ok(json(StatusCode::OK, &TickerList { tickers }))
 }
 
@@ -171,14 +173,25 @@ pub(super) async fn add_ticker(
 ) -> Result<Response, Problem> {
     let ticker: Ticker = read(&body)?;
     let scale = Scale::new(ticker.scale).ok_or_else(|| malformed("scale is a whole number from 0 to 18"))?;
-    let new = app.store.add_ticker(&ticker.name, scale).await.map_err(|error| match error {
-        store::Error::TickerExists { .. } => Problem::new(Fault::TickerExists, error.to_string()),
-        store::Error::Unacceptable(_) => {
+    let added = app.database.call(DatabaseRequest::AddTicker, (ticker.name.clone(), scale)).await;
+    let new = added.map_err(|error| match error {
+        DatabaseError::Exists(reason) => Problem::new(Fault::TickerExists, reason),
+        DatabaseError::Refused(_) => {
             malformed("a ticker's name has 1 to 32 letters, digits, '.', '_' and '-'")
         }
-        error => error.into(),
+        error => not_written(error),
     })?;
     Ok(json(if new { StatusCode::CREATED } else { StatusCode::OK }, &ticker))
+}
+
+/// A write that was not answered may have been done. Both writes can be repeated without harm.
+fn not_written(error: DatabaseError) -> Problem {
+    match error {
+        DatabaseError::TimedOut(_) => {
+            Problem::new(Fault::OutcomeUnknown, format!("{error}: send the request again"))
+        }
+        error => error.into(),
+    }
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {

@@ -10,18 +10,13 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::App;
+use super::database::DatabaseRequest;
 
 /// How long the database may take to give a sign of life.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `/metrics`: the metrics in the text format.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let pool = app.store.pool_status();
-    let in_use = pool.size.saturating_sub(pool.available);
-    for (state, connections) in [("idle", pool.available), ("in_use", in_use), ("max", pool.max_size)] {
-        let gauge = app.metrics.database_pool_connections.with_label_values(&[state]);
-        gauge.set(i64::try_from(connections).unwrap_or(i64::MAX));
-    }
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], app.metrics.render()).into_response()
 }
 
@@ -47,6 +42,7 @@ pub(super) async fn readyz(State(app): State<App>) -> Response {
 
 /// Whether the broker and the database can be reached.
 pub(super) async fn reachable(app: &App) -> (bool, bool) {
-    let database = matches!(timeout(PING_TIMEOUT, app.store.ping()).await, Ok(Ok(())));
+    let database =
+        matches!(timeout(PING_TIMEOUT, app.database.call(DatabaseRequest::Ping, ())).await, Ok(Ok(())));
     (app.link.is_connected(), database)
 }

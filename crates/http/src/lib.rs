@@ -6,16 +6,17 @@
 //! the service), `answer` and `problem` (what comes back), `openapi` (the table as a document), `docs` (the document as a
 //! page), `console` (pages for people), `server`.
 
-mod access;
-mod answer;
+mod auth;
 mod broker;
 mod catalog;
 mod console;
+mod database;
 mod docs;
 mod health;
 mod openapi;
 mod operations;
 mod problem;
+mod response;
 mod routes;
 mod server;
 mod settings;
@@ -31,13 +32,14 @@ use std::time::Duration;
 use florin_wire::Limits;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use florin_broker::Link;
 use florin_metrics::Metrics;
-use florin_store::Store;
 
+use database::Database;
+pub use database::{Call, DATABASE_REQUESTS, DatabaseError, DatabaseRequest};
 pub use openapi::document as openapi_document;
 pub use settings::Settings;
 pub use tls::Listener;
@@ -45,8 +47,8 @@ pub use tls::Listener;
 /// What the HTTP side is made from.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// The database.
-    pub store: Store,
+    /// Where requests to the database go.
+    pub database: mpsc::Sender<DatabaseRequest>,
     /// The description of the AMQP side.
     pub asyncapi: &'static Value,
     /// Whether the service is connected to the broker.
@@ -72,11 +74,11 @@ type App = Arc<Shared>;
 
 #[derive(Debug)]
 struct Shared {
-    store: Store,
+    database: Database,
     asyncapi: &'static Value,
     link: Link,
     metrics: Arc<Metrics>,
-    access: access::Access,
+    authenticator: auth::Authenticator,
     broker: broker::Broker,
     limits: Limits,
     places: Semaphore,
@@ -130,16 +132,17 @@ pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken
 
 impl Parts {
     fn shared(self, over_tls: bool, shutdown: CancellationToken) -> App {
+        let database = Database::new(self.database, self.timeout);
         Arc::new(Shared {
             over_tls,
-            access: access::Access::new(self.store.clone(), self.key_requests_per_second),
+            authenticator: auth::Authenticator::new(database.clone(), self.key_requests_per_second),
             broker: broker::Broker::new(
                 self.amqp_url.clone(),
                 self.work_queue.clone(),
                 self.timeout,
                 self.max_requests,
             ),
-            store: self.store,
+            database,
             asyncapi: self.asyncapi,
             link: self.link,
             metrics: self.metrics,

@@ -13,9 +13,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::App;
-use super::answer::json;
 use super::catalog::{CreatedWallets, NewWallets, Ticker, TickerList, Wallets};
 use super::problem::{Document, Fault};
+use super::response::json;
 use super::routes::{self, Kind, Method, Route};
 
 const SCHEMAS: &str = "#/components/schemas/";

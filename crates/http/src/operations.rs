@@ -13,10 +13,11 @@ use florin_ledger::{Command, ErrorCode, Operation};
 use florin_wire::{BATCH, Batch, Decoded, Envelope, Refusal, decode};
 use uuid::Uuid;
 
-use super::access::Caller;
-use super::answer::answer;
+use super::auth::Caller;
 use super::broker::Asked;
+use super::database::DatabaseRequest;
 use super::problem::{Fault, Problem};
+use super::response::answer;
 use super::text::{JsonText, idempotency_key, malformed};
 use super::{App, Shared};
 
@@ -183,8 +184,8 @@ impl Shared {
         let name = operation.as_str();
         let command = self.command(name, "", body)?;
         self.check_wallets(caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
-        let (command, outcome) =
-            self.store.look_up(command).await.map_err(|error| Problem::from(error).of_operation(name))?;
+        let found = self.database.call(DatabaseRequest::Query, command).await;
+        let (command, outcome) = found.map_err(|error| Problem::from(error).of_operation(name))?;
         Ok(Reply::to_command(&command, &outcome))
     }
 
@@ -202,7 +203,7 @@ impl Shared {
             caller.needs_wallets(command.wallet_ids())?;
             named.extend(command.named_transaction());
         }
-        let wallets = self.store.wallets_of(&named).await?;
+        let wallets = self.database.call(DatabaseRequest::WalletsOf, named.clone()).await?;
         for id in named {
             // One that appears later could be anybody's.
             let unknown = || Refusal {

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use florin_store as store;
+use super::database::DatabaseError;
 
 /// What can go wrong beside what the rules refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,11 +197,15 @@ impl Document {
     }
 }
 
-/// A database that cannot be asked is no answer to what was asked.
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
-        tracing::warn!(%error, "a request over HTTP cannot be answered");
-        Self::new(Fault::Unavailable, "the database cannot be reached")
+/// A database failure decides nothing. Its text may name hosts, so only the log has it.
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        tracing::warn!(%error, "HTTP request failed: no answer from the database");
+        let reason = match &error {
+            DatabaseError::TimedOut(_) => error.to_string(),
+            _ => "the database is unavailable; the log of the service says why".to_owned(),
+        };
+        Self::new(Fault::Unavailable, reason)
     }
 }
 

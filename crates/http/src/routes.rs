@@ -9,7 +9,7 @@ use florin_ledger::Operation;
 use florin_wire::BATCH;
 
 use super::problem::{Fault, Problem};
-use super::{App, access, catalog, console, docs, health, openapi, operations};
+use super::{App, auth, catalog, console, docs, health, openapi, operations};
 use florin_keys::Role;
 use florin_metrics::HTTP;
 
@@ -202,7 +202,7 @@ pub(super) fn router(app: &App) -> Router {
         let handler = match role {
             None => handler,
             Some(role) => handler
-                .layer(from_fn_with_state((app.clone(), role), access::enter))
+                .layer(from_fn_with_state((app.clone(), role), auth::enter))
                 .layer(from_fn_with_state(app.clone(), bounded))
                 .layer(from_fn_with_state((app.clone(), name), measured)),
         };

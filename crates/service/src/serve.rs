@@ -10,11 +10,13 @@ use florin_http as http;
 use florin_metrics::Metrics;
 use florin_store::{self as store, Store};
 use florin_wire::Limits;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::asyncapi;
 use crate::config::{Broker, Config, ReplyTo};
 use crate::engine::BatchLimits;
+use crate::http_database;
 use crate::service;
 
 /// How often a database that is not there yet is tried.
@@ -35,7 +37,9 @@ pub async fn serve(
     Address::parse(&config.broker.url())?;
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     let metrics = Metrics::new();
-    let parts = http_parts(config, store.clone(), link.clone(), metrics.clone());
+    let (database, requests) = mpsc::channel(http::DATABASE_REQUESTS);
+    tokio::spawn(http_database::answer(store.clone(), requests, config.database.pool_size, metrics.clone()));
+    let parts = http_parts(config, database, link.clone(), metrics.clone());
     // HTTP outlives the service, so that what happens while it stops can be seen.
     let stop_http = CancellationToken::new();
     let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
@@ -58,9 +62,14 @@ pub async fn serve(
 }
 
 /// What the HTTP side is made from.
-fn http_parts(config: &Config, store: Store, link: Link, metrics: Arc<Metrics>) -> http::Parts {
+fn http_parts(
+    config: &Config,
+    database: mpsc::Sender<http::DatabaseRequest>,
+    link: Link,
+    metrics: Arc<Metrics>,
+) -> http::Parts {
     http::Parts {
-        store,
+        database,
         asyncapi: asyncapi::document(),
         link,
         metrics,

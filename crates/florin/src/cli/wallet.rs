@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use comfy_table::{CellAlignment, Table, presets};
 use florin_ledger::WalletId;
-use florin_store::{Store, WalletRow};
+use florin_store::Store;
 
 use florin_service::cli::StoreArgs;
 
@@ -104,7 +104,7 @@ pub(super) fn wallet_ids(text: &str) -> anyhow::Result<RangeInclusive<WalletId>>
 
 #[cfg(test)]
 mod tests {
-    use florin_store::WalletBalance;
+    use florin_ledger::WalletBalance;
 
     use super::*;
 

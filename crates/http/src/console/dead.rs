@@ -18,7 +18,7 @@ use super::layout::{Failure, Section, Tone, empty, notice, page, table};
 use super::session::Fields;
 use super::text;
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
 use crate::problem::{Fault, Problem};
 use florin_broker::dead::{DeadLetter, DeadLetters, Error, Purpose, Requeue};
 

@@ -5,10 +5,10 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets::{ICON_PATH, STYLE_PATH};
-use crate::access::Caller;
+use crate::auth::Caller;
+use crate::database::DatabaseError;
 use crate::problem::Problem;
 use florin_keys::Role;
-use florin_store as store;
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -142,8 +142,8 @@ impl From<Problem> for Failure {
     }
 }
 
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Self {
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
         Problem::from(error).into()
     }
 }

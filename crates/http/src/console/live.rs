@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::layout::Failure;
 use crate::App;
+use crate::database::DatabaseRequest;
 use crate::problem::{Fault, Problem};
 use florin_broker::Queues;
 use florin_metrics::{AMQP, HTTP, Metrics};
@@ -135,8 +136,10 @@ async fn look(app: &App, point: Point, queues: &mut Option<Queues>) -> Sample {
         }
         queues.as_ref()?.depths().await.ok()
     };
-    let (depths, pending) =
-        tokio::join!(timeout(LOOK_TIMEOUT, asking), timeout(LOOK_TIMEOUT, app.store.pending_summary()));
+    let (depths, pending) = tokio::join!(
+        timeout(LOOK_TIMEOUT, asking),
+        timeout(LOOK_TIMEOUT, app.database.call(DatabaseRequest::PendingSummary, ()))
+    );
     let (depths, pending) = (depths.ok().flatten(), pending.ok().and_then(Result::ok));
     if depths.is_none() {
         *queues = None;

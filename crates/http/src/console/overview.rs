@@ -11,13 +11,15 @@ use super::assets::LIVE_PATH;
 use super::layout::{Section, Tone, badge, page};
 use super::text;
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
 use crate::health::reachable;
 
 /// `GET /console`. A database that is away is what this page is there to show.
 pub(super) async fn overview(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
     let (broker, database) = reachable(&app).await;
-    let pending = if database { app.store.pending_summary().await.ok() } else { None };
+    let pending =
+        if database { app.database.call(DatabaseRequest::PendingSummary, ()).await.ok() } else { None };
     let count = pending.map(|pending| pending.count.to_string());
     let oldest = pending.and_then(|pending| pending.oldest).map(text::age);
     let content = html! {

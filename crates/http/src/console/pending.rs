@@ -12,8 +12,9 @@ use super::layout::{
 };
 use super::text;
 use crate::App;
-use crate::access::Caller;
-use florin_store::PendingRow;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
+use florin_ledger::PendingRow;
 
 /// Transactions on a page.
 const PAGE: i64 = 50;
@@ -33,7 +34,7 @@ pub(super) async fn pending(
     Query(After { after }): Query<After>,
 ) -> Result<Response, Failure> {
     let size = if caller.wallets().is_some() { SCANNED } else { PAGE };
-    let mut rows = app.store.pending(after, size + 1).await?;
+    let mut rows = app.database.call(DatabaseRequest::ListPending, (after, size + 1)).await?;
     let size = usize::try_from(size).expect("a page is short");
     let more = rows.len() > size;
     rows.truncate(size);

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::layout::{Failure, open_page};
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
 use crate::problem::{Fault, Problem};
 use crate::text::malformed;
 use florin_keys::Role;
@@ -71,7 +71,7 @@ pub(super) async fn enter(
     let Ok(_place) = app.places.try_acquire() else {
         return Failure::from(Problem::new(Fault::Overloaded, "too many requests are worked on")).page(None);
     };
-    let caller = match app.access.caller(cookie(request.headers())).await {
+    let caller = match app.authenticator.caller(cookie(request.headers())).await {
         Ok(caller) => caller,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return to_sign_in(&request),
         Err(problem) => return Failure::from(problem).page(None),
@@ -143,7 +143,7 @@ pub(super) async fn sign_in(
     Fields(SignIn { key, next }): Fields<SignIn>,
 ) -> Response {
     let key = key.trim();
-    match app.access.caller(Some(key)).await {
+    match app.authenticator.caller(Some(key)).await {
         Ok(Caller::Anybody) => Redirect::to(HOME).into_response(),
         // It was read as a key, so it is made of letters, digits and underscores.
         Ok(Caller::Key(_)) => with_cookie(is_https(&app, &headers), key, MAX_AGE, inside(&next)),

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use florin_ledger::Operation;
+use florin_ledger::{Operation, PostingRow};
 use florin_wire::{Receipt, TransactionBody};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -19,11 +19,11 @@ use super::session::Fields;
 use super::text;
 use super::wallets::{done, scale_of, scales};
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
 use crate::operations::not_found;
 use crate::problem::Problem;
 use florin_keys::Role;
-use florin_store::PostingRow;
 
 /// The two ways to end what waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -61,7 +61,7 @@ pub(super) async fn transaction(
 
 async fn show(app: &App, caller: &Caller, id: &str, notice: &Markup) -> Result<Response, Failure> {
     let body = read(app, caller, id).await?;
-    let postings = app.store.postings_of(body.transaction_id).await?;
+    let postings = app.database.call(DatabaseRequest::PostingsOf, body.transaction_id).await?;
     let may_end = body.status == "Created" && caller.needs(Role::Operator).is_ok();
     let fields = fields(app, &body).await?;
     let here = format!("/console/transactions/{}", body.transaction_id);

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use florin_client::Reply;
-use florin_ledger::{Operation, Scale, WalletId};
+use florin_ledger::{Operation, Scale, WalletId, WalletRow};
 use florin_wire::{BalanceBody, HistoryBody, JsonDecimal, PostingBody};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::layout::{Failure, Section, empty, page, pages, status, table, transaction_link, wallet_link};
 use super::{chart, text};
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
 use crate::problem::Problem;
 use crate::text::malformed;
-use florin_store::WalletRow;
 
 /// Wallets on a page.
 const WALLETS: u16 = 50;
@@ -240,7 +240,7 @@ fn postings(postings: &[PostingBody], scales: &Scales) -> Markup {
 
 /// The decimal places of all tickers.
 pub(super) async fn scales(app: &App) -> Result<Scales, Failure> {
-    let tickers = app.store.list_tickers().await?;
+    let tickers = app.database.call(DatabaseRequest::ListTickers, ()).await?;
     Ok(tickers.into_iter().map(|ticker| (ticker.name, ticker.scale)).collect())
 }
 

@@ -18,18 +18,18 @@ use lru::LruCache;
 
 use super::App;
 use super::problem::{Fault, Problem};
+use crate::database::{Database, DatabaseRequest};
 use florin_keys::{ApiKey, Role, Sealed, Token};
-use florin_store::Store;
 
 /// How long a key is not read again.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 /// So many keys are remembered.
 const REMEMBERED_KEYS: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 
-/// The door.
+/// Tells callers by their keys.
 #[derive(Debug)]
-pub(super) struct Access {
-    store: Store,
+pub(super) struct Authenticator {
+    database: Database,
     /// None when anybody may do anything.
     keys: Option<Keys>,
 }
@@ -57,14 +57,14 @@ pub(super) enum Caller {
     Key(Arc<ApiKey>),
 }
 
-impl Access {
+impl Authenticator {
     /// With `per_second` the requests that a key may send in a second; none when no keys are asked for.
-    pub(super) fn new(store: Store, per_second: Option<NonZeroU32>) -> Self {
+    pub(super) fn new(database: Database, per_second: Option<NonZeroU32>) -> Self {
         let keys = per_second.map(|per_second| Keys {
             quota: Quota::per_second(per_second),
             remembered: Mutex::new(LruCache::new(REMEMBERED_KEYS)),
         });
-        Self { store, keys }
+        Self { database, keys }
     }
 
     /// Who sends this token.
@@ -92,7 +92,9 @@ impl Access {
         if let Some(known) = before.as_ref().filter(|known| known.read_at.elapsed() < REMEMBERED_FOR) {
             return Ok(Some(Arc::clone(known)));
         }
-        let Some((key, sealed)) = self.store.find_key(id).await? else { return Ok(None) };
+        let Some((key, sealed)) = self.database.call(DatabaseRequest::FindKey, id.to_owned()).await? else {
+            return Ok(None);
+        };
         let limiter = before
             .map_or_else(|| Arc::new(RateLimiter::direct(keys.quota)), |known| Arc::clone(&known.limiter));
         let known = Arc::new(Known { key: Arc::new(key), sealed, read_at: Instant::now(), limiter });
@@ -169,7 +171,7 @@ pub(super) async fn enter(
     next: Next,
 ) -> Result<Response, Problem> {
     let token = bearer(request.headers()).map(ToOwned::to_owned);
-    let caller = app.access.caller(token.as_deref()).await?;
+    let caller = app.authenticator.caller(token.as_deref()).await?;
     caller.needs(role)?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
