@@ -17,19 +17,19 @@ pub struct Settings {
     pub host: IpAddr,
     /// TCP port to listen on, 0 to 65535. With 0 the system picks a free one and the log names it.
     pub port: u16,
-    /// Whether API keys are asked for. Without, everybody who can reach the port may do everything.
+    /// Whether API keys are required. Without, everybody who can reach the port may do everything.
     pub auth: bool,
-    /// How many requests a key may send in a second, and at once, 1 to 1,000,000. Others get 429.
+    /// Rate limit of a key in requests per second, and its burst, 1 to 1,000,000. Others are answered with 429.
     pub key_requests_per_second: NonZeroU32,
-    /// How many requests are worked on at a time, 1 to 100,000. Others get 503.
+    /// Maximum number of concurrent requests, 1 to 100,000. Others are answered with 503.
     pub max_requests: usize,
-    /// How many seconds an answer of the service is waited for, 1 to 300. After that it is 504.
+    /// How long to wait for the answer of the service, in seconds, 1 to 300. After that it is 504.
     pub timeout_secs: u64,
-    /// PEM file of the certificate, with those that vouch for it. With it, HTTPS is served and plain HTTP is not.
+    /// PEM file of the certificate and its chain. With it, HTTPS is served and plain HTTP is not.
     pub cert_file: Option<PathBuf>,
-    /// PEM file of the key of the certificate, without a pass phrase.
+    /// PEM file of the key of the certificate, without a passphrase.
     pub key_file: Option<PathBuf>,
-    /// PEM file of the authorities that vouch for clients. With it, a client needs a certificate of theirs.
+    /// PEM file of the certificate authorities of clients. With it, every client needs a certificate.
     pub client_ca_file: Option<PathBuf>,
 }
 

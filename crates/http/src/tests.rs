@@ -12,6 +12,7 @@ use super::*;
 struct Served {
     address: SocketAddr,
     metrics: Arc<Metrics>,
+    health: Health,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -27,10 +28,12 @@ async fn served_within(database: mpsc::Sender<DatabaseRequest>, timeout: Duratio
     let listener = listen(&loopback(0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new();
+    let health = Health::default();
     let parts = Parts {
         database,
         asyncapi: &Value::Null,
         link: Link::default(),
+        health: health.clone(),
         metrics: Arc::clone(&metrics),
         amqp_url: format!("amqp://{}", nowhere().await),
         work_queue: "florin.work".into(),
@@ -41,7 +44,7 @@ async fn served_within(database: mpsc::Sender<DatabaseRequest>, timeout: Duratio
     };
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
-    Served { address, metrics, shutdown, server }
+    Served { address, metrics, health, shutdown, server }
 }
 
 fn loopback(port: u16) -> Settings {
@@ -86,11 +89,21 @@ async fn pages_answer_and_others_are_not_found() {
 #[tokio::test]
 async fn readiness_names_what_is_missing() {
     let served = served().await;
+    served.health.set_fault("permission denied for table postings");
     let (status, _, body) = get(served.address, "/readyz").await;
     assert_eq!(status, 503);
     assert_eq!(
         serde_json::from_str::<Value>(&body).unwrap(),
-        json!({"status": "not ready", "broker": "unreachable", "database": "unreachable"})
+        json!({
+            "status": "not ready",
+            "broker": "unreachable",
+            "database": "unreachable",
+            "reasons": [
+                {"part": "broker", "reason": "not connected to RabbitMQ"},
+                {"part": "database", "reason": "the service is stopping"},
+                {"part": "database", "reason": "permission denied for table postings"},
+            ],
+        })
     );
 }
 
@@ -109,6 +122,50 @@ async fn a_silent_database_is_unreachable() {
         assert!(body.contains("the database did not answer within 10 s"), "{body}");
         assert!(started.elapsed() < Duration::from_secs(11), "{:?}", started.elapsed());
     }
+}
+
+/// People type addresses by hand; nobody is sent to another site.
+#[tokio::test]
+async fn the_root_and_trailing_slashes_lead_to_pages() {
+    let served = served().await;
+    for (path, status, location) in [
+        ("/", 303, "/console"),
+        ("/docs/", 308, "/docs"),
+        ("/console/", 308, "/console"),
+        ("/console/wallets/", 308, "/console/wallets"),
+    ] {
+        let (answered, head, _) = get(served.address, path).await;
+        assert_eq!(answered, status, "{path}");
+        assert!(head.contains(&format!("\r\nlocation: {location}\r\n")), "{head}");
+    }
+    for path in ["//evil/", "/x//evil/"] {
+        assert_eq!(get(served.address, path).await.0, 404, "{path}");
+    }
+}
+
+/// A request has an id, the client's or ours, which the response repeats.
+#[tokio::test]
+async fn every_request_has_an_id() {
+    let served = served().await;
+    let (_, head, _) = get(served.address, "/wallets").await;
+    assert!(head.contains("\r\nx-request-id: "), "{head}");
+}
+
+/// Pages of the console are no answers of the API.
+#[tokio::test]
+async fn views_of_the_console_are_not_counted_as_answers() {
+    let served = served().await;
+    get(served.address, "/wallets").await;
+    for path in ["/console", "/console/wallets", "/console/dead", "/console/sign-in"] {
+        get(served.address, path).await;
+    }
+    let (_, _, metrics) = get(served.address, "/metrics").await;
+    let counted: Vec<&str> = metrics.lines().filter(|line| line.contains(r#"transport="http"} "#)).collect();
+    let counted: Vec<_> = counted.into_iter().filter(|line| line.starts_with("app_queries")).collect();
+    assert_eq!(
+        counted,
+        [r#"app_queries_status_counter{operation="list_wallets",status="503",transport="http"} 1"#]
+    );
 }
 
 #[tokio::test]

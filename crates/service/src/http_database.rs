@@ -82,7 +82,7 @@ async fn send<A>(
 ) {
     let work = async {
         let _place = places.acquire().await;
-        work.await.map_err(error)
+        work.await.map_err(|error| failure(&error))
     };
     tokio::select! {
         result = work => drop(answer.send(result)),
@@ -90,7 +90,7 @@ async fn send<A>(
     }
 }
 
-fn error(error: Error) -> DatabaseError {
+fn failure(error: &Error) -> DatabaseError {
     let text = error.to_string();
     match error {
         Error::TickerExists { .. } => DatabaseError::Exists(text),
