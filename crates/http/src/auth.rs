@@ -71,7 +71,7 @@ impl Authenticator {
         let refused = || unauthorized("the API key is unknown, revoked or expired");
         let token = Token::parse(token).ok_or_else(refused)?;
         let found = self.find(keys, token.id()).await?.ok_or_else(refused)?;
-        if !token.opens(&found.sealed) || !found.key.is_good(SystemTime::now()) {
+        if !token.opens(&found.sealed) || !found.key.is_active(SystemTime::now()) {
             return Err(refused());
         }
         if let Err(not_until) = found.limiter.check() {

@@ -117,7 +117,7 @@ async fn prepare_database(
         tracing::info!(?applied, "the schema is up to date");
     }
     if config.http.auth && !config.http.host.is_loopback() {
-        let has_key = prepare(shutdown, async || store.has_good_key().await).await?;
+        let has_key = prepare(shutdown, async || store.has_active_key().await).await?;
         if has_key == Some(false) {
             bail!(NO_KEY);
         }
