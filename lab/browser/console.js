@@ -174,7 +174,7 @@ test('a wallet is found and a pending withdrawal is settled with the keyboard al
   await tabTo(amount);
   await press('ControlOrMeta+a');
   await page.keyboard.type('100.25');
-  await tabTo(page.getByRole('button', { name: 'Settle it' }));
+  await tabTo(page.getByRole('button', { name: 'Settle this amount' }));
   await press('Enter');
   const told = page.getByRole('status');
   await told.waitFor();
@@ -227,8 +227,8 @@ test('the pages work without scripts', async () => {
   const { transaction_id: id } = await florin.post('/withdraw', held);
   await page.goto(`/console/transactions/${id}`);
   await page.getByRole('link', { name: 'Cancel…' }).click();
-  await page.getByRole('button', { name: 'Cancel it' }).click();
-  assert.match(await page.getByRole('status').textContent(), /The money is back/);
+  await page.getByRole('button', { name: 'Cancel the transaction' }).click();
+  assert.match(await page.getByRole('status').textContent(), /The money was released/);
   complaints = complaints.filter((text) => !text.includes('404'));
   await close(page);
 });
@@ -248,7 +248,7 @@ test('the charts move under load', async () => {
     before,
     { timeout: 30_000 },
   );
-  await page.locator('#instance').getByText('at work').waitFor();
+  await page.locator('#instance').getByText('active').waitFor();
   assert.match(await page.locator('#latency-chart path').first().getAttribute('d'), /^M[\d.]+ [\d.]+h0\.1/);
   assert.equal(await bench.ended, 0);
   await close(page);

@@ -1,7 +1,6 @@
-//! The way of money operations: HTTP is a client of the broker like any other, so that there is one way in.
+//! Sends changes to the work queue: HTTP is a client of the broker like any other, so that there is one way in.
 //!
-//! Calls made at the same time share messages. The connection is made when it is first needed, and from then on
-//! the client sees to it.
+//! Concurrent calls share messages. The connection is opened by the first call; from then on the client keeps it.
 
 use std::time::Duration;
 
@@ -14,16 +13,16 @@ use super::problem::{Fault, Problem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who asks, and under which identity.
+/// The identity of a request, and who sent it.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Call {
     pub(super) message_id: String,
-    /// The transaction that it opens or ends.
+    /// The transaction that it opens or resolves.
     pub(super) transaction_id: Option<Uuid>,
     pub(super) on_behalf_of: String,
 }
 
-impl Asked {
+impl Call {
     fn options(self) -> CallOptions {
         let Self { message_id, on_behalf_of, .. } = self;
         CallOptions {
@@ -34,7 +33,6 @@ impl Asked {
     }
 }
 
-/// The broker, as HTTP uses it.
 #[derive(Debug)]
 pub(super) struct Broker {
     amqp_url: String,
@@ -43,14 +41,13 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    /// Sends to this queue; an answer is waited for so long.
     pub(super) fn new(amqp_url: String, work_queue: String, timeout: Duration, max_in_flight: usize) -> Self {
         let options = ClientOptions {
             route: Route::Queue(work_queue),
             timeout,
             max_in_flight,
             connect_timeout: CONNECT_TIMEOUT,
-            // Only to its own user the service believes for whom it asks.
+            // The service takes `on_behalf_of` from its own user only.
             send_user_id: true,
             connection_name: format!("florin http {}", std::process::id()),
             ..ClientOptions::default()
@@ -58,23 +55,23 @@ impl Broker {
         Self { amqp_url, options, client: OnceCell::new() }
     }
 
-    /// What the service answers to one operation.
+    /// Sends one operation and waits for the reply.
     pub(super) async fn call(
         &self,
         operation: Operation,
         body: Body,
-        asked: Asked,
+        call: Call,
     ) -> Result<Response, Problem> {
-        let transaction_id = asked.transaction_id;
+        let transaction_id = call.transaction_id;
         let name = operation.as_str();
-        let answer = async { self.client().await?.call_body(operation, body, asked.options()).await };
-        answer.await.map_err(|error| problem(&error).of_operation(name).of_transaction(transaction_id))
+        let response = async { self.client().await?.call_body(operation, body, call.options()).await };
+        response.await.map_err(|error| problem(&error).of_operation(name).of_transaction(transaction_id))
     }
 
-    /// What the service answers to a batch. Whose it is stands in a header, whatever is written in the operations.
-    pub(super) async fn batch(&self, body: Vec<u8>, asked: Asked) -> Result<Response, Problem> {
-        let answer = async { self.client().await?.batch_body(body, asked.options()).await };
-        answer.await.map_err(|error| problem(&error).of_operation(BATCH))
+    /// Sends a batch and waits for the reply. `on_behalf_of` is a header, whatever the operations say.
+    pub(super) async fn batch(&self, body: Vec<u8>, call: Call) -> Result<Response, Problem> {
+        let response = async { self.client().await?.batch_body(body, call.options()).await };
+        response.await.map_err(|error| problem(&error).of_operation(BATCH))
     }
 
     async fn client(&self) -> Result<&Client, Error> {
@@ -82,7 +79,7 @@ impl Broker {
     }
 }
 
-/// An answer that is not there. Only where it is certain that nothing was done the caller is told so.
+/// Says "nothing was done" only where that is certain.
 fn problem(error: &Error) -> Problem {
     let fault = match error {
         Error::Overloaded { .. } => Fault::Overloaded,
@@ -91,11 +88,11 @@ fn problem(error: &Error) -> Problem {
         | Error::ConnectTimeout(_)
         | Error::Unroutable { .. }
         | Error::TooLong(_) => {
-            tracing::warn!(%error, "a request over HTTP cannot be passed on");
+            tracing::warn!(%error, "HTTP request failed: not sent to the broker");
             Fault::Unavailable
         }
         _ => Fault::OutcomeUnknown,
     };
-    let (_, _, meaning) = fault.parts();
-    Problem::new(fault, meaning)
+    let (_, _, title) = fault.parts();
+    Problem::new(fault, title)
 }

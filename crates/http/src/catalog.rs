@@ -1,49 +1,45 @@
-//! Wallets and tickers: listed by anybody with a key, made by operators.
+//! Wallets and tickers: listed with any key, created by operators.
 
 use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use florin_ledger::{Scale, WalletId};
+use florin_ledger::{Scale, TickerRow, WalletId, WalletRow};
 use florin_wire::RawJson;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::access::Caller;
-use super::answer::json;
+use super::auth::Caller;
+use super::database::{DatabaseError, DatabaseRequest};
 use super::problem::{Fault, Problem};
+use super::response::json;
 use super::text::{JsonText, malformed};
 use super::{App, Shared};
-use florin_store::{self as store, TickerRow, WalletRow};
 
-/// So many wallets are made at a time at most.
 const MAX_NEW_WALLETS: i64 = 100_000;
 const DEFAULT_PAGE: u16 = 100;
 const MAX_PAGE: u16 = 1000;
 
-/// The wallets to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "new_wallets")]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewWallets {
-    /// The first.
+    /// The first wallet.
     #[schemars(range(min = 1))]
     from: WalletId,
-    /// The last, at most 100,000 in all; only the first when there is none.
+    /// The last wallet, at most 100,000 in all; without it only the first is created.
     #[serde(default)]
     #[schemars(range(min = 1))]
     to: Option<WalletId>,
 }
 
-/// How many wallets were made.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "created_wallets")]
 pub(super) struct CreatedWallets {
-    /// Those that there were already do not count.
+    /// Wallets that existed already are not counted.
     created: u64,
 }
 
-/// Which wallets to list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WalletPage {
@@ -53,12 +49,12 @@ pub(super) struct WalletPage {
     limit: Option<u16>,
 }
 
-/// Some wallets, by number.
+/// A page of wallets, by number.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "wallets")]
 pub(super) struct Wallets {
     wallets: Vec<Wallet>,
-    /// What to give as `after` for the page that follows; none on the last.
+    /// `after` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<WalletId>,
 }
@@ -67,7 +63,7 @@ pub(super) struct Wallets {
 #[schemars(rename = "wallet")]
 struct Wallet {
     wallet_id: WalletId,
-    /// One per ticker that it ever held.
+    /// One per ticker that the wallet ever held.
     balances: Vec<Balance>,
 }
 
@@ -78,12 +74,11 @@ struct Balance {
     /// What can be withdrawn.
     #[schemars(with = "serde_json::Number")]
     actual: RawJson,
-    /// What waits on transactions in status Created.
+    /// What holds have frozen.
     #[schemars(with = "serde_json::Number")]
     frozen: RawJson,
 }
 
-/// A ticker.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ticker")]
 #[serde(deny_unknown_fields)]
@@ -112,7 +107,7 @@ pub(super) async fn list_wallets(
     let Query(WalletPage { after, limit }) = page.map_err(|rejection| malformed(rejection.body_text()))?;
     let limit = limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(malformed("limit is a whole number from 1 to 1000"));
+        return Err(malformed("limit must be a whole number from 1 to 1000"));
     }
     let (rows, more) = app.wallets(&caller, after, limit).await?;
     let next = rows.last().filter(|_| more).map(|row| row.wallet_id);
@@ -121,16 +116,17 @@ pub(super) async fn list_wallets(
 }
 
 impl Shared {
-    /// At most `limit` wallets that the caller may see, by number, those after `after`; and whether there are more.
+    /// The wallets after `after` that the caller's key covers, at most `limit`; and whether there are more.
     pub(super) async fn wallets(
         &self,
         caller: &Caller,
         after: Option<WalletId>,
         limit: u16,
-    ) -> Result<(Vec<WalletRow>, bool), store::Error> {
+    ) -> Result<(Vec<WalletRow>, bool), DatabaseError> {
         let own = caller.wallets();
         let after = own.map(|own| own.start().saturating_sub(1)).max(after);
-        let mut rows = self.store.list_wallets(after, i64::from(limit) + 1).await?;
+        let mut rows =
+            self.database.call(DatabaseRequest::ListWallets, (after, i64::from(limit) + 1)).await?;
         rows.retain(|row| own.is_none_or(|own| own.contains(&row.wallet_id)));
         let more = rows.len() > usize::from(limit);
         rows.truncate(usize::from(limit));
@@ -147,20 +143,21 @@ pub(super) async fn create_wallets(
     let NewWallets { from, to } = read(&body)?;
     let to = to.unwrap_or(from);
     if from < 1 || to < from {
-        return Err(malformed("wallets have numbers from 1 on, and the first comes before the last"));
+        return Err(malformed("wallet numbers start at 1, and from must not be greater than to"));
     }
     if to - from >= MAX_NEW_WALLETS {
-        return Err(malformed(format!("at most {MAX_NEW_WALLETS} wallets are made at a time")));
+        return Err(malformed(format!("at most {MAX_NEW_WALLETS} wallets are created per request")));
     }
     caller.needs_wallets([from, to])?;
-    let created = app.store.create_wallets(from..=to).await?;
+    let created = app.database.call(DatabaseRequest::CreateWallets, from..=to).await.map_err(not_written)?;
     let status = if created > 0 { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &CreatedWallets { created }))
 }
 
 /// `GET /tickers`.
 pub(super) async fn list_tickers(State(app): State<App>) -> Result<Response, Problem> {
-    let tickers = app.store.list_tickers().await?.into_iter().map(Ticker::from).collect();
+    let tickers =
+        app.database.call(DatabaseRequest::ListTickers, ()).await?.into_iter().map(Ticker::from).collect();
     Ok(json(StatusCode::OK, &TickerList { tickers }))
 }
 
@@ -170,23 +167,33 @@ pub(super) async fn add_ticker(
     JsonText(body): JsonText,
 ) -> Result<Response, Problem> {
     let ticker: Ticker = read(&body)?;
-    let scale = Scale::new(ticker.scale).ok_or_else(|| malformed("scale is a whole number from 0 to 18"))?;
-    let new = app.store.add_ticker(&ticker.name, scale).await.map_err(|error| match error {
-        store::Error::TickerExists { .. } => Problem::new(Fault::TickerExists, error.to_string()),
-        store::Error::Unacceptable(_) => {
-            malformed("a ticker's name has 1 to 32 letters, digits, '.', '_' and '-'")
-        }
-        error => error.into(),
+    let scale =
+        Scale::new(ticker.scale).ok_or_else(|| malformed("scale must be a whole number from 0 to 18"))?;
+    let added = app.database.call(DatabaseRequest::AddTicker, (ticker.name.clone(), scale)).await;
+    let new = added.map_err(|error| match error {
+        DatabaseError::Exists(reason) => Problem::new(Fault::TickerExists, reason),
+        DatabaseError::Refused(_) => malformed("name must be 1 to 32 letters, digits, '.', '_' or '-'"),
+        error => not_written(error),
     })?;
     Ok(json(if new { StatusCode::CREATED } else { StatusCode::OK }, &ticker))
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    // A list in the order of the fields would be taken as well.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(malformed("the body is a JSON object"));
+/// A write that was not answered may have been done. Both writes can be repeated without harm.
+fn not_written(error: DatabaseError) -> Problem {
+    match error {
+        DatabaseError::TimedOut(_) => {
+            Problem::new(Fault::OutcomeUnknown, format!("{error}: send the request again"))
+        }
+        error => error.into(),
     }
-    serde_json::from_slice(body).map_err(|error| malformed(format!("the body cannot be read: {error}")))
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    // serde would also take an array, in the order of the fields.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(malformed("the body must be a JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| malformed(format!("invalid body: {error}")))
 }
 
 impl From<WalletRow> for Wallet {

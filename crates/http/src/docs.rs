@@ -1,4 +1,4 @@
-//! The OpenAPI document as a page for people: every address with what it takes and gives, and every error.
+//! The OpenAPI document as a page for people: every endpoint and every error.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 use super::console::open_page;
 use super::openapi::document;
 
-/// The order of the groups.
-const TAGS: [&str; 4] = ["Changes", "Look-ups", "Wallets and tickers", "About the service"];
+const TAGS: [&str; 4] = ["Changes", "Queries", "Wallets and tickers", "About the service"];
 
 /// `GET /docs`.
 pub(super) async fn docs() -> Response {
@@ -18,13 +17,13 @@ pub(super) async fn docs() -> Response {
         div.docs {
             nav.contents aria-label="On this page" { (contents(document)) }
             article {
-                h1 { "Florin over HTTP" }
+                h1 { "Florin HTTP API" }
                 @for paragraph in text(&document["info"]["description"]).split("\n\n") {
                     p { (code(paragraph)) }
                 }
                 p {
                     "For programs: " a href="/openapi.json" { "openapi.json" }
-                    ". The same over RabbitMQ: " a href="/asyncapi.json" { "asyncapi.json" } "."
+                    ". The same API over RabbitMQ: " a href="/asyncapi.json" { "asyncapi.json" } "."
                 }
                 @for tag in TAGS {
                     h2 id=(anchor(tag)) { (tag) }
@@ -33,7 +32,7 @@ pub(super) async fn docs() -> Response {
                     }
                 }
                 h2 #errors { "Errors" }
-                p { "Every refusal has a stable " code { "error" } ". The addresses of problem documents lead here." }
+                p { "Every error has a stable name in " code { "error" } ". The " code { "type" } " of a problem document links here." }
                 (errors(document))
             }
         }
@@ -70,13 +69,13 @@ fn section(document: &Value, path: &str, method: &str, operation: &Value) -> Mar
             h3 { span.method { (method.to_uppercase()) } " " code { (path) } }
             p { (text(&operation["summary"])) @if let Some(role) = operation["x-role"].as_str() {
                 " " span.quiet { "Role: " (role) "." }
-            } @else { " " span.quiet { "Open to everybody." } } }
+            } @else { " " span.quiet { "No key needed." } } }
             @if !parameters.is_empty() { (parameter_table(parameters)) }
             @if let Some(fields) = fields(document, operation) { (field_table(fields, document)) }
             pre tabindex="0" aria-label="Example" { code { (curl(path, method, operation, examples.first().copied())) } }
             @if examples.len() > 1 {
                 details {
-                    summary { "More bodies" }
+                    summary { "More examples" }
                     @for example in &examples[1..] { pre tabindex="0" { code { (example.to_string()) } } }
                 }
             }
@@ -90,7 +89,7 @@ fn parameter_table(parameters: &[Value]) -> Markup {
         div.scroll tabindex="0" role="region" aria-label="Parameters" { table {
             thead { tr { th scope="col" { "Parameter" } th scope="col" { "In" } th scope="col" { "Value" } } }
             tbody { @for parameter in parameters { tr {
-                td { code { (text(&parameter["name"])) } @if parameter["required"] == true { span.quiet { " needed" } } }
+                td { code { (text(&parameter["name"])) } @if parameter["required"] == true { span.quiet { " required" } } }
                 td { (text(&parameter["in"])) }
                 td.long { (kind(&parameter["schema"])) @if let Some(what) = parameter["description"].as_str() { ". " (what) } }
             } } }
@@ -98,7 +97,7 @@ fn parameter_table(parameters: &[Value]) -> Markup {
     }
 }
 
-/// The fields of the body, with the names of those that have to be there.
+/// The schema of the body, if it is an object.
 fn fields<'a>(document: &'a Value, operation: &Value) -> Option<&'a Value> {
     let reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()?;
     let schema = document.pointer(reference.strip_prefix('#')?)?;
@@ -106,15 +105,15 @@ fn fields<'a>(document: &'a Value, operation: &Value) -> Option<&'a Value> {
 }
 
 fn field_table(schema: &Value, document: &Value) -> Markup {
-    let is_needed = |name: &str| {
-        schema["required"].as_array().is_some_and(|needed| needed.iter().any(|needed| needed == name))
+    let is_required = |name: &str| {
+        schema["required"].as_array().is_some_and(|required| required.iter().any(|required| required == name))
     };
     html! {
         div.scroll tabindex="0" role="region" aria-label="Fields of the body" { table {
-            thead { tr { th scope="col" { "Field" } th scope="col" { "Value" } th scope="col" { "What it is" } } }
+            thead { tr { th scope="col" { "Field" } th scope="col" { "Value" } th scope="col" { "Description" } } }
             tbody { @for (name, field) in schema["properties"].as_object().into_iter().flatten() {
                 tr {
-                    td { code { (name) } @if is_needed(name) { span.quiet { " needed" } } }
+                    td { code { (name) } @if is_required(name) { span.quiet { " required" } } }
                     td { (kind(resolved(document, field))) }
                     td.long { (code(described(document, field))) }
                 }
@@ -123,7 +122,6 @@ fn field_table(schema: &Value, document: &Value) -> Markup {
     }
 }
 
-/// What a reference leads to.
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let target = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     target.and_then(|pointer| document.pointer(pointer)).unwrap_or(schema)
@@ -133,7 +131,6 @@ fn described<'a>(document: &'a Value, schema: &'a Value) -> &'a str {
     schema["description"].as_str().unwrap_or_else(|| text(&resolved(document, schema)["description"]))
 }
 
-/// What values a schema allows, in a few words.
 fn kind(schema: &Value) -> String {
     let words = |values: &Value| {
         let values = values.as_array().into_iter().flatten();
@@ -155,7 +152,7 @@ fn kind(schema: &Value) -> String {
         kind.push_str(&format!(" ({format})"));
     }
     if !schema["default"].is_null() {
-        kind.push_str(&format!(", otherwise {}", schema["default"]));
+        kind.push_str(&format!(", default {}", schema["default"]));
     }
     kind
 }
@@ -165,7 +162,7 @@ fn examples(operation: &Value) -> Vec<&Value> {
     examples.into_iter().flat_map(Map::values).map(|example| &example["value"]).collect()
 }
 
-/// A line to be copied. Without a key when none is asked for.
+/// A command to copy.
 fn curl(path: &str, method: &str, operation: &Value, body: Option<&Value>) -> String {
     let path =
         path.replace("{wallet_id}", "1").replace("{transaction_id}", "0190a5b0-7c1e-7d3c-8c3e-0123456789ab");
@@ -204,15 +201,14 @@ fn errors(document: &Value) -> Markup {
                 dd {
                     p { (code(text(&error["meaning"]))) }
                     @if let Some(advice) = error["advice"].as_str() { p { (code(advice)) } }
-                    @if let Some(retry) = error["retry"].as_str() { p.quiet { "Send it again? " (code(retry)) "." } }
-                    @if let Some(operations) = error["operations"].as_str() { p.quiet { "Given by: " (operations) "." } }
+                    @if let Some(retry) = error["retry"].as_str() { p.quiet { "Retry? " (code(retry)) "." } }
+                    @if let Some(operations) = error["operations"].as_str() { p.quiet { "Returned by: " (operations) "." } }
                 }
             }
         } }
     }
 }
 
-/// What stands between backticks is code.
 fn code(text: &str) -> Markup {
     html! { @for (index, part) in text.split('`').enumerate() {
         @if index % 2 == 1 { code { (part) } } @else { (part) }
@@ -227,7 +223,7 @@ fn anchor(tag: &str) -> String {
     format!("group-{}", tag.to_lowercase().replace(' ', "-"))
 }
 
-/// Apart from the names of errors.
+/// Differs from the anchors of errors.
 fn operation_anchor(operation: &Value) -> String {
     format!("operation-{}", text(&operation["operationId"]))
 }

@@ -1,21 +1,29 @@
-//! The HTTP side: the operations and what people look for around them, documents, metrics and health.
+//! HTTP: the API, the operator console, the documents, metrics and health.
 //!
-//! HTTP is a client of the broker like any other: what moves money is sent to the work queue and waits for its
-//! answer, so that there is one way in; what only reads is looked up in the database. In reading order: `routes`
-//! (the one table of addresses), `access` (who may), `operations` and `catalog` (what is done), `broker` (the way to
-//! the service), `answer` and `problem` (what comes back), `openapi` (the table as a document), `docs` (the document as a
-//! page), `console` (pages for people), `server`.
+//! HTTP is a client of the broker like any other: changes are sent to the work queue and wait for their reply, so
+//! that there is one way in; queries are answered from the database.
+//!
+//! In reading order:
+//! - `routes`: all endpoints in one table; `auth`: who may use them;
+//! - `operations`: the operations, `catalog`: wallets and tickers; `text`: what a request consists of;
+//! - `broker` and `database`: where requests go; `response` and `problem`: what comes back;
+//! - `openapi`: the table as a document, `docs`: the document as a page, `health`;
+//! - `server`, `tls`: connections and their limits;
+//! - `console`: the pages for people, which rest on all of the above.
 
-mod access;
-mod answer;
+#![allow(missing_docs, reason = "part of the program, not a library: comments say why, names say what")]
+
+mod auth;
 mod broker;
 mod catalog;
 mod console;
+mod database;
 mod docs;
 mod health;
 mod openapi;
 mod operations;
 mod problem;
+mod response;
 mod routes;
 mod server;
 mod settings;
@@ -31,52 +39,51 @@ use std::time::Duration;
 use florin_wire::Limits;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use florin_broker::Link;
-use florin_metrics::Metrics;
-use florin_store::Store;
+use florin_metrics::{Health, Metrics};
 
+use database::Database;
+pub use database::{Call, DATABASE_REQUESTS, DatabaseError, DatabaseRequest};
 pub use openapi::document as openapi_document;
 pub use settings::Settings;
 pub use tls::Listener;
 
-/// What the HTTP side is made from.
+/// What HTTP needs from the service.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// The database.
-    pub store: Store,
-    /// The description of the AMQP side.
+    /// Takes the requests to the database.
+    pub database: mpsc::Sender<DatabaseRequest>,
+    /// The AsyncAPI document.
     pub asyncapi: &'static Value,
     /// Whether the service is connected to the broker.
     pub link: Link,
-    /// What is counted.
+    /// Why requests cannot be executed, while that is so.
+    pub health: Health,
     pub metrics: Arc<Metrics>,
-    /// Where the broker is.
     pub amqp_url: String,
-    /// Where requests are sent.
     pub work_queue: String,
-    /// Longer bodies are refused.
     pub limits: Limits,
-    /// How many requests a key may send in a second; none when no keys are asked for.
+    /// Limits the requests of each key; none when requests need no key.
     pub key_requests_per_second: Option<NonZeroU32>,
-    /// How many requests are worked on at a time.
+    /// Requests in progress at a time.
     pub max_requests: usize,
-    /// How long an answer is waited for.
+    /// How long to wait for an answer of the broker or the database.
     pub timeout: Duration,
 }
 
-/// What requests share.
 type App = Arc<Shared>;
 
 #[derive(Debug)]
 struct Shared {
-    store: Store,
+    database: Database,
     asyncapi: &'static Value,
     link: Link,
+    health: Health,
     metrics: Arc<Metrics>,
-    access: access::Access,
+    authenticator: auth::Authenticator,
     broker: broker::Broker,
     limits: Limits,
     places: Semaphore,
@@ -87,24 +94,19 @@ struct Shared {
     over_tls: bool,
 }
 
-/// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process listens there.
     #[error("port {0} is taken: choose another with SERVER_PORT or --port (florin dev: --http-port)")]
     PortTaken(u16),
-    /// The address cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] florin_tls::Error),
-    /// SIGHUP cannot be watched for.
     #[error("SIGHUP cannot be watched for")]
     Signal(#[source] io::Error),
 }
 
-/// Listens where the configuration says.
+/// Binds the configured address.
 ///
 /// # Errors
 ///
@@ -121,7 +123,7 @@ pub async fn listen(config: &Settings) -> Result<Listener, Error> {
 /// Serves until `shutdown`.
 pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken) {
     let app = parts.shared(listener.is_tls(), shutdown.clone());
-    // Neither goes on without the other: what dies is not missed in silence.
+    // Whichever ends first ends HTTP, which the service notices.
     tokio::select! {
         () = server::serve(listener, routes::router(&app), shutdown) => {}
         () = console::sample(app.clone()) => {}
@@ -130,18 +132,20 @@ pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken
 
 impl Parts {
     fn shared(self, over_tls: bool, shutdown: CancellationToken) -> App {
+        let database = Database::new(self.database, self.timeout);
         Arc::new(Shared {
             over_tls,
-            access: access::Access::new(self.store.clone(), self.key_requests_per_second),
+            authenticator: auth::Authenticator::new(database.clone(), self.key_requests_per_second),
             broker: broker::Broker::new(
                 self.amqp_url.clone(),
                 self.work_queue.clone(),
                 self.timeout,
                 self.max_requests,
             ),
-            store: self.store,
+            database,
             asyncapi: self.asyncapi,
             link: self.link,
+            health: self.health,
             metrics: self.metrics,
             limits: self.limits,
             places: Semaphore::new(self.max_requests),

@@ -1,5 +1,4 @@
-//! The HTTP side as an OpenAPI 3.1 document: from the table of addresses that the router is made of, and from the
-//! types that travel.
+//! The OpenAPI 3.1 document, made from the table of endpoints that also makes the router, and from the wire types.
 
 use std::sync::LazyLock;
 
@@ -13,9 +12,9 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::App;
-use super::answer::json;
 use super::catalog::{CreatedWallets, NewWallets, Ticker, TickerList, Wallets};
 use super::problem::{Document, Fault};
+use super::response::json;
 use super::routes::{self, Kind, Method, Route};
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -24,13 +23,13 @@ const PROBLEM: &str = "problem";
 const ABOUT: &str = "\
 Wallet transactions, applied exactly once in PostgreSQL.
 
-Send an API key as `Authorization: Bearer florin_...`. Send an `Idempotency-Key` with everything that changes \
-something: a retry under the same key is applied once and answered as the first time, with `Idempotent-Replayed: true`. \
-The key is the identity of the request over AMQP as well (`message_id`), and when it is a UUID it is the transaction's id.
+Send an API key as `Authorization: Bearer florin_...`. Send an `Idempotency-Key` with every request that changes \
+something: a retry under the same key is applied once and gets the first answer again, with `Idempotent-Replayed: true`. \
+The key is the identity of the request over AMQP as well (`message_id`), and if it is a UUID it is the transaction's id.
 
-The code of an answer is its HTTP status. A refusal is `application/problem+json` with a stable `error`; all of them are \
-in `x-errors`. A 504 `outcome_unknown` says that the request may have been done: ask for the transaction, or send the \
-request again under its key.";
+The `code` of a response is its HTTP status. An error is `application/problem+json` with a stable `error`; all of them are \
+in `x-errors`. A 504 `outcome_unknown` means that the request may have been applied: read the transaction, or send the \
+request again under the same key. An `X-Request-Id` is returned as it was sent, or made up, and logged.";
 
 /// `GET /openapi.json`.
 pub(super) async fn openapi() -> Response {
@@ -42,14 +41,14 @@ pub(super) async fn asyncapi(State(app): State<App>) -> Response {
     json(StatusCode::OK, app.asyncapi)
 }
 
-/// The document. It is made once: whoever may read it may read it often.
+/// Built once.
 #[must_use]
 pub fn document() -> &'static Value {
-    static DOCUMENT: LazyLock<Value> = LazyLock::new(made);
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
     &DOCUMENT
 }
 
-fn made() -> Value {
+fn build() -> Value {
     let wire = Schemas::new();
     let mut paths: Map<String, Value> = Map::new();
     for route in routes::all() {
@@ -121,7 +120,7 @@ fn operation(route: &Route, wire: &Schemas) -> Value {
 const fn tag(kind: Kind) -> &'static str {
     match kind {
         Kind::Change(_) => "Changes",
-        Kind::Read(_) | Kind::LookUp(..) => "Look-ups",
+        Kind::Query(_) | Kind::Resource(..) => "Queries",
         Kind::ListWallets | Kind::CreateWallets | Kind::ListTickers | Kind::AddTicker => {
             "Wallets and tickers"
         }
@@ -129,40 +128,39 @@ const fn tag(kind: Kind) -> &'static str {
     }
 }
 
-/// The name of the schema of the body.
 fn request(kind: Kind) -> Option<String> {
     match kind {
         Kind::Change(name) => Some(format!("{name}.request")),
-        Kind::Read(operation) => Some(format!("{operation}.request")),
+        Kind::Query(operation) => Some(format!("{operation}.request")),
         Kind::CreateWallets => Some("new_wallets".to_owned()),
         Kind::AddTicker => Some("ticker".to_owned()),
-        Kind::LookUp(..) | Kind::ListWallets | Kind::ListTickers | Kind::Page(_) => None,
+        Kind::Resource(..) | Kind::ListWallets | Kind::ListTickers | Kind::Page(_) => None,
     }
 }
 
-/// Status, description and content of answers that say yes.
+/// Status, description and content of each successful response.
 fn successes(kind: Kind) -> Vec<(&'static str, &'static str, (&'static str, Value))> {
     let object = |schema| ("application/json", schema);
     match kind {
         Kind::Change(name) => {
-            let mut answers = vec![("200", "It is done.", object(reply(name)))];
+            let mut answers = vec![("200", "Done.", object(reply(name)))];
             if opens(kind) {
-                answers.push(("202", "It waits to be settled or cancelled.", object(reply(name))));
+                answers.push(("202", "Pending: to be settled or cancelled.", object(reply(name))));
             }
             answers
         }
-        Kind::Read(operation) | Kind::LookUp(operation, _) => {
-            vec![("200", "What was asked for.", object(reply(operation.as_str())))]
+        Kind::Query(operation) | Kind::Resource(operation, _) => {
+            vec![("200", "The result.", object(reply(operation.as_str())))]
         }
-        Kind::ListWallets => vec![("200", "Some wallets.", object(reference("wallets")))],
+        Kind::ListWallets => vec![("200", "A page of wallets.", object(reference("wallets")))],
         Kind::CreateWallets => {
             let schema = || object(reference("created_wallets"));
-            vec![("201", "Some were made.", schema()), ("200", "There were all of them.", schema())]
+            vec![("201", "At least one was created.", schema()), ("200", "All existed already.", schema())]
         }
         Kind::ListTickers => vec![("200", "All tickers.", object(reference("tickers")))],
         Kind::AddTicker => {
             let schema = || object(reference("ticker"));
-            vec![("201", "It was added.", schema()), ("200", "It was there.", schema())]
+            vec![("201", "Added.", schema()), ("200", "It existed already.", schema())]
         }
         Kind::Page(content_type) => vec![("200", "The page.", (content_type, json!({})))],
     }
@@ -174,7 +172,7 @@ fn opens(kind: Kind) -> bool {
     matches!(kind, Kind::Change(name) if openers.contains(&name))
 }
 
-/// What can be done with the transaction in the answer.
+/// What can be done with the transaction in the response.
 fn links() -> Value {
     const ID: &str = "$response.body#/body/transaction_id";
     json!({
@@ -184,7 +182,6 @@ fn links() -> Value {
     })
 }
 
-/// A reply whose body is an object.
 fn reply(operation: &str) -> Value {
     json!({
         "type": "object",
@@ -201,7 +198,6 @@ fn response(what: &str, (content_type, schema): (&str, Value)) -> Value {
     json!({"description": what, "content": {content_type: {"schema": schema}}})
 }
 
-/// The statuses of answers that say no.
 fn refusals(route: &Route) -> Vec<u16> {
     if route.role.is_none() {
         return if route.name == "readyz" { vec![503] } else { Vec::new() };
@@ -209,9 +205,10 @@ fn refusals(route: &Route) -> Vec<u16> {
     let mut statuses = vec![400, 401, 403, 429, 503];
     match route.kind {
         Kind::Change(_) => statuses.extend([404, 408, 409, 413, 415, 504]),
-        Kind::Read(_) | Kind::CreateWallets => statuses.extend([408, 413, 415]),
-        Kind::AddTicker => statuses.extend([408, 409, 413, 415]),
-        Kind::LookUp(..) => statuses.push(404),
+        Kind::Query(_) => statuses.extend([408, 413, 415]),
+        Kind::CreateWallets => statuses.extend([408, 413, 415, 504]),
+        Kind::AddTicker => statuses.extend([408, 409, 413, 415, 504]),
+        Kind::Resource(..) => statuses.push(404),
         Kind::ListWallets | Kind::ListTickers | Kind::Page(_) => {}
     }
     statuses.sort_unstable();
@@ -227,7 +224,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         }
     }
     let query: &[&str] = match route.kind {
-        Kind::LookUp(_, parameters) => parameters,
+        Kind::Resource(_, parameters) => parameters,
         Kind::ListWallets => &["after", "limit"],
         _ => &[],
     };
@@ -238,7 +235,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         parameters.push(json!({
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "What makes a retry the same request.",
+            "description": "The identity of the request: a retry under the same key is applied once.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         }));
     }
@@ -260,7 +257,7 @@ fn parameter_schema(name: &str) -> Value {
     }
 }
 
-/// Those of the wire, and those of HTTP alone.
+/// The wire's schemas, and those that only HTTP has.
 fn schemas(wire: &Schemas) -> Map<String, Value> {
     let mut schemas = wire.definitions_at(SCHEMAS);
     let settings =
@@ -286,7 +283,6 @@ fn schemas(wire: &Schemas) -> Map<String, Value> {
     schemas
 }
 
-/// The examples of a schema of the wire.
 fn examples(name: &str, wire: &Schemas) -> Value {
     let own = match name {
         "new_wallets" => json!([{"from": 1, "to": 9}]),
@@ -301,14 +297,14 @@ fn examples(name: &str, wire: &Schemas) -> Value {
         .into()
 }
 
-/// All errors: those of the rules, and those of HTTP alone.
+/// The wire's error codes, and those that only HTTP has.
 fn errors() -> Vec<Value> {
-    let of_rules = ErrorCode::ALL.map(Guide::document);
+    let of_wire = ErrorCode::ALL.map(Guide::document);
     let of_http = Fault::ALL.map(|fault| {
         let (error, status, meaning) = fault.parts();
         json!({"error": error, "code": status.as_u16(), "meaning": meaning})
     });
-    of_rules.into_iter().chain(of_http).collect()
+    of_wire.into_iter().chain(of_http).collect()
 }
 
 fn reference(name: &str) -> Value {

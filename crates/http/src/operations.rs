@@ -1,26 +1,26 @@
-//! The operations, with the bodies that they have as messages.
+//! The operations, with the same bodies as over AMQP.
 //!
-//! Each is decoded here as the service would decode it, so that what cannot be meant is refused at once and never
-//! reaches the broker. What moves money then goes through the broker, what only reads is looked up.
+//! Each is decoded here as the service would decode it, so that a malformed request is refused at once and never
+//! reaches the broker. Changes then go through the broker, queries to the database.
 
 use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::{IntoResponse, Redirect, Response};
 use florin_client::{Body, Reply};
 use florin_ledger::{Command, ErrorCode, Operation};
 use florin_wire::{BATCH, Batch, Decoded, Envelope, Refusal, decode};
 use uuid::Uuid;
 
-use super::access::Caller;
-use super::answer::answer;
-use super::broker::Asked;
+use super::auth::Caller;
+use super::broker::Call;
+use super::database::DatabaseRequest;
 use super::problem::{Fault, Problem};
 use super::text::{JsonText, idempotency_key, malformed};
-use super::{App, Shared};
+use super::{App, Shared, response};
 
-/// Moves money, or ends what waits.
+/// Moves money, or resolves a hold.
 pub(super) async fn change(
     operation: Operation,
     State(app): State<App>,
@@ -30,10 +30,9 @@ pub(super) async fn change(
 ) -> Result<Response, Problem> {
     let message_id = message_id(&headers).map_err(|problem| problem.of_operation(operation.as_str()))?;
     let changed = app.change(&caller, operation, message_id, &body).await?;
-    Ok(answer(changed.reply, changed.replayed))
+    Ok(response::of_reply(changed.reply, changed.replayed))
 }
 
-/// Several operations in one request.
 pub(super) async fn batch(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -43,13 +42,13 @@ pub(super) async fn batch(
     let message_id = message_id(&headers).map_err(|problem| problem.of_operation(BATCH))?;
     let batch = match app.decode(BATCH, &message_id, &body)? {
         Decoded::Batch(batch) => batch,
-        Decoded::One(_) => return Err(malformed("this is no batch").of_operation(BATCH)),
+        Decoded::One(_) => return Err(malformed("not a batch").of_operation(BATCH)),
     };
     let commands = readable(&batch);
     app.check_wallets(&caller, commands).await.map_err(|problem| problem.of_operation(BATCH))?;
-    let asked = Asked { message_id, transaction_id: None, on_behalf_of: caller.on_behalf_of() };
-    let response = app.broker.batch(body.into(), asked).await?;
-    Ok(answer(response.reply, response.replayed))
+    let call = Call { message_id, transaction_id: None, on_behalf_of: caller.on_behalf_of() };
+    let response = app.broker.batch(body.into(), call).await?;
+    Ok(response::of_reply(response.reply, response.replayed))
 }
 
 fn readable(batch: &Batch) -> impl Iterator<Item = &Command> {
@@ -62,14 +61,14 @@ pub(super) async fn balance(
     Extension(caller): Extension<Caller>,
     JsonText(body): JsonText,
 ) -> Result<Response, Problem> {
-    app.look_up(&caller, Operation::Balance, &body).await
+    app.query(&caller, Operation::Balance, &body).await
 }
 
-/// The part of a path that names something, and what follows the question mark, as far as they can be read.
+/// The variable part of a path, and the query parameters.
 type Named = Result<Path<String>, PathRejection>;
 type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-/// The parameters of a balance and of a history, beside the wallet.
+/// The query parameters of a balance and of a history.
 pub(super) const BALANCE_PARAMETERS: &[&str] = &["ticker", "at"];
 pub(super) const HISTORY_PARAMETERS: &[&str] = &["ticker", "status", "from", "until", "before", "limit"];
 
@@ -103,7 +102,7 @@ pub(super) async fn transaction(
     resource(Operation::Transaction, ("transaction_id", transaction_id), &[], state, caller, query).await
 }
 
-/// A look-up whose body is made of a path and a query: all fields may be strings.
+/// A query whose body is made of the path and the query parameters: every field may be a string.
 async fn resource(
     operation: Operation,
     (named, value): (&str, Named),
@@ -119,8 +118,8 @@ async fn resource(
     for (name, value) in query {
         if !parameters.contains(&name.as_str()) {
             let reason = match parameters {
-                [] => "there are no parameters here".to_owned(),
-                parameters => format!("there is no parameter {name:?}; there are {}", parameters.join(", ")),
+                [] => "this endpoint takes no query parameters".to_owned(),
+                parameters => format!("unknown parameter {name:?}; known are {}", parameters.join(", ")),
             };
             return Err(malformed(reason).of_operation(operation.as_str()));
         }
@@ -129,10 +128,10 @@ async fn resource(
         }
     }
     let body = serde_json::to_vec(&fields).expect("texts are JSON");
-    app.look_up(&caller, operation, &body).await
+    app.query(&caller, operation, &body).await
 }
 
-/// One of its own for a request that comes without: so the answer can say which transaction to ask for.
+/// A request without a key gets one of ours, so that even a 504 names the transaction to read.
 fn message_id(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(idempotency_key(headers)?.unwrap_or_else(|| Uuid::now_v7().to_string()))
 }
@@ -147,11 +146,11 @@ impl Shared {
     fn command(&self, operation: &str, message_id: &str, body: &[u8]) -> Result<Command, Problem> {
         match self.decode(operation, message_id, body)? {
             Decoded::One(command) => Ok(command),
-            Decoded::Batch(_) => Err(malformed("a batch is no single operation").of_operation(operation)),
+            Decoded::Batch(_) => Err(malformed("not a single operation").of_operation(operation)),
         }
     }
 
-    /// Sends what moves money to the broker, once it is known that the caller may.
+    /// Sends the request to the broker, if the caller may see to its wallets.
     pub(super) async fn change(
         &self,
         caller: &Caller,
@@ -164,16 +163,16 @@ impl Shared {
         self.check_wallets(caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
         let movement = command.movement().map(|movement| movement.identity.transaction_id);
         let transaction_id = movement.or(command.named_transaction());
-        let asked = Asked { message_id, transaction_id, on_behalf_of: caller.on_behalf_of() };
+        let call = Call { message_id, transaction_id, on_behalf_of: caller.on_behalf_of() };
         let body = Body::read(body).map_err(|refusal| Problem::of_refusal(&refusal).of_operation(name))?;
-        self.broker.call(operation, body, asked).await
+        self.broker.call(operation, body, call).await
     }
 
-    async fn look_up(&self, caller: &Caller, operation: Operation, body: &[u8]) -> Result<Response, Problem> {
-        Ok(answer(self.read(caller, operation, body).await?, false))
+    async fn query(&self, caller: &Caller, operation: Operation, body: &[u8]) -> Result<Response, Problem> {
+        Ok(response::of_reply(self.read(caller, operation, body).await?, false))
     }
 
-    /// What the database knows, if the caller may see it: a reply, also one that says no.
+    /// The reply to a query, also one that refuses, if the caller may see to its wallets.
     pub(super) async fn read(
         &self,
         caller: &Caller,
@@ -183,12 +182,12 @@ impl Shared {
         let name = operation.as_str();
         let command = self.command(name, "", body)?;
         self.check_wallets(caller, [&command]).await.map_err(|problem| problem.of_operation(name))?;
-        let (command, outcome) =
-            self.store.look_up(command).await.map_err(|error| Problem::from(error).of_operation(name))?;
+        let found = self.database.call(DatabaseRequest::Query, command).await;
+        let (command, outcome) = found.map_err(|error| Problem::from(error).of_operation(name))?;
         Ok(Reply::to_command(&command, &outcome))
     }
 
-    /// Whether the caller may see to all wallets of these commands, also those of the transactions that they name.
+    /// Refuses commands on wallets that the caller's key does not cover, also by naming a transaction.
     async fn check_wallets(
         &self,
         caller: &Caller,
@@ -202,9 +201,9 @@ impl Shared {
             caller.needs_wallets(command.wallet_ids())?;
             named.extend(command.named_transaction());
         }
-        let wallets = self.store.wallets_of(&named).await?;
+        let wallets = self.database.call(DatabaseRequest::WalletsOf, named.clone()).await?;
         for id in named {
-            // One that appears later could be anybody's.
+            // A transaction that appears later could belong to any wallet.
             let unknown = || Refusal {
                 code: ErrorCode::UnknownTransaction,
                 reason: format!("there is no transaction {id}"),
@@ -216,12 +215,21 @@ impl Shared {
     }
 }
 
-/// Nothing is at this address.
-pub(super) async fn not_found() -> Problem {
-    Problem::new(Fault::NotFound, "there is nothing at this address: /docs says what there is")
+/// People type a slash at the end: they are sent to the page without it.
+pub(super) async fn not_found(method: Method, uri: Uri) -> Response {
+    match uri.path().strip_suffix('/') {
+        // Never to `//host`, which browsers take for another site.
+        Some(path) if method == Method::GET && path.starts_with('/') && !path.contains("//") => {
+            Redirect::permanent(path).into_response()
+        }
+        _ => no_such_endpoint().into_response(),
+    }
 }
 
-/// The address takes other methods.
+pub(super) fn no_such_endpoint() -> Problem {
+    Problem::new(Fault::NotFound, "No such endpoint. See /docs.")
+}
+
 pub(super) async fn method_not_allowed() -> Problem {
-    Problem::new(Fault::MethodNotAllowed, "this address takes other methods: /docs says which")
+    Problem::new(Fault::MethodNotAllowed, "This endpoint takes other methods. See /docs.")
 }

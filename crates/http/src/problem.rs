@@ -1,18 +1,19 @@
-//! Refusals and failures as `application/problem+json` (RFC 9457), with the fields that replies have.
+//! Errors as `application/problem+json` (RFC 9457), with the fields that AMQP replies have.
 
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use florin_client::Reply;
+use florin_ledger::ErrorCode;
 use florin_wire::{Guide, IDEMPOTENT_REPLAYED, RawJson, Refusal};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use florin_store as store;
+use super::database::DatabaseError;
 
-/// What can go wrong beside what the rules refuse.
+/// The errors that only HTTP has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Unauthorized,
@@ -43,34 +44,34 @@ impl Fault {
         Self::OutcomeUnknown,
     ];
 
-    /// The stable name, the status, and what it means.
+    /// The stable name, the status and the title.
     pub(super) const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::Unauthorized => {
-                ("unauthorized", StatusCode::UNAUTHORIZED, "No API key that is good was sent.")
-            }
-            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The API key is not good for this."),
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such address."),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "Missing or invalid API key."),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not allowed for this API key."),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found."),
             Self::MethodNotAllowed => {
-                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The address takes other methods.")
+                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.")
             }
             Self::TooSlow => ("too_slow", StatusCode::REQUEST_TIMEOUT, "The request did not arrive in time."),
             Self::TickerExists => (
                 "ticker_exists",
                 StatusCode::CONFLICT,
-                "The ticker exists with another scale, which never changes.",
+                "The ticker exists with another scale. Scales never change.",
             ),
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "The body is something else than JSON.",
+                "Unsupported media type: send application/json.",
             ),
             Self::RateLimited => {
-                ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "The API key sent more than it may.")
+                ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "The API key exceeded its request rate.")
             }
-            Self::Overloaded => {
-                ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too many requests wait. Nothing was done.")
-            }
+            Self::Overloaded => (
+                "overloaded",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many requests in progress. Nothing was done.",
+            ),
             Self::Unavailable => (
                 "unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -79,13 +80,12 @@ impl Fault {
             Self::OutcomeUnknown => (
                 "outcome_unknown",
                 StatusCode::GATEWAY_TIMEOUT,
-                "No answer came in time: ask for the transaction, or send the request again under its Idempotency-Key.",
+                "No answer in time: read the transaction, or send the request again under its Idempotency-Key.",
             ),
         }
     }
 }
 
-/// A refusal or a failure, on its way out.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -94,7 +94,7 @@ pub(super) struct Problem {
     retry_after: Option<Duration>,
 }
 
-/// The body of the answer.
+/// The body of the response.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "problem")]
 pub(super) struct Document {
@@ -109,17 +109,17 @@ pub(super) struct Document {
     /// The operation that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
-    /// As in a reply: the same as `status`.
+    /// The same as `status`, as in AMQP replies.
     code: u16,
-    /// As in a reply: the same as `detail`.
+    /// The same as `detail`, as in AMQP replies.
     reason: String,
-    /// The name of the error, which is stable.
+    /// The stable name of the error.
     error: String,
     /// The transaction that the request has opened or would have opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "uuid"))]
     transaction_id: Option<Uuid>,
-    /// What became of each operation of a batch.
+    /// The result of each operation of a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     body: Option<RawJson>,
@@ -136,15 +136,15 @@ impl Problem {
 
     pub(super) fn of_refusal(Refusal { code, reason }: &Refusal) -> Self {
         let status = StatusCode::from_u16(code.status()).expect("codes of errors are statuses of HTTP");
-        let document = Document::new(code.as_str(), Guide::of(*code).meaning, status, reason.clone());
+        let document = Document::new(code.as_str(), title(*code), status, reason.clone());
         Self { status, document: Box::new(document), replayed: false, retry_after: None }
     }
 
-    /// From a reply that says no.
+    /// From a reply that refuses.
     pub(super) fn from_reply(reply: Reply, replayed: bool) -> Self {
         let Reply { operation, code, body, reason, error, transaction_id } = reply;
         let error = error.unwrap_or_default();
-        let title = error.parse().map_or("The request was refused.", |code| Guide::of(code).meaning);
+        let title = error.parse().map_or("The request was refused.", title);
         let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
         let document = Document {
             operation: Some(operation),
@@ -169,7 +169,7 @@ impl Problem {
         self.status
     }
 
-    /// The stable name of the error, what it means, and what was wrong with this request.
+    /// The stable name of the error, the title, and what was wrong with this request.
     pub(super) fn words(&self) -> (&str, &'static str, &str) {
         (&self.document.error, self.document.title, &self.document.reason)
     }
@@ -177,6 +177,14 @@ impl Problem {
     pub(super) const fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
+    }
+}
+
+/// The detail says what is malformed: the title need not list what could be.
+const fn title(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::Malformed => "Invalid request",
+        code => Guide::of(code).meaning,
     }
 }
 
@@ -197,11 +205,15 @@ impl Document {
     }
 }
 
-/// A database that cannot be asked is no answer to what was asked.
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
-        tracing::warn!(%error, "a request over HTTP cannot be answered");
-        Self::new(Fault::Unavailable, "the database cannot be reached")
+/// A database failure decides nothing. Its text may name hosts, so only the log has it.
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        tracing::warn!(%error, "HTTP request failed: no answer from the database");
+        let reason = match &error {
+            DatabaseError::TimedOut(_) => error.to_string(),
+            _ => "the database is unavailable; the log of the service says why".to_owned(),
+        };
+        Self::new(Fault::Unavailable, reason)
     }
 }
 

@@ -1,29 +1,35 @@
-//! The one table of addresses: what serves them, who may use them, and what the documents say of them.
+//! All endpoints in one table: their handlers, who may use them, and what the documents say of them.
 
+use std::time::Instant;
+
+use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
-use axum::{Router, http::HeaderValue, http::header};
 use florin_ledger::Operation;
 use florin_wire::BATCH;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tracing::Instrument;
+
+use Method::{Get, Post};
 
 use super::problem::{Fault, Problem};
-use super::{App, access, catalog, console, docs, health, openapi, operations};
+use super::{App, auth, catalog, console, docs, health, openapi, operations};
 use florin_keys::Role;
 use florin_metrics::HTTP;
 
-/// An address.
+/// An endpoint.
 pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    /// Who may use it; none when everybody may.
+    /// The least role that may use it; none when everybody may.
     pub(super) role: Option<Role>,
     /// Its name in documents and metrics.
     pub(super) name: &'static str,
-    /// What it is for.
     pub(super) summary: &'static str,
-    /// What it takes and gives.
     pub(super) kind: Kind,
     handler: MethodRouter<App>,
 }
@@ -34,51 +40,40 @@ pub(super) enum Method {
     Post,
 }
 
-/// What an address takes and gives.
+/// What an endpoint takes and returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// An operation with the body of its message. It changes something, so it has an identity.
+    /// An operation that changes something, with the body of its AMQP message. It has an identity.
     Change(&'static str),
-    /// An operation with the body of its message that only reads.
-    Read(Operation),
-    /// A look-up made of the path and these parameters.
-    LookUp(Operation, &'static [&'static str]),
+    /// A query with the body of its AMQP message.
+    Query(Operation),
+    /// A query made of the path and these parameters.
+    Resource(Operation, &'static [&'static str]),
     ListWallets,
     CreateWallets,
     ListTickers,
     AddTicker,
-    /// Something that is no part of the API proper.
+    /// Documents, metrics, health: no part of the API proper. With its content type.
     Page(&'static str),
 }
 
-fn change(operation: Operation, summary: &'static str) -> Route {
-    Route {
-        method: Method::Post,
-        path: match operation {
-            Operation::Invoice => "/invoice",
-            Operation::Withdraw => "/withdraw",
-            Operation::Transfer => "/transfer",
-            Operation::Settle => "/settle",
-            _ => "/cancel",
-        },
-        role: Some(Role::Client),
-        name: operation.as_str(),
-        summary,
-        kind: Kind::Change(operation.as_str()),
-        handler: post(move |state, caller, headers, body| {
-            operations::change(operation, state, caller, headers, body)
-        }),
-    }
-}
-
-fn read(
-    path: &'static str,
+/// An endpoint that asks for a key.
+fn endpoint(
+    (method, path): (Method, &'static str),
+    role: Role,
     name: &'static str,
     summary: &'static str,
     kind: Kind,
     handler: MethodRouter<App>,
 ) -> Route {
-    Route { method: Method::Get, path, role: Some(Role::Reader), name, summary, kind, handler }
+    Route { method, path, role: Some(role), name, summary, kind, handler }
+}
+
+fn change(path: &'static str, operation: Operation, summary: &'static str) -> Route {
+    let name = operation.as_str();
+    let handler =
+        post(move |state, caller, headers, body| operations::change(operation, state, caller, headers, body));
+    endpoint((Post, path), Role::Client, name, summary, Kind::Change(name), handler)
 }
 
 fn page(
@@ -88,168 +83,175 @@ fn page(
     handler: MethodRouter<App>,
 ) -> Route {
     let name = &path[1..];
-    Route { method: Method::Get, path, role: None, name, summary, kind: Kind::Page(content_type), handler }
+    Route { method: Get, path, role: None, name, summary, kind: Kind::Page(content_type), handler }
 }
 
-/// All addresses, without the pages of the console.
+/// All endpoints but the pages of the console.
 pub(super) fn all() -> Vec<Route> {
-    [changes(), look_ups(), wallets_and_tickers(), pages()].into_iter().flatten().collect()
+    [changes(), queries(), wallets_and_tickers(), pages()].into_iter().flatten().collect()
 }
 
 fn changes() -> Vec<Route> {
     vec![
-        change(Operation::Invoice, "Credits a wallet."),
-        change(Operation::Withdraw, "Debits a wallet."),
-        change(Operation::Transfer, "Debits one wallet and credits another."),
-        change(Operation::Settle, "Ends a transaction that waits: it is done, all of it or a part."),
-        change(Operation::Cancel, "Ends a transaction that waits: it is not done."),
-        Route {
-            method: Method::Post,
-            path: "/batch",
-            role: Some(Role::Client),
-            name: BATCH,
-            summary: "Up to 1000 operations at once, each for itself or all or none.",
-            kind: Kind::Change(BATCH),
-            handler: post(operations::batch),
-        },
+        change("/invoice", Operation::Invoice, "Credits a wallet."),
+        change("/withdraw", Operation::Withdraw, "Debits a wallet."),
+        change("/transfer", Operation::Transfer, "Debits one wallet and credits another."),
+        change("/settle", Operation::Settle, "Settles a pending transaction, in full or in part."),
+        change("/cancel", Operation::Cancel, "Cancels a pending transaction: the money is released."),
+        endpoint(
+            (Post, "/batch"),
+            Role::Client,
+            BATCH,
+            "Up to 1000 operations in one request, each on its own or all or none.",
+            Kind::Change(BATCH),
+            post(operations::batch),
+        ),
     ]
 }
 
-fn look_ups() -> Vec<Route> {
+fn queries() -> Vec<Route> {
     vec![
-        Route {
-            method: Method::Post,
-            ..read(
-                "/balance",
-                "balance",
-                "Reads the balances of a wallet.",
-                Kind::Read(Operation::Balance),
-                post(operations::balance),
-            )
-        },
-        read(
-            "/wallets/{wallet_id}/balance",
+        endpoint(
+            (Post, "/balance"),
+            Role::Reader,
+            "balance",
+            "Reads the balances of a wallet.",
+            Kind::Query(Operation::Balance),
+            post(operations::balance),
+        ),
+        endpoint(
+            (Get, "/wallets/{wallet_id}/balance"),
+            Role::Reader,
             "wallet_balance",
-            "Reads the balances of a wallet, now or as they were.",
-            Kind::LookUp(Operation::Balance, operations::BALANCE_PARAMETERS),
+            "Reads the balances of a wallet, now or at a time in the past.",
+            Kind::Resource(Operation::Balance, operations::BALANCE_PARAMETERS),
             get(operations::balance_of),
         ),
-        read(
-            "/wallets/{wallet_id}/history",
+        endpoint(
+            (Get, "/wallets/{wallet_id}/history"),
+            Role::Reader,
             "wallet_history",
-            "Reads the postings of a wallet, newest first, a page at a time.",
-            Kind::LookUp(Operation::History, operations::HISTORY_PARAMETERS),
+            "Reads the postings of a wallet, newest first, page by page.",
+            Kind::Resource(Operation::History, operations::HISTORY_PARAMETERS),
             get(operations::history_of),
         ),
-        read(
-            "/transactions/{transaction_id}",
+        endpoint(
+            (Get, "/transactions/{transaction_id}"),
+            Role::Reader,
             "transaction",
             "Reads a transaction.",
-            Kind::LookUp(Operation::Transaction, &[]),
+            Kind::Resource(Operation::Transaction, &[]),
             get(operations::transaction),
         ),
     ]
 }
 
 fn wallets_and_tickers() -> Vec<Route> {
-    let operator = |route: Route| Route { method: Method::Post, role: Some(Role::Operator), ..route };
     vec![
-        read(
-            "/wallets",
+        endpoint(
+            (Get, "/wallets"),
+            Role::Reader,
             "list_wallets",
             "Lists wallets and their balances, by number.",
             Kind::ListWallets,
             get(catalog::list_wallets),
         ),
-        operator(read(
-            "/wallets",
+        endpoint(
+            (Post, "/wallets"),
+            Role::Operator,
             "create_wallets",
-            "Makes wallets. Those that there are stay as they are.",
+            "Creates wallets. Existing ones are unchanged.",
             Kind::CreateWallets,
             post(catalog::create_wallets),
-        )),
-        read("/tickers", "list_tickers", "Lists all tickers.", Kind::ListTickers, get(catalog::list_tickers)),
-        operator(read(
-            "/tickers",
+        ),
+        endpoint(
+            (Get, "/tickers"),
+            Role::Reader,
+            "list_tickers",
+            "Lists all tickers.",
+            Kind::ListTickers,
+            get(catalog::list_tickers),
+        ),
+        endpoint(
+            (Post, "/tickers"),
+            Role::Operator,
             "add_ticker",
             "Adds a ticker.",
             Kind::AddTicker,
             post(catalog::add_ticker),
-        )),
+        ),
     ]
 }
 
 fn pages() -> Vec<Route> {
     vec![
-        page("/metrics", "What is counted, for Prometheus.", "text/plain", get(health::metrics)),
-        page("/healthz", "Whether the process serves at all.", "application/json", get(health::healthz)),
+        page("/metrics", "Metrics for Prometheus.", "text/plain", get(health::metrics)),
+        page("/healthz", "Whether the process is alive.", "application/json", get(health::healthz)),
         page(
             "/readyz",
-            "Whether the broker and the database can be reached.",
+            "Whether requests can be executed, and if not, why.",
             "application/json",
             get(health::readyz),
         ),
-        page("/docs", "How to use all this, for people.", "text/html", get(docs::docs)),
+        page("/docs", "The API documentation.", "text/html", get(docs::docs)),
         page("/openapi.json", "This document.", "application/json", get(openapi::openapi)),
-        page("/asyncapi.json", "The AMQP side.", "application/json", get(openapi::asyncapi)),
+        page("/asyncapi.json", "The AMQP API.", "application/json", get(openapi::asyncapi)),
     ]
 }
 
-/// Serves all of them.
 pub(super) fn router(app: &App) -> Router {
     let mut router = Router::new();
     for Route { path, role, name, handler, .. } in all() {
         let handler = match role {
             None => handler,
             Some(role) => handler
-                .layer(from_fn_with_state((app.clone(), role), access::enter))
+                .layer(from_fn_with_state((app.clone(), role), auth::enter))
                 .layer(from_fn_with_state(app.clone(), bounded))
                 .layer(from_fn_with_state((app.clone(), name), measured)),
         };
         router = router.route(path, handler);
     }
-    let console = console::router(app).layer(from_fn_with_state((app.clone(), "console"), measured));
+    let always = |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
+    let unless_set =
+        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     router
-        .merge(console)
+        .route("/", get(async || Redirect::to("/console")))
+        .merge(console::router(app))
         .fallback(operations::not_found)
         .method_not_allowed_fallback(operations::method_not_allowed)
-        .layer(from_fn(secured))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(always(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(unless_set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(unless_set(header::REFERRER_POLICY, "no-referrer"))
+        .layer(unless_set(header::CACHE_CONTROL, "no-store"))
         .with_state(app.clone())
 }
 
-/// Turns away what is too much.
+/// Sheds load (503).
 async fn bounded(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     let Ok(_place) = app.places.try_acquire() else {
-        return Err(Problem::new(Fault::Overloaded, "too many requests are worked on"));
+        return Err(Problem::new(Fault::Overloaded, "too many requests in progress"));
     };
     Ok(next.run(request).await)
 }
 
-/// Counts the answer.
+/// Counts the answers of the API, and gives everything that is logged on the way the id of the request.
 async fn measured(
     State((app, operation)): State<(App, &'static str)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let started = std::time::Instant::now();
-    let response = next.run(request).await;
+    let started = Instant::now();
+    let request_id = request.extensions().get::<RequestId>().map(RequestId::header_value);
+    let request_id = request_id.and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let span = tracing::info_span!("http_request", operation, request_id);
+    let response = next.run(request).instrument(span.clone()).await;
     let duration_secs = started.elapsed().as_secs_f64();
-    app.metrics.answers.with_label_values(&[operation, response.status().as_str(), HTTP]).inc();
+    let status = response.status();
+    span.in_scope(|| tracing::debug!(status = status.as_u16(), duration_secs, "request answered"));
+    app.metrics.answers.with_label_values(&[operation, status.as_str(), HTTP]).inc();
     app.metrics.request_seconds.with_label_values(&[operation, HTTP]).observe(duration_secs);
-    response
-}
-
-/// What every answer says to browsers.
-async fn secured(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in [(header::X_CONTENT_TYPE_OPTIONS, "nosniff"), (header::X_FRAME_OPTIONS, "DENY")] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers
-        .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
-    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

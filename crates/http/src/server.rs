@@ -1,6 +1,7 @@
-//! Accepts connections and serves them, until it is told to stop: one task per connection.
+//! Serves connections until shutdown: one task per connection.
 //!
-//! A client that is slow with its head, or that opens connections without end, is cut off: everything is bounded.
+//! Slow request heads are cut off and the number of connections is bounded. Why this is not a ready-made server:
+//! `docs/decisions/0014-http-server.md`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +15,16 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// How long the head of a request may take to arrive, and an idle connection is kept.
+/// For the head of a request to arrive, which is also how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the head of a request may be.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// How many headers a request may have.
 const MAX_HEADERS: usize = 64;
-/// So many connections are served at a time; others wait to be accepted.
+/// Further connections wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
-/// How long requests may go on after the shutdown began. A client that keeps its connection open must not
-/// keep the service from stopping.
+/// For the requests in progress at shutdown. A client that keeps its connection open must not keep the service
+/// from stopping.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Serves until `shutdown`.
 pub(super) async fn serve<L>(mut listener: L, router: Router, shutdown: CancellationToken)
 where
     L: Listener,
@@ -49,7 +47,7 @@ where
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection over HTTP ended");
+                tracing::debug!(%error, "HTTP connection failed");
             }
             drop(place);
         });

@@ -12,27 +12,30 @@ use super::*;
 struct Served {
     address: SocketAddr,
     metrics: Arc<Metrics>,
+    health: Health,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
 }
 
-/// Serves on a free port, with a database at `database_address` and a broker that nobody connected to.
-async fn served(database_address: SocketAddr) -> Served {
-    served_within(database_address, Duration::from_secs(1)).await
+/// Serves on a free port, without a database and without a broker.
+async fn served() -> Served {
+    let (database, _) = mpsc::channel(1);
+    served_within(database, Duration::from_secs(1)).await
 }
 
-/// The same, with a limit for answers of the broker.
-async fn served_within(database_address: SocketAddr, timeout: Duration) -> Served {
+/// The same, with a channel to the database and a time limit for answers.
+async fn served_within(database: mpsc::Sender<DatabaseRequest>, timeout: Duration) -> Served {
     let listener = listen(&loopback(0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new();
-    let store = Store::new(&format!("postgres://florin@{database_address}/florin"), 3).unwrap();
+    let health = Health::default();
     let parts = Parts {
-        store,
+        database,
         asyncapi: &Value::Null,
         link: Link::default(),
+        health: health.clone(),
         metrics: Arc::clone(&metrics),
-        amqp_url: format!("amqp://{database_address}"),
+        amqp_url: format!("amqp://{}", nowhere().await),
         work_queue: "florin.work".into(),
         limits: Limits { max_body_bytes: 1000, max_batch_body_bytes: 1000 },
         key_requests_per_second: None,
@@ -41,7 +44,7 @@ async fn served_within(database_address: SocketAddr, timeout: Duration) -> Serve
     };
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
-    Served { address, metrics, shutdown, server }
+    Served { address, metrics, health, shutdown, server }
 }
 
 fn loopback(port: u16) -> Settings {
@@ -67,13 +70,12 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
 
 #[tokio::test]
 async fn pages_answer_and_others_are_not_found() {
-    let served = served(nowhere().await).await;
+    let served = served().await;
     served.metrics.replays.inc_by(7);
     let (status, head, body) = get(served.address, "/metrics").await;
     assert_eq!(status, 200);
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     assert!(body.contains("florin_replays_total 7"), "{body}");
-    assert!(body.contains(r#"florin_database_pool_connections{state="max"} 3"#), "{body}");
     let (status, _, body) = get(served.address, "/healthz").await;
     assert_eq!((status, body.as_str()), (200, r#"{"status":"alive"}"#));
     let (status, head, body) = get(served.address, "/nothing").await;
@@ -86,23 +88,84 @@ async fn pages_answer_and_others_are_not_found() {
 
 #[tokio::test]
 async fn readiness_names_what_is_missing() {
-    let served = served(nowhere().await).await;
+    let served = served().await;
+    served.health.set_fault("permission denied for table postings");
     let (status, _, body) = get(served.address, "/readyz").await;
     assert_eq!(status, 503);
     assert_eq!(
         serde_json::from_str::<Value>(&body).unwrap(),
-        json!({"status": "not ready", "broker": "unreachable", "database": "unreachable"})
+        json!({
+            "status": "not ready",
+            "broker": "unreachable",
+            "database": "unreachable",
+            "reasons": [
+                {"part": "broker", "reason": "not connected to RabbitMQ"},
+                {"part": "database", "reason": "the service is stopping"},
+                {"part": "database", "reason": "permission denied for table postings"},
+            ],
+        })
     );
 }
 
-/// A database that accepts the connection and says nothing must not hold up the answer.
+/// A database that takes requests and never answers holds up no answer for longer than the limit.
 #[tokio::test(start_paused = true)]
 async fn a_silent_database_is_unreachable() {
-    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let served = served(silent.local_addr().unwrap()).await;
+    let (database, _silent) = mpsc::channel(100);
+    let served = served_within(database, Duration::from_secs(10)).await;
     let (status, _, body) = get(served.address, "/readyz").await;
     assert_eq!(status, 503);
     assert!(body.contains(r#""database":"unreachable""#), "{body}");
+    for path in ["/wallets", "/wallets/1/balance", "/console/wallets"] {
+        let started = tokio::time::Instant::now();
+        let (status, _, body) = get(served.address, path).await;
+        assert_eq!(status, 503, "{body}");
+        assert!(body.contains("the database did not answer within 10 s"), "{body}");
+        assert!(started.elapsed() < Duration::from_secs(11), "{:?}", started.elapsed());
+    }
+}
+
+/// People type addresses by hand; nobody is sent to another site.
+#[tokio::test]
+async fn the_root_and_trailing_slashes_lead_to_pages() {
+    let served = served().await;
+    for (path, status, location) in [
+        ("/", 303, "/console"),
+        ("/docs/", 308, "/docs"),
+        ("/console/", 308, "/console"),
+        ("/console/wallets/", 308, "/console/wallets"),
+    ] {
+        let (answered, head, _) = get(served.address, path).await;
+        assert_eq!(answered, status, "{path}");
+        assert!(head.contains(&format!("\r\nlocation: {location}\r\n")), "{head}");
+    }
+    for path in ["//evil/", "/x//evil/"] {
+        assert_eq!(get(served.address, path).await.0, 404, "{path}");
+    }
+}
+
+/// A request has an id, the client's or ours, which the response repeats.
+#[tokio::test]
+async fn every_request_has_an_id() {
+    let served = served().await;
+    let (_, head, _) = get(served.address, "/wallets").await;
+    assert!(head.contains("\r\nx-request-id: "), "{head}");
+}
+
+/// Pages of the console are no answers of the API.
+#[tokio::test]
+async fn views_of_the_console_are_not_counted_as_answers() {
+    let served = served().await;
+    get(served.address, "/wallets").await;
+    for path in ["/console", "/console/wallets", "/console/dead", "/console/sign-in"] {
+        get(served.address, path).await;
+    }
+    let (_, _, metrics) = get(served.address, "/metrics").await;
+    let counted: Vec<&str> = metrics.lines().filter(|line| line.contains(r#"transport="http"} "#)).collect();
+    let counted: Vec<_> = counted.into_iter().filter(|line| line.starts_with("app_queries")).collect();
+    assert_eq!(
+        counted,
+        [r#"app_queries_status_counter{operation="list_wallets",status="503",transport="http"} 1"#]
+    );
 }
 
 #[tokio::test]
@@ -116,7 +179,7 @@ async fn a_taken_port_is_named() {
 /// A client that keeps its connection open does not keep the service from stopping.
 #[tokio::test(start_paused = true)]
 async fn shutdown_does_not_wait_for_idle_clients() {
-    let served = served(nowhere().await).await;
+    let served = served().await;
     let _idle = TcpStream::connect(served.address).await.unwrap();
     served.shutdown.cancel();
     served.server.await.unwrap();
@@ -125,7 +188,7 @@ async fn shutdown_does_not_wait_for_idle_clients() {
 /// Where neither the broker nor the database can be reached, nothing is done and the caller is told so.
 #[tokio::test]
 async fn what_cannot_be_passed_on_is_unavailable() {
-    let served = served(nowhere().await).await;
+    let served = served().await;
     for path in ["/wallets", "/wallets/1/balance", "/transactions/0190a5b0-7c1e-7d3c-8c3e-0123456789ab"] {
         let (status, head, body) = get(served.address, path).await;
         assert_eq!(status, 503, "{body}");
@@ -136,6 +199,6 @@ async fn what_cannot_be_passed_on_is_unavailable() {
         let (status, head, body) = get(served.address, path).await;
         assert_eq!(status, 503, "{body}");
         assert!(head.contains("content-type: text/html"), "{head}");
-        assert!(body.contains("cannot be reached"), "{body}");
+        assert!(body.contains("unavailable"), "{body}");
     }
 }

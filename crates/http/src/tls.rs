@@ -1,8 +1,7 @@
-//! Accepts connections, plain or by TLS.
+//! Accepts connections, plain or TLS.
 //!
-//! Handshakes run beside each other, each with a time limit, so that a slow client holds up nobody else; beyond
-//! a number of them, further connections wait in the system. SIGHUP reads the certificates again: those that are
-//! there keep what they have, and files that cannot be used change nothing.
+//! Handshakes run concurrently, each with a time limit, so that a slow client delays nobody else; their number is
+//! bounded. SIGHUP reloads the certificates for new connections; files that cannot be used change nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,16 +21,15 @@ use tokio_util::either::Either;
 use super::Error;
 use crate::settings::Settings;
 
-/// How long a client may take for the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Handshakes that run at a time.
+/// Further connections wait to be accepted.
 const MAX_HANDSHAKES: usize = 256;
 
-/// What the user calls the settings.
+/// The settings, as error texts name them.
 const NAMES: Names =
     Names { ca: "http.client_ca_file", cert: "http.cert_file", key: "http.key_file", host: "http.host" };
 
-/// Where HTTP is served.
+/// The socket that HTTP is served on.
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
@@ -50,7 +48,6 @@ struct Tls {
 struct Acceptor(TlsAcceptor);
 
 impl Listener {
-    /// TLS when the configuration names a certificate.
     pub(super) fn new(tcp: TcpListener, config: &Settings) -> Result<Self, Error> {
         let (Some(cert_file), Some(key_file)) = (&config.cert_file, &config.key_file) else {
             return Ok(Self { tcp, tls: None });
@@ -66,16 +63,13 @@ impl Listener {
         Ok(Self { tcp, tls: Some(Tls { files, acceptor, hangups, handshakes: JoinSet::new() }) })
     }
 
-    /// Whether it speaks TLS.
     pub(super) const fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// The address that it listens on.
-    ///
     /// # Errors
     ///
-    /// When the system does not say.
+    /// When the operating system gives none.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
@@ -101,7 +95,7 @@ impl Accept for Listener {
                 (stream, peer) = Accept::accept(&mut self.tcp), if has_room => {
                     tls.handshakes.spawn(tls.acceptor.clone().handshake(stream, peer));
                 }
-                Some(()) = tls.hangups.recv() => tls.read_again(),
+                Some(()) = tls.hangups.recv() => tls.reload(),
             }
         }
     }
@@ -112,13 +106,13 @@ impl Accept for Listener {
 }
 
 impl Tls {
-    fn read_again(&mut self) {
+    fn reload(&mut self) {
         match Acceptor::read(&self.files) {
             Ok(acceptor) => {
                 self.acceptor = acceptor;
-                tracing::info!("the certificates of HTTP were read again");
+                tracing::info!("HTTP certificates reloaded");
             }
-            Err(error) => tracing::error!(%error, "the certificates of HTTP stay as they were"),
+            Err(error) => tracing::error!(%error, "HTTP certificates not reloaded: the old ones stay in use"),
         }
     }
 }
@@ -137,8 +131,8 @@ impl Acceptor {
     ) -> Option<(TlsStream<TcpStream>, SocketAddr)> {
         match timeout(HANDSHAKE_TIMEOUT, self.0.accept(stream)).await {
             Ok(Ok(stream)) => return Some((stream, peer)),
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
         }
         None
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 const PREFIX: &str = "florin";
 
-/// What a key is good for. Each role may do all that those before it may.
+/// What a key may do. Each role may do all that the roles before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Reads balances, histories, transactions, wallets and tickers.
@@ -67,26 +67,26 @@ pub struct ApiKey {
     pub id: String,
     /// What people call it: 1 to 64 letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// What it is good for.
+    /// What it may do.
     pub role: Role,
-    /// The only wallets that it is good for; all when there are none.
+    /// The wallets that it covers; all when none are given.
     pub wallets: Option<RangeInclusive<WalletId>>,
     /// When it was made.
     pub created_at: SystemTime,
-    /// From when on it is not good any more.
+    /// When it expires, if ever.
     pub expires_at: Option<SystemTime>,
-    /// Since when it is not good any more.
+    /// When it was revoked.
     pub revoked_at: Option<SystemTime>,
 }
 
 impl ApiKey {
-    /// Whether the key is good at this time.
+    /// Neither revoked nor expired.
     #[must_use]
-    pub fn is_good(&self, now: SystemTime) -> bool {
+    pub fn is_active(&self, now: SystemTime) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 
-    /// Whether the key is good for this wallet.
+    /// Whether the key may see to this wallet.
     #[must_use]
     pub fn covers(&self, wallet_id: WalletId) -> bool {
         self.wallets.as_ref().is_none_or(|wallets| wallets.contains(&wallet_id))
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_good_until_it_expires_or_is_revoked_and_for_its_wallets() {
+    fn a_key_is_active_until_it_expires_or_is_revoked_and_covers_its_wallets() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let key = ApiKey {
             id: String::new(),
@@ -202,9 +202,9 @@ mod tests {
             expires_at: Some(now + Duration::from_secs(1)),
             revoked_at: None,
         };
-        assert!(key.is_good(now));
-        assert!(!key.is_good(now + Duration::from_secs(1)));
-        assert!(!ApiKey { revoked_at: Some(now), ..key.clone() }.is_good(now));
+        assert!(key.is_active(now));
+        assert!(!key.is_active(now + Duration::from_secs(1)));
+        assert!(!ApiKey { revoked_at: Some(now), ..key.clone() }.is_active(now));
         assert!(key.covers(1) && key.covers(9) && !key.covers(0) && !key.covers(10));
         assert!(ApiKey { wallets: None, ..key }.covers(10));
     }

@@ -19,6 +19,7 @@ mod read;
 mod resolve;
 mod state;
 mod transaction;
+mod view;
 
 pub use amount::{Decimal, LIMIT, ParseDecimalError, Scale, ScaleError};
 pub use apply::{Applied, Conflict, Repeated, apply};
@@ -31,3 +32,4 @@ pub use operation::Operation;
 pub use outcome::{Answer, BalanceLine, Outcome};
 pub use state::{Balance, State, Ticker, TickerId, Tickers, Wallet, WalletId};
 pub use transaction::{Change, Posting, Resolution, Status, Transaction};
+pub use view::{PendingRow, PendingSummary, PostingRow, TickerRow, WalletBalance, WalletRow};

@@ -3,6 +3,7 @@
 //! Names begin with `florin_` and end in their unit. `app_queries_status_counter` is the original's, kept so
 //! that its dashboards work on.
 
+mod health;
 mod reference;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use prometheus::{
     TextEncoder,
 };
 
+pub use health::Health;
 pub use reference::metrics_reference;
 
 /// The label of requests whose operation nobody knows, so that clients cannot make up labels.

@@ -13,6 +13,7 @@ pub mod config;
 mod echo;
 pub mod engine;
 mod expiry;
+mod http_database;
 pub mod serve;
 pub mod service;
 pub mod telemetry;

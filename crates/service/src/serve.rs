@@ -1,4 +1,4 @@
-//! The service and its HTTP side in one process, made from the settings.
+//! Runs the service and HTTP in one process, made from the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,23 +7,24 @@ use anyhow::{Context, bail};
 use florin_broker::{Access, Link, Topology};
 use florin_client::Address;
 use florin_http as http;
-use florin_metrics::Metrics;
+use florin_metrics::{Health, Metrics};
 use florin_store::{self as store, Store};
 use florin_wire::Limits;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::asyncapi;
 use crate::config::{Broker, Config, ReplyTo};
 use crate::engine::BatchLimits;
+use crate::http_database;
 use crate::service;
 
-/// How often a database that is not there yet is tried.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
-const NO_KEY: &str = "HTTP would listen for others, and there is no active API key: create one with \
+const NO_KEY: &str = "HTTP would listen beyond this machine without an active API key: create one with \
                       `florin key create --role operator --name ...`, or listen on 127.0.0.1 (--host), or \
                       let everybody in (--no-auth)";
 
-/// The service and its HTTP side. `link` tells the caller when the broker is connected.
+/// Runs until `shutdown`. `link` tells the caller when the broker is connected.
 pub async fn serve(
     config: &Config,
     listener: http::Listener,
@@ -31,12 +32,15 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %listener.local_addr()?, "starting");
-    // Wrong certificates are told now, where a broker that is not there yet would be waited for.
+    // Wrong certificates fail here and now, where an unreachable broker would be waited for.
     Address::parse(&config.broker.url())?;
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     let metrics = Metrics::new();
-    let parts = http_parts(config, store.clone(), link.clone(), metrics.clone());
-    // HTTP outlives the service, so that what happens while it stops can be seen.
+    let health = Health::default();
+    let (database, requests) = mpsc::channel(http::DATABASE_REQUESTS);
+    tokio::spawn(http_database::answer(store.clone(), requests, config.database.pool_size, metrics.clone()));
+    let parts = http_parts(config, database, link.clone(), health, metrics.clone());
+    // HTTP outlives the service, so that its metrics can be read while it stops.
     let stop_http = CancellationToken::new();
     let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
     let service = async {
@@ -47,7 +51,7 @@ pub async fn serve(
         served = service => served,
         ended = &mut http => {
             ended?;
-            bail!("HTTP ended: the service cannot go on");
+            bail!("HTTP ended unexpectedly");
         }
     };
     stop_http.cancel();
@@ -57,12 +61,18 @@ pub async fn serve(
     Ok(())
 }
 
-/// What the HTTP side is made from.
-fn http_parts(config: &Config, store: Store, link: Link, metrics: Arc<Metrics>) -> http::Parts {
+fn http_parts(
+    config: &Config,
+    database: mpsc::Sender<http::DatabaseRequest>,
+    link: Link,
+    health: Health,
+    metrics: Arc<Metrics>,
+) -> http::Parts {
     http::Parts {
-        store,
+        database,
         asyncapi: asyncapi::document(),
         link,
+        health,
         metrics,
         amqp_url: config.broker.url(),
         work_queue: config.broker.queue.clone(),
@@ -73,8 +83,8 @@ fn http_parts(config: &Config, store: Store, link: Link, metrics: Arc<Metrics>) 
     }
 }
 
-/// Does what has to be done in the database first. One that is not there yet is waited for, as the rest of the
-/// service does; any other failure is final. None when it is time to stop.
+/// Runs a step before the service starts. A database that is not there yet is waited for, as the rest of the service
+/// does; any other failure is final. None on shutdown.
 async fn prepare<T>(
     shutdown: &CancellationToken,
     step: impl AsyncFn() -> Result<T, store::Error>,
@@ -83,7 +93,7 @@ async fn prepare<T>(
         match step().await {
             Ok(done) => return Ok(Some(done)),
             Err(error @ (store::Error::NoConnection(_) | store::Error::Broken(_))) => {
-                tracing::warn!(%error, "the database is tried again");
+                tracing::warn!(%error, "database unavailable, retrying");
             }
             Err(error) => return Err(error.into()),
         }
@@ -95,7 +105,7 @@ async fn prepare<T>(
     Ok(None)
 }
 
-/// Migrates the database, and sees to it that nobody from elsewhere finds an open door.
+/// Migrates the database, and refuses to listen beyond this machine before there is a key.
 async fn prepare_database(
     config: &Config,
     store: &Store,
@@ -107,7 +117,7 @@ async fn prepare_database(
         tracing::info!(?applied, "the schema is up to date");
     }
     if config.http.auth && !config.http.host.is_loopback() {
-        let has_key = prepare(shutdown, async || store.has_good_key().await).await?;
+        let has_key = prepare(shutdown, async || store.has_active_key().await).await?;
         if has_key == Some(false) {
             bail!(NO_KEY);
         }
@@ -122,7 +132,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// The settings of the service.
+/// What the configuration says of the service.
 #[must_use]
 pub fn settings(config: &Config) -> service::Settings {
     let broker = &config.broker;
@@ -141,7 +151,7 @@ pub fn settings(config: &Config) -> service::Settings {
     }
 }
 
-/// The service trusts the user that it is itself.
+/// The service trusts its own user: HTTP and the expiry worker send requests as that user.
 fn access(broker: &Broker) -> Access {
     Access {
         trusted_users: broker.trusted_users.iter().cloned().chain([broker.own_user()]).collect(),

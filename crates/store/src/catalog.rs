@@ -2,38 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use florin_ledger::{Scale, WalletId};
+use florin_ledger::{Scale, TickerRow, WalletBalance, WalletId, WalletRow};
 
 use super::{Error, Store};
-
-/// A wallet and its balances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalletRow {
-    /// Its number.
-    pub wallet_id: WalletId,
-    /// `TICKER actual (frozen)` per balance that ever held anything, sorted by ticker.
-    pub balances: Vec<WalletBalance>,
-}
-
-/// One balance of a wallet, in units of the ticker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalletBalance {
-    /// The ticker's name.
-    pub ticker: String,
-    /// What can be withdrawn.
-    pub actual: String,
-    /// What waits on transactions in status Created.
-    pub frozen: String,
-}
-
-/// A ticker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TickerRow {
-    /// Its name.
-    pub name: String,
-    /// Its decimal places.
-    pub scale: Scale,
-}
 
 impl Store {
     /// Creates the wallets of a range that do not exist yet, and returns how many those were.

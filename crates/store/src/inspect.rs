@@ -1,8 +1,6 @@
 //! What the console shows beside the look-ups: the postings of a transaction, and what waits, by age.
 
-use std::time::SystemTime;
-
-use florin_ledger::{Decimal, Scale, WalletId};
+use florin_ledger::{PendingRow, PendingSummary, PostingRow};
 use uuid::Uuid;
 
 use super::load::{decimal, ticker};
@@ -10,63 +8,6 @@ use super::{Error, Store};
 
 /// What waits is counted so far.
 const COUNTED: i64 = 10_000;
-
-/// One change of one balance by a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostingRow {
-    /// Whose balance.
-    pub wallet_id: WalletId,
-    /// The ticker's name.
-    pub ticker: String,
-    /// The ticker's decimal places.
-    pub scale: Scale,
-    /// Its number in its chain.
-    pub version: i64,
-    /// 0 opens the transaction, 2 ends it; 1 and 3 are the payee's side of these.
-    pub leg: i16,
-    /// The status that it brought the transaction into.
-    pub status: String,
-    /// What was asked for, settled or released.
-    pub amount: Decimal,
-    /// What could be withdrawn after it.
-    pub actual: Decimal,
-    /// What waited on transactions in status Created after it.
-    pub frozen: Decimal,
-    /// When the rules decided.
-    pub created_at: SystemTime,
-}
-
-/// A transaction in status Created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingRow {
-    /// Which one.
-    pub transaction_id: Uuid,
-    /// What opened it.
-    pub operation: String,
-    /// Whose balance it moves.
-    pub wallet_id: WalletId,
-    /// The other wallet of a transfer.
-    pub counterparty_wallet_id: Option<WalletId>,
-    /// The ticker's name.
-    pub ticker: String,
-    /// The ticker's decimal places.
-    pub scale: Scale,
-    /// How much waits.
-    pub amount: Decimal,
-    /// Since when.
-    pub created_at: SystemTime,
-    /// Until when, if there is a limit.
-    pub expires_at: Option<SystemTime>,
-}
-
-/// How much waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PendingSummary {
-    /// How many transactions, as far as they are counted: 10,000 stands for that many or more.
-    pub count: i64,
-    /// Since when the oldest of them waits.
-    pub oldest: Option<SystemTime>,
-}
 
 impl Store {
     /// The postings of a transaction, in the order in which they were written.

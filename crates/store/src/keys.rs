@@ -93,8 +93,8 @@ impl Store {
     /// # Errors
     ///
     /// When the database cannot be reached.
-    pub async fn has_good_key(&self) -> Result<bool, Error> {
-        Ok(self.list_keys().await?.iter().any(|key| key.is_good(SystemTime::now())))
+    pub async fn has_active_key(&self) -> Result<bool, Error> {
+        Ok(self.list_keys().await?.iter().any(|key| key.is_active(SystemTime::now())))
     }
 
     /// Makes a key useless from now on, and returns whether there is one of this name. Again changes nothing.

@@ -34,11 +34,9 @@ use deadpool_postgres::{
 use florin_ledger::Tickers;
 
 pub use batch::{Batch, Executed, Following};
-pub use catalog::{TickerRow, WalletBalance, WalletRow};
 use connect::Connector;
 pub use error::Error;
 pub use holds::SweepLock;
-pub use inspect::{PendingRow, PendingSummary, PostingRow};
 pub use keys::NewKey;
 pub use message::DatabaseMessage;
 pub use status::DatabaseStatus;

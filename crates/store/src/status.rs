@@ -1,10 +1,11 @@
 //! How the database stands, for `florin status`; and whether a ledger is in use, for `florin bench` and
 //! `demo`.
 
+use florin_ledger::PendingSummary;
 use refinery::Migration;
 
 use super::migrate::migrations;
-use super::{Error, PendingSummary, Store};
+use super::{Error, Store};
 
 /// How the database stands.
 #[derive(Debug)]

@@ -115,7 +115,7 @@ impl Key {
     fn new(key: ApiKey, now: SystemTime) -> Self {
         let state = match &key {
             ApiKey { revoked_at: Some(_), .. } => "revoked",
-            key if key.is_good(now) => "active",
+            key if key.is_active(now) => "active",
             _ => "expired",
         };
         // The database takes years that the calendar here does not have.

@@ -4,11 +4,10 @@ use std::ops::RangeInclusive;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use florin_ledger::WalletId;
+use florin_ledger::{WalletId, WalletRow};
 use florin_service::cli::StoreArgs;
 use florin_service::cli::output::{OutputArgs, table};
 use florin_service::cli::values::number;
-use florin_store::WalletRow;
 use serde::Serialize;
 
 #[derive(Debug, clap::Args)]

@@ -163,7 +163,7 @@ async fn all_three_sides_are_encrypted_and_refuse_strangers() {
     assert!(readyz(&service, &authority, None).await.is_err());
     as_the_page_says(&stack, &authority, &service).await;
     service.signal(Signal::SIGHUP);
-    service.line_with("certificates of HTTP were read again").await;
+    service.line_with("HTTP certificates reloaded").await;
     assert!(readyz(&service, &authority, Some("florin")).await.is_ok());
 
     let stranger = Authority::new();
@@ -252,13 +252,13 @@ async fn the_certificates_of_http_are_renewed_while_it_runs() {
         fs::copy(new.path(file), old.path(file)).unwrap();
     }
     service.signal(Signal::SIGHUP);
-    service.line_with("certificates of HTTP were read again").await;
+    service.line_with("HTTP certificates reloaded").await;
     assert!(readyz(&service, &new, Some("florin")).await.is_ok());
     assert!(readyz(&service, &new, None).await.is_err());
 
     fs::write(old.path("server.pem"), "nothing").unwrap();
     service.signal(Signal::SIGHUP);
-    service.line_with("certificates of HTTP stay as they were").await;
+    service.line_with("HTTP certificates not reloaded").await;
     assert!(readyz(&service, &new, Some("florin")).await.is_ok());
     let cut = tokio::time::timeout(Duration::from_secs(60), silent.read(&mut [0])).await;
     assert_eq!(cut.expect("cut off").unwrap(), 0);

@@ -71,7 +71,7 @@ async fn the_service_may_start_before_its_servers() {
     servers.rabbit.stop();
     servers.postgres.stop();
     let mut service = Service::spawn(&world, &[]);
-    service.line_with("the database is tried again").await;
+    service.line_with("database unavailable, retrying").await;
     servers.postgres.start().unwrap();
     service.line_with("no connection to the broker").await;
     servers.rabbit.start().unwrap();

@@ -1,4 +1,4 @@
-//! The style and the scripts: in the program itself, under addresses that change with their content.
+//! Style, script and icon: compiled in, under URLs that change with their content.
 
 use std::sync::LazyLock;
 
@@ -7,12 +7,11 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use crate::operations::not_found;
+use crate::operations::no_such_endpoint;
 
-/// So many hexadecimal digits of the hash stand in an address.
+/// Of the content's hash, in the URL.
 const HASH_DIGITS: usize = 12;
 
-/// A file.
 struct Asset {
     name: &'static str,
     content_type: &'static str,
@@ -32,11 +31,8 @@ const LIVE: Asset = Asset {
 const ICON: Asset =
     Asset { name: "icon.svg", content_type: "image/svg+xml", content: include_str!("assets/icon.svg") };
 
-/// Where the style is.
 pub(super) static STYLE_PATH: LazyLock<String> = LazyLock::new(|| STYLE.path());
-/// Where the script of the overview is.
 pub(super) static LIVE_PATH: LazyLock<String> = LazyLock::new(|| LIVE.path());
-/// Where the icon is.
 pub(super) static ICON_PATH: LazyLock<String> = LazyLock::new(|| ICON.path());
 
 impl Asset {
@@ -50,10 +46,10 @@ impl Asset {
     }
 }
 
-/// `GET /console/assets/{name}`. Open to everybody: the page to sign in needs them.
+/// `GET /console/assets/{name}`. No key needed: the sign-in page uses them.
 pub(super) async fn serve(Path(name): Path<String>) -> Response {
     let Some(asset) = [STYLE, LIVE, ICON].into_iter().find(|asset| asset.name == name) else {
-        return not_found().await.into_response();
+        return no_such_endpoint().into_response();
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),

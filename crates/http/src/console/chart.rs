@@ -1,4 +1,4 @@
-//! The balance over time, as a picture. The table beside it has the exact digits: here they only become pixels.
+//! The balance over time, as a chart. Floats only become pixels here: the table beside it has the exact digits.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ const HEIGHT: f64 = 160.0;
 /// Room for the line's own width.
 const MARGIN: f64 = 4.0;
 
-/// A step line of what could be withdrawn; nothing of fewer than two postings, which show no course.
+/// A step line of the actual balance; empty for fewer than two postings.
 pub(super) fn balance(ticker: &str, newest_first: &[PostingBody]) -> Markup {
     let (Some(last), Some(first)) = (newest_first.first(), newest_first.last()) else { return html! {} };
     if newest_first.len() < 2 {
@@ -52,7 +52,6 @@ pub(super) fn balance(ticker: &str, newest_first: &[PostingBody]) -> Markup {
     }
 }
 
-/// With all its digits.
 fn highest_balance(postings: &[PostingBody]) -> String {
     let balances = postings.iter().map(|posting| posting.actual_balance.0);
     let highest = balances.max_by(|one, other| pixels(one).total_cmp(&pixels(other)));

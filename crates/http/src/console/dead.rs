@@ -1,7 +1,7 @@
-//! The requests that could not be worked on: listed, shown, sent once more, dropped.
+//! Dead letters: listed, shown, requeued, dropped.
 //!
-//! It does what `florin dead` does, by the same functions. What is read is held for that long, so one looks at a
-//! time; whatever happens, what was not removed goes back to the queue.
+//! The same as `florin dead`, by the same functions. Letters that are being read are held by their reader, so only
+//! one reader works at a time; whatever happens, letters that were not removed go back to the queue.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,29 +18,25 @@ use super::layout::{Failure, Section, Tone, empty, notice, page, table};
 use super::session::Fields;
 use super::text;
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
 use crate::problem::{Fault, Problem};
 use florin_broker::dead::{DeadLetter, DeadLetters, Error, Purpose, Requeue};
 
-/// So many are read, from the front of the queue.
+/// From the front of the queue.
 const READ: usize = 1000;
-/// How long all of it may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// So much of a body is shown.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const SHOWN_BYTES: usize = 16 * 1024;
 
-/// Two at a time would see different messages.
+/// Two readers at a time would see different messages.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// What is to be confirmed.
 #[derive(Debug, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct Confirm {
     ask: Option<Action>,
 }
 
-/// What is to be done.
 #[derive(Debug, Deserialize)]
-pub(super) struct Deed {
+pub(super) struct Decision {
     action: Action,
 }
 
@@ -51,7 +47,6 @@ enum Action {
     Drop,
 }
 
-/// One line.
 struct Row {
     id: String,
     died_at: Option<u64>,
@@ -93,13 +88,13 @@ pub(super) async fn list(
         queue.close().await?;
         Ok((rows, total))
     };
-    let (mut rows, total) = patiently(reading).await?;
+    let (mut rows, total) = alone(reading).await?;
     rows.sort_by_key(|row| row.died_at);
     let content = html! {
         h1 { "Dead letters" }
-        p.lead { "Requests that could not be worked on, the oldest first. Nothing happens to them unless you decide." }
+        p.lead { "Requests that could not be executed, the oldest first. They stay here until you requeue or drop them." }
         @if rows.is_empty() {
-            (empty("No dead letters", "Every request could be worked on."))
+            (empty("No dead letters", "Every request could be executed."))
         } @else {
             (rows_table(&rows))
             @if rows.len() < usize::try_from(total).unwrap_or(usize::MAX) {
@@ -130,7 +125,7 @@ fn rows_table(rows: &[Row]) -> Markup {
     table("Dead letters", &head, &rows)
 }
 
-/// Anybody can write any number of seconds.
+/// The header is the client's to forge: any number of seconds may be there.
 fn died(seconds: Option<u64>) -> Markup {
     let time = |seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
     match seconds.and_then(time) {
@@ -144,7 +139,7 @@ pub(super) async fn letter(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Query(Asked { ask }): Query<Asked>,
+    Query(Confirm { ask }): Query<Confirm>,
 ) -> Result<Response, Failure> {
     caller.needs_all_wallets()?;
     let reading = async {
@@ -153,7 +148,7 @@ pub(super) async fn letter(
         queue.close().await?;
         Ok(found)
     };
-    let Some(letter) = patiently(reading).await? else { return Err(missing(&id)) };
+    let Some(letter) = alone(reading).await? else { return Err(missing(&id)) };
     let here = format!("/console/dead/{}", letter.id);
     let content = html! {
         p.crumb { a href="/console/dead" { "Dead letters" } }
@@ -175,17 +170,16 @@ fn question(here: &str, action: Action) -> Markup {
         Action::Requeue => (
             "Requeue",
             "requeue",
-            "It goes to the work queue once more, as the request that it was. If it was applied already, it is not \
-             applied again.",
+            "The request goes back to the work queue. If it was applied already, it is not applied again.",
         ),
-        Action::Drop => ("Drop", "drop", "It is removed for good."),
+        Action::Drop => ("Drop", "drop", "The message is removed for good."),
     };
     html! {
         form.notice.waits method="post" action=(here) {
             strong { (name) " this message?" }
             p { (text) }
             input type="hidden" name="action" value=(value);
-            div.actions { button { (name) " it" } a.button.plain href=(here) { "Leave it" } }
+            div.actions { button { (name) } a.button.plain href=(here) { "Back" } }
         }
     }
 }
@@ -206,7 +200,7 @@ fn fields(letter: &DeadLetter) -> Markup {
             dt { "Died" } dd { (died(letter.died_at)) }
             dt { "Operation" } dd { (letter.operation) }
             dt { "Message id" } dd { (letter.message_id().unwrap_or("none")) }
-            dt { "Exchange" } dd { @if letter.exchange.is_empty() { "the default one" } @else { (letter.exchange) } }
+            dt { "Exchange" } dd { @if letter.exchange.is_empty() { "the default exchange" } @else { (letter.exchange) } }
             dt { "Routing key" } dd { (letter.routing_key) }
             @for (name, text) in texts { @if let Some(text) = text { dt { (name) } dd { (text) } } }
             @for death in letter.deaths() {
@@ -221,14 +215,14 @@ fn fields(letter: &DeadLetter) -> Markup {
 }
 
 /// `POST /console/dead/{id}`.
-pub(super) async fn deal(
+pub(super) async fn decide(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Fields(Deed { action }): Fields<Deed>,
+    Fields(Decision { action }): Fields<Decision>,
 ) -> Result<Response, Failure> {
     caller.needs_all_wallets()?;
-    let dealing = async {
+    let deciding = async {
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let found = find(&mut queue, &id).await?;
         if let Some(letter) = &found {
@@ -243,12 +237,12 @@ pub(super) async fn deal(
         queue.close().await?;
         Ok(found.map(|_| true))
     };
-    let told = match (patiently(dealing).await?, action) {
+    let notice = match (alone(deciding).await?, action) {
         (None, _) => return Err(missing(&id)),
         (Some(false), _) => notice(
             Tone::Bad,
-            "Nothing was done",
-            &html! { "The service cannot read this message, so it would only come back." },
+            "Not requeued",
+            &html! { "The service cannot read this message: it would come back as a dead letter." },
         ),
         (Some(true), Action::Requeue) => notice(
             Tone::Good,
@@ -259,10 +253,10 @@ pub(super) async fn deal(
             notice(Tone::Good, "Dropped", &html! { "The message " span.id { (id) } " is gone for good." })
         }
     };
-    // No list here: the broker may not have put back yet what was read along the way.
+    // No list here: the broker may not have put the other letters back yet.
     let content = html! {
         h1 { "Dead letters" }
-        (told)
+        (notice)
         p { a.button href="/console/dead" { "Back to the list" } }
     };
     Ok(page(&caller, Section::Dead, "Dead letters", &content))
@@ -281,24 +275,27 @@ async fn find(queue: &mut DeadLetters, id: &str) -> Result<Option<DeadLetter>, E
 
 fn missing(id: &str) -> Failure {
     let reason = format!(
-        "there is no dead letter {id} among the first {READ}: it was dealt with, or somebody else looks at the queue"
+        "no dead letter {id} among the first {READ}: it was requeued or dropped, or somebody else is reading the queue"
     );
     Problem::new(Fault::NotFound, reason).into()
 }
 
-/// One at a time, and not for ever.
-async fn patiently<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+async fn alone<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     let unavailable = |reason: String| Problem::new(Fault::Unavailable, reason);
-    let alone = async {
-        let _alone = ONE_AT_A_TIME.lock().await;
+    let work = async {
+        let _turn = ONE_AT_A_TIME.lock().await;
         work.await
     };
-    match timeout(PATIENCE, alone).await {
+    match timeout(TIMEOUT, work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the dead letters cannot be worked on from the console");
-            Err(unavailable(format!("the queue {DEAD_LETTERS} cannot be worked on: {error}")).into())
+            tracing::warn!(%error, "dead letters not available in the console");
+            Err(unavailable(format!("the queue {DEAD_LETTERS} is unavailable: {error}")).into())
         }
-        Err(_) => Err(unavailable(format!("the queue {DEAD_LETTERS} gave no answer in time")).into()),
+        Err(_) => Err(unavailable(format!(
+            "the queue {DEAD_LETTERS} gave no answer within {} s",
+            TIMEOUT.as_secs()
+        ))
+        .into()),
     }
 }

@@ -1,27 +1,26 @@
-//! What all pages share: the frame, the headers, how a failure looks, tables, badges.
+//! What all pages share: frame, headers, error pages, tables, badges.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets::{ICON_PATH, STYLE_PATH};
-use crate::access::Caller;
+use crate::auth::Caller;
+use crate::database::DatabaseError;
 use crate::problem::Problem;
 use florin_keys::Role;
-use florin_store as store;
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The pages that the navigation leads to.
+/// The entries of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     Overview,
     Wallets,
     Pending,
     Dead,
-    /// Somewhere else.
     None,
 }
 
@@ -34,7 +33,6 @@ impl Section {
     ];
 }
 
-/// How something turned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -52,7 +50,7 @@ impl Tone {
     }
 }
 
-/// A page for one who is signed in.
+/// A page for a signed-in user.
 pub(super) fn page(caller: &Caller, section: Section, title: &str, content: &Markup) -> Response {
     let sees_dead = caller.needs(Role::Operator).and(caller.needs_all_wallets()).is_ok();
     let header = html! {
@@ -79,7 +77,7 @@ pub(super) fn page(caller: &Caller, section: Section, title: &str, content: &Mar
     framed(StatusCode::OK, title, &header, content)
 }
 
-/// A page for everybody.
+/// A page that needs no key.
 pub(crate) fn open_page(status: StatusCode, title: &str, content: &Markup) -> Response {
     let header = html! {
         nav aria-label="Main" {
@@ -115,19 +113,18 @@ fn framed(status: StatusCode, title: &str, header: &Markup, content: &Markup) ->
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-        // Else browsers send forms without saying where they come from.
+        // Without it browsers send forms with no Origin.
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     ];
     (status, headers, page.into_string()).into_response()
 }
 
-/// Why there is no page. What shows it knows who is looking.
+/// An error page to be: `session::enter`, which knows the user, renders it.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
     pub(super) title: String,
     pub(super) reason: String,
-    /// The stable name of the error.
     pub(super) error: String,
 }
 
@@ -142,14 +139,13 @@ impl From<Problem> for Failure {
     }
 }
 
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Self {
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
         Problem::from(error).into()
     }
 }
 
 impl Failure {
-    /// The page, for one who may not even be signed in.
     pub(super) fn page(&self, caller: Option<&Caller>) -> Response {
         let content = html! {
             div.state {
@@ -170,7 +166,7 @@ impl Failure {
 }
 
 impl IntoResponse for Failure {
-    /// Leaves the page to `session::enter`, which knows who is looking.
+    /// Leaves the page to `session::enter`.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -178,12 +174,10 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A word with a colour of its own.
 pub(super) fn badge(tone: Tone, word: &str) -> Markup {
     html! { span class=(format!("badge {}", tone.class())) { (word) } }
 }
 
-/// The status of a transaction.
 pub(super) fn status(status: &str) -> Markup {
     let tone = match status {
         "Success" => Tone::Good,
@@ -193,14 +187,14 @@ pub(super) fn status(status: &str) -> Markup {
     badge(tone, status)
 }
 
-/// What became of what was just asked for.
+/// The result of the form just sent.
 pub(super) fn notice(tone: Tone, title: &str, text: &Markup) -> Markup {
     html! {
         div class=(format!("notice {}", tone.class())) role="status" { strong { (title) } p { (text) } }
     }
 }
 
-/// A table that can be scrolled sideways where it does not fit, also with the keyboard.
+/// A table that scrolls sideways on small screens, also with the keyboard.
 pub(super) fn table(label: &str, head: &[(&str, bool)], rows: &Markup) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(label) {
@@ -214,12 +208,10 @@ pub(super) fn table(label: &str, head: &[(&str, bool)], rows: &Markup) -> Markup
     }
 }
 
-/// What stands where there is nothing.
 pub(super) fn empty(title: &str, text: &str) -> Markup {
     html! { div.empty { p { strong { (title) } } p { (text) } } }
 }
 
-/// The ways to the first page and the next.
 pub(super) fn pages(first: Option<&str>, next: Option<&str>) -> Markup {
     if first.is_none() && next.is_none() {
         return PreEscaped(String::new());
@@ -232,12 +224,14 @@ pub(super) fn pages(first: Option<&str>, next: Option<&str>) -> Markup {
     }
 }
 
-/// A wallet's number, and the way to its page.
 pub(super) fn wallet_link(wallet_id: i64) -> Markup {
     html! { a href=(format!("/console/wallets/{wallet_id}")) { (wallet_id) } }
 }
 
-/// A transaction's id, and the way to its page.
 pub(super) fn transaction_link(transaction_id: impl std::fmt::Display) -> Markup {
-    html! { a.id href=(format!("/console/transactions/{transaction_id}")) { (transaction_id) } }
+    html! { a.id href=(transaction_path(&transaction_id)) { (transaction_id) } }
+}
+
+pub(super) fn transaction_path(transaction_id: impl std::fmt::Display) -> String {
+    format!("/console/transactions/{transaction_id}")
 }

@@ -1,7 +1,7 @@
-//! What changes by itself, as server-sent events: one task takes a sample every second, all streams show it.
+//! The updates of the overview, as server-sent events: one task takes a sample every second for all streams.
 //!
-//! The counters are in memory, so they are looked at always: whoever opens the overview sees the last two minutes.
-//! The broker and the database are asked only while somebody looks.
+//! Counters are in memory, so they are sampled always, and the overview opens with the last two minutes. The broker
+//! and the database are asked only while somebody watches.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -22,21 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::layout::Failure;
 use crate::App;
+use crate::database::DatabaseRequest;
 use crate::problem::{Fault, Problem};
 use florin_broker::Queues;
 use florin_metrics::{AMQP, HTTP, Metrics};
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// The broker and the database have so long for a sign of life.
+/// For the broker and the database to answer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-/// The samples that a new stream begins with.
-const REMEMBERED: usize = 120;
-/// So many streams are open at a time.
+/// Samples kept, with which a new stream begins.
+const KEPT: usize = 120;
 const STREAMS: usize = 64;
-/// A stream ends after so many events. The browser opens another one, and then its key is looked at again.
+/// Then the stream ends, and the browser opens another one: so its key is checked again.
 const EVENTS: usize = 300;
 
-/// What the streams share.
 #[derive(Debug)]
 pub(crate) struct Live {
     stop: CancellationToken,
@@ -45,28 +44,29 @@ pub(crate) struct Live {
     latest: watch::Sender<Arc<str>>,
 }
 
-/// What happened in about a second.
+/// Rates over about a second.
 #[derive(Debug, Clone, Serialize)]
 struct Point {
-    /// Answers to requests that came through the broker, per second.
+    /// Answers through the broker, per second.
     rate: f64,
     /// Answers over HTTP, per second.
     http_rate: f64,
-    /// Half of the requests, and 99 of 100, took at most so long; none when there were none.
+    /// None when there were no requests.
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
     /// Answers through the broker per second, by code.
     codes: BTreeMap<String, f64>,
 }
 
-/// How things stand.
 #[derive(Debug, Serialize)]
 struct Sample {
     #[serde(flatten)]
     point: Point,
     broker: bool,
     database: bool,
-    /// Whether this instance has had a request of late.
+    /// Whether this instance can execute requests.
+    ready: bool,
+    /// Whether this instance had requests in the last second.
     active: bool,
     in_flight: i64,
     waiting: Option<u32>,
@@ -76,12 +76,11 @@ struct Sample {
     oldest_secs: Option<u64>,
 }
 
-/// The counters at one time.
 struct Counters {
     at: Instant,
     http: u64,
     codes: BTreeMap<String, u64>,
-    /// How many requests took at most so many seconds.
+    /// Upper bounds in seconds, with cumulative counts.
     buckets: Vec<(f64, u64)>,
 }
 
@@ -92,9 +91,9 @@ impl Live {
         Self { stop, places, recent: Mutex::default(), latest }
     }
 
-    fn remember(&self, point: Point) {
+    fn keep(&self, point: Point) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() == REMEMBERED {
+        if recent.len() == KEPT {
             recent.pop_front();
         }
         recent.push_back(point);
@@ -106,7 +105,6 @@ impl Live {
     }
 }
 
-/// Takes a sample every second, as long as the service runs.
 pub(crate) async fn sample(app: App) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -117,7 +115,7 @@ pub(crate) async fn sample(app: App) {
         let now = Counters::of(&app.metrics);
         let point = now.since(&before);
         before = now;
-        app.live.remember(point.clone());
+        app.live.keep(point.clone());
         if app.live.latest.receiver_count() == 0 {
             queues = None;
             continue;
@@ -135,16 +133,20 @@ async fn look(app: &App, point: Point, queues: &mut Option<Queues>) -> Sample {
         }
         queues.as_ref()?.depths().await.ok()
     };
-    let (depths, pending) =
-        tokio::join!(timeout(LOOK_TIMEOUT, asking), timeout(LOOK_TIMEOUT, app.store.pending_summary()));
+    let (depths, pending) = tokio::join!(
+        timeout(LOOK_TIMEOUT, asking),
+        timeout(LOOK_TIMEOUT, app.database.call(DatabaseRequest::PendingSummary, ()))
+    );
     let (depths, pending) = (depths.ok().flatten(), pending.ok().and_then(Result::ok));
     if depths.is_none() {
         *queues = None;
     }
+    let broker = app.link.is_connected();
     let in_flight = app.metrics.in_flight_requests.get();
     Sample {
-        broker: app.link.is_connected(),
+        broker,
         database: pending.is_some(),
+        ready: broker && pending.is_some() && app.health.fault().is_none(),
         active: point.rate > 0.0 || in_flight > 0,
         in_flight,
         waiting: depths.map(|depths| depths.waiting),
@@ -158,10 +160,10 @@ async fn look(app: &App, point: Point, queues: &mut Option<Queues>) -> Sample {
     }
 }
 
-/// `GET /console/live`: first what was, then a sample every second.
+/// `GET /console/live`: first the samples kept, then one every second.
 pub(super) async fn live(State(app): State<App>) -> Result<Response, Failure> {
     let place = Arc::clone(&app.live.places).try_acquire_owned();
-    let place = place.map_err(|_| Problem::new(Fault::Overloaded, "too many people watch"))?;
+    let place = place.map_err(|_| Problem::new(Fault::Overloaded, "too many live views are open"))?;
     let watching = Watching { receiver: app.live.latest.subscribe(), app, sent: 0, _place: place };
     Ok(Sse::new(stream::unfold(watching, Watching::next)).into_response())
 }
@@ -174,7 +176,6 @@ struct Watching {
 }
 
 impl Watching {
-    /// The next event; none when it is time to stop.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         if self.sent == EVENTS {
             return None;
@@ -216,7 +217,6 @@ impl Counters {
         counters
     }
 
-    /// What happened since then.
     fn since(&self, before: &Self) -> Point {
         let secs = self.at.duration_since(before.at).as_secs_f64().max(0.001);
         let per_sec = |now: u64, before: u64| number(now.saturating_sub(before)) / secs;
@@ -264,7 +264,7 @@ fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// As Prometheus does it: even within a bucket.
+/// Linear within a bucket, as Prometheus does it.
 fn quantile(buckets: &[(f64, u64)], part: f64) -> Option<f64> {
     let total = buckets.last().map(|(_, count)| *count).filter(|total| *total > 0)?;
     let rank = part * number(total);

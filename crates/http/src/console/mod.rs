@@ -1,9 +1,9 @@
-//! The operator console: pages for people, made on the server, that work without JavaScript.
+//! The operator console: pages rendered on the server that work without JavaScript.
 //!
-//! In reading order: `session` (who is looking, and whether a form is ours), `layout` (what all pages share), `text`
-//! (amounts and times), `assets` (the style and the charts); then one module per page: `overview` with `live` (what
-//! changes by itself), `wallets` with `chart`, `transactions`, `pending`, `dead`. Nothing is loaded from elsewhere,
-//! and the content security policy sees to it.
+//! In reading order: `session` (sign-in, and protection against forged forms), `layout` (what all pages share),
+//! `text` (amounts and times), `assets`; then one module per page: `overview` with `live` (its updates), `wallets`
+//! with `chart`, `transactions`, `pending`, `dead`. Nothing is loaded from elsewhere: the content security policy
+//! forbids it.
 
 mod assets;
 mod chart;
@@ -28,10 +28,8 @@ use florin_keys::Role;
 pub(super) use layout::open_page;
 pub(super) use live::{Live, sample};
 
-/// No form of ours is longer.
 const MAX_FORM_BYTES: usize = 4096;
 
-/// Serves the pages.
 pub(super) fn router(app: &App) -> Router<App> {
     let mut router = Router::new()
         .route("/console/sign-in", get(session::form).post(session::sign_in))
@@ -41,10 +39,10 @@ pub(super) fn router(app: &App) -> Router<App> {
         let guarded = handler.layer(from_fn_with_state((app.clone(), role), session::enter));
         router = router.route(path, guarded);
     }
-    router.layer(from_fn(session::only_from_here)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    router.layer(from_fn(session::same_origin_only)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }
 
-/// All that needs a key, and of which role.
+/// The pages that need a key, with the least role.
 fn pages() -> [(Role, &'static str, MethodRouter<App>); 10] {
     use Role::{Operator, Reader};
     [
@@ -61,6 +59,6 @@ fn pages() -> [(Role, &'static str, MethodRouter<App>); 10] {
         ),
         (Reader, "/console/pending", get(pending::pending)),
         (Operator, "/console/dead", get(dead::list)),
-        (Operator, "/console/dead/{id}", get(dead::letter).post(dead::deal)),
+        (Operator, "/console/dead/{id}", get(dead::letter).post(dead::decide)),
     ]
 }

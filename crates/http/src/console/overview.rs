@@ -1,6 +1,4 @@
-//! The first page: what goes on, and how broker, database and queues stand.
-//!
-//! It is whole without JavaScript, as of when it was opened; with it, everything on it moves.
+//! The first page: health, rates, queues. Without JavaScript it shows the state when it was opened.
 
 use axum::Extension;
 use axum::extract::State;
@@ -8,38 +6,43 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::assets::LIVE_PATH;
-use super::layout::{Section, Tone, badge, page};
+use super::layout::{Section, Tone, badge, notice, page};
 use super::text;
 use crate::App;
-use crate::access::Caller;
-use crate::health::reachable;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
+use crate::health::Readiness;
 
-/// `GET /console`. A database that is away is what this page is there to show.
+/// `GET /console`. It has to work without the database, too.
 pub(super) async fn overview(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
-    let (broker, database) = reachable(&app).await;
-    let pending = if database { app.store.pending_summary().await.ok() } else { None };
+    let readiness = Readiness::of(&app).await;
+    let pending = match readiness.database {
+        true => app.database.call(DatabaseRequest::PendingSummary, ()).await.ok(),
+        false => None,
+    };
     let count = pending.map(|pending| pending.count.to_string());
     let oldest = pending.and_then(|pending| pending.oldest).map(text::age);
     let content = html! {
-        div.title { h1 { "Overview" } p #stream.quiet role="status" { "As of when this page was opened" } }
+        div.title { h1 { "Overview" } p #stream.quiet role="status" { "When this page was opened" } }
         ul.health aria-label="Health" aria-live="polite" {
-            li #broker { span { "Broker" } (reached(broker)) }
-            li #database { span { "Database" } (reached(database)) }
+            li #broker { span { "Broker" } (reached(readiness.broker)) }
+            li #database { span { "Database" } (reached(readiness.database)) }
             li #instance { span { "This instance" } span.badge { "…" } }
         }
+        @for reason in &readiness.reasons { (notice(Tone::Bad, "Not ready", &html! { (reason.reason) })) }
         dl.cards {
             (card("rate", "Answers per second", None))
-            (card("p50", "Half take at most", None))
-            (card("p99", "99 of 100 take at most", None))
-            (card("waiting", "Waiting in the queue", None))
-            (card("consumers", "Instances listening", None))
+            (card("p50", "Median latency (p50)", None))
+            (card("p99", "p99 latency", None))
+            (card("waiting", "Requests in the queue", None))
+            (card("consumers", "Connected instances", None))
             (card("pending", "Pending transactions", count.as_deref()))
-            (card("oldest", "The oldest waits for", oldest.as_deref()))
+            (card("oldest", "Oldest pending", oldest.as_deref()))
             (card("dead", "Dead letters", None))
         }
         div.charts {
             (chart("rate-chart", "Answers per second", &[("a", "through the broker"), ("b", "over HTTP")]))
-            (chart("latency-chart", "Latency in milliseconds", &[("a", "half"), ("b", "99 of 100")]))
+            (chart("latency-chart", "Latency in milliseconds", &[("a", "p50"), ("b", "p99")]))
             (chart("codes-chart", "Answers per second, by code", &[("good", "2xx"), ("bad", "4xx and 5xx")]))
         }
         noscript { p.quiet { "The charts need JavaScript; " a href="/metrics" { "/metrics" } " has the numbers." } }
@@ -56,7 +59,7 @@ fn card(id: &str, name: &str, value: Option<&str>) -> Markup {
     html! { div.card { dt { (name) } dd.big id=(id) { (value.unwrap_or("–")) } } }
 }
 
-/// Filled by the script.
+/// Filled by `live.js`.
 fn chart(id: &str, name: &str, lines: &[(&str, &str)]) -> Markup {
     html! {
         figure.chart id=(id) {

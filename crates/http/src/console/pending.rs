@@ -1,4 +1,4 @@
-//! What waits to be settled or cancelled, the oldest first.
+//! Pending transactions, the oldest first.
 
 use axum::Extension;
 use axum::extract::{Query, State};
@@ -8,19 +8,18 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::layout::{
-    Failure, Section, Tone, badge, empty, page, pages, table, transaction_link, wallet_link,
+    Failure, Section, Tone, badge, empty, page, pages, table, transaction_link, transaction_path, wallet_link,
 };
 use super::text;
 use crate::App;
-use crate::access::Caller;
-use florin_store::PendingRow;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
+use florin_ledger::PendingRow;
 
-/// Transactions on a page.
 const PAGE: i64 = 50;
-/// So many are looked through for one page of a key that sees few wallets: then a page may be short.
+/// Scanned for one page of a key that covers some wallets only: then a page may be short.
 const SCANNED: i64 = 1000;
 
-/// Which page.
 #[derive(Debug, Deserialize)]
 pub(super) struct After {
     after: Option<Uuid>,
@@ -33,7 +32,7 @@ pub(super) async fn pending(
     Query(After { after }): Query<After>,
 ) -> Result<Response, Failure> {
     let size = if caller.wallets().is_some() { SCANNED } else { PAGE };
-    let mut rows = app.store.pending(after, size + 1).await?;
+    let mut rows = app.database.call(DatabaseRequest::ListPending, (after, size + 1)).await?;
     let size = usize::try_from(size).expect("a page is short");
     let more = rows.len() > size;
     rows.truncate(size);
@@ -44,9 +43,9 @@ pub(super) async fn pending(
     });
     let content = html! {
         h1 { "Pending" }
-        p.lead { "Transactions in status Created, the oldest first. Each waits to be settled, cancelled or expired." }
+        p.lead { "Transactions in status Created, the oldest first, until they are settled, cancelled or expire." }
         @if rows.is_empty() {
-            (empty("Nothing waits", "No transaction that you may see is in status Created here."))
+            (empty("Nothing pending", "No transaction of your wallets is in status Created."))
         } @else {
             (list(&rows))
         }
@@ -57,30 +56,30 @@ pub(super) async fn pending(
 
 fn list(rows: &[PendingRow]) -> Markup {
     let head = [
-        ("Waits for", true),
-        ("Since", false),
-        ("Expires", false),
-        ("Operation", false),
-        ("Wallet", false),
+        ("Pending for", true),
         ("Amount", true),
         ("Ticker", false),
+        ("Wallet", false),
+        ("Operation", false),
+        ("Opened", false),
+        ("Expires", false),
         ("Transaction", false),
     ];
     let rows = html! { @for row in rows { tr {
-        td.number { (text::age(row.created_at)) }
-        td { (text::time(row.created_at)) }
-        td { @match row.expires_at {
-            None => span.quiet { "never" },
-            Some(at) if at.elapsed().is_ok() => (badge(Tone::Bad, "due")),
-            Some(at) => (text::time(at)),
-        } }
-        td { (row.operation) }
+        td.number { a href=(transaction_path(row.transaction_id)) { (text::age(row.created_at)) } }
+        td.number { (text::amount(row.amount, row.scale)) }
+        td { (row.ticker) }
         td {
             (wallet_link(row.wallet_id))
             @if let Some(to) = row.counterparty_wallet_id { " to " (wallet_link(to)) }
         }
-        td.number { (text::amount(row.amount, row.scale)) }
-        td { (row.ticker) }
+        td { (row.operation) }
+        td { (text::time(row.created_at)) }
+        td { @match row.expires_at {
+            None => span.quiet { "never" },
+            Some(at) if at.elapsed().is_ok() => (badge(Tone::Bad, "overdue")),
+            Some(at) => (text::time(at)),
+        } }
         td { (transaction_link(row.transaction_id)) }
     } } };
     table("Pending transactions", &head, &rows)

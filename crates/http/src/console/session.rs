@@ -1,16 +1,18 @@
-//! Who is looking: the API key in a cookie that only the console gets, and no script.
+//! Sessions: the API key in a cookie that only the console gets, and no script.
 //!
-//! The cookie is the key itself, so that what is revoked or expired is out at once, and nothing is kept here. A
-//! browser sends the cookie with forms of our own pages only (`SameSite=Strict`), and a form is taken only when the
-//! browser says that it comes from here.
+//! The cookie is the key itself: a revoked or expired key is out at once, and the server keeps no sessions. Forged
+//! forms are refused twice: browsers send the cookie with forms of our own pages only (`SameSite=Strict`), and a form
+//! is taken only if the browser says that it comes from our own origin.
 
 use std::time::Duration;
 
 use axum::Form;
 use axum::extract::{FromRequest, Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
 use maud::html;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -19,7 +21,7 @@ use tokio::time::timeout;
 
 use super::layout::{Failure, open_page};
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
 use crate::problem::{Fault, Problem};
 use crate::text::malformed;
 use florin_keys::Role;
@@ -27,18 +29,15 @@ use florin_keys::Role;
 const COOKIE: &str = "florin_key";
 /// A working day.
 const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
-/// How long a form may take to arrive.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 const HOME: &str = "/console";
 
-/// Where to go after signing in.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
     #[serde(default)]
     next: String,
 }
 
-/// The form to sign in.
 #[derive(Deserialize)]
 pub(super) struct SignIn {
     key: String,
@@ -46,7 +45,6 @@ pub(super) struct SignIn {
     next: String,
 }
 
-/// The fields of a form.
 #[derive(Debug)]
 pub(super) struct Fields<T>(pub(super) T);
 
@@ -62,16 +60,17 @@ impl<T: DeserializeOwned> FromRequest<App> for Fields<T> {
     }
 }
 
-/// Lets in those whose key is good for this role, tells the page who it is, and shows what went wrong.
+/// Refuses callers below this role, passes the caller on to the page, and renders error pages.
 pub(super) async fn enter(
     State((app, role)): State<(App, Role)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let Ok(_place) = app.places.try_acquire() else {
-        return Failure::from(Problem::new(Fault::Overloaded, "too many requests are worked on")).page(None);
+        return Failure::from(Problem::new(Fault::Overloaded, "too many requests in progress")).page(None);
     };
-    let caller = match app.access.caller(cookie(request.headers())).await {
+    let cookies = CookieJar::from_headers(request.headers());
+    let caller = match app.authenticator.caller(cookies.get(COOKIE).map(Cookie::value)).await {
         Ok(caller) => caller,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return to_sign_in(&request),
         Err(problem) => return Failure::from(problem).page(None),
@@ -87,10 +86,10 @@ pub(super) async fn enter(
     }
 }
 
-/// Refuses what changes something, unless the browser says that it comes from a page of ours.
-pub(super) async fn only_from_here(request: Request, next: Next) -> Response {
-    if request.method() == Method::POST && !is_from_here(request.headers()) {
-        let reason = "the form does not come from a page of this console: open the page again";
+/// Refuses forms that do not come from our own pages.
+pub(super) async fn same_origin_only(request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && !is_same_origin(request.headers()) {
+        let reason = "the form does not come from this console: open the page again";
         return Failure::from(Problem::new(Fault::Forbidden, reason)).page(None);
     }
     let mut response = next.run(request).await;
@@ -100,8 +99,8 @@ pub(super) async fn only_from_here(request: Request, next: Next) -> Response {
     }
 }
 
-/// Old browsers, and plain HTTP, leave only the origin.
-fn is_from_here(headers: &HeaderMap) -> bool {
+/// Old browsers, and plain HTTP, send only the origin.
+fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match (text(header::HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
         (Some(site), _) => site == "same-origin",
@@ -113,10 +112,10 @@ fn is_from_here(headers: &HeaderMap) -> bool {
     }
 }
 
-/// A page is shown after signing in; whatever else asks only learns that it may not.
+/// Pages are shown after signing in; forms and the live view are refused.
 fn to_sign_in(request: &Request) -> Response {
     if request.method() != Method::GET || request.uri().path() == "/console/live" {
-        let reason = "your session is over: sign in again";
+        let reason = "your session has ended: sign in again";
         return Failure::from(Problem::new(Fault::Unauthorized, reason)).page(None);
     }
     let wanted = request.uri().path_and_query().map_or(HOME, |wanted| wanted.as_str());
@@ -124,7 +123,7 @@ fn to_sign_in(request: &Request) -> Response {
     Redirect::to(&format!("/console/sign-in?next={next}")).into_response()
 }
 
-/// Only pages of the console: nobody is sent elsewhere.
+/// Only pages of the console: no open redirect.
 fn inside(next: &str) -> &str {
     let is_page = next.strip_prefix(HOME).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
@@ -143,9 +142,8 @@ pub(super) async fn sign_in(
     Fields(SignIn { key, next }): Fields<SignIn>,
 ) -> Response {
     let key = key.trim();
-    match app.access.caller(Some(key)).await {
+    match app.authenticator.caller(Some(key)).await {
         Ok(Caller::Anybody) => Redirect::to(HOME).into_response(),
-        // It was read as a key, so it is made of letters, digits and underscores.
         Ok(Caller::Key(_)) => with_cookie(is_https(&app, &headers), key, MAX_AGE, inside(&next)),
         Err(problem) => {
             let (_, _, reason) = problem.words();
@@ -159,36 +157,27 @@ pub(super) async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Resp
     with_cookie(is_https(&app, &headers), "", Duration::ZERO, "/console/sign-in")
 }
 
-/// By our own TLS, or by that of a proxy before us.
+/// By our own TLS, or a proxy's.
 fn is_https(app: &App, headers: &HeaderMap) -> bool {
     app.over_tls || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
 }
 
 fn with_cookie(is_https: bool, value: &str, max_age: Duration, next: &str) -> Response {
-    let secure = if is_https { "; Secure" } else { "" };
-    let cookie = format!(
-        "{COOKIE}={value}; Path={HOME}; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
-        max_age.as_secs()
-    );
-    let cookie = HeaderValue::from_str(&cookie).expect("a key has no other characters than a header may");
-    let mut response = Redirect::to(next).into_response();
-    response.headers_mut().insert(header::SET_COOKIE, cookie);
-    response
-}
-
-/// The key that the browser keeps.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let pairs = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
+    let cookie = Cookie::build((COOKIE, value.to_owned()))
+        .path(HOME)
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(is_https)
+        .max_age(max_age.try_into().expect("half a day at the most"));
+    (CookieJar::new().add(cookie), Redirect::to(next)).into_response()
 }
 
 fn sign_in_page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
     let content = html! {
         div.narrow {
             h1 { "Sign in" }
-            p { "With an API key. Keys are made with " code { "florin key create" } "; what you see and may do \
-                 depends on the role and the wallets of the key." }
+            p { "Use an API key, created with " code { "florin key create" } ". Its role and wallets decide \
+                 what you see and may do." }
             form.stack method="post" action="/console/sign-in" {
                 input type="hidden" name="next" value=(inside(next));
                 label for="key" { "API key" }
@@ -205,6 +194,8 @@ fn sign_in_page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -231,7 +222,7 @@ mod tests {
             let pairs = pairs.iter().map(|(name, value)| {
                 (header::HeaderName::from_static(name), HeaderValue::from_static(value))
             });
-            is_from_here(&pairs.collect())
+            is_same_origin(&pairs.collect())
         };
         assert!(from_here(&[("sec-fetch-site", "same-origin"), ("origin", "null")]));
         assert!(from_here(&[("origin", "https://florin:9000"), ("host", "florin:9000")]));

@@ -1,4 +1,4 @@
-//! Amounts and times, as people read them.
+//! Amounts, times and durations for people.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,23 +6,48 @@ use florin_ledger::{Decimal, Scale};
 use florin_wire::JsonTime;
 use maud::{Markup, html};
 
-/// All digits, with as many decimal places as the ticker has, so that columns line up.
+/// All digits, with as many decimal places as the ticker has, so that columns line up, and thousands separators.
 pub(super) fn amount(decimal: Decimal, scale: Scale) -> String {
     padded(&decimal.to_string(), scale)
 }
 
-/// As [`amount`], of digits that are exact already.
+/// As [`amount`], of exact decimal text.
 pub(super) fn padded(digits: &str, scale: Scale) -> String {
     let places = usize::from(scale.places());
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     // More decimal places than the ticker has are never hidden, whatever brought them here.
+    let whole = grouped(whole);
     match fraction.trim_end_matches('0') {
-        "" if places == 0 => whole.to_owned(),
+        "" if places == 0 => whole,
         fraction => format!("{whole}.{fraction:0<places$}"),
     }
 }
 
-/// A time in UTC, to the second; the whole of it when it is pointed at.
+/// 1234567 as 1,234,567.
+fn grouped(whole: &str) -> String {
+    let mut grouped = String::with_capacity(whole.len() * 4 / 3);
+    for (index, digit) in whole.char_indices() {
+        let before = whole[..index].bytes().filter(u8::is_ascii_digit).count();
+        if before > 0 && (whole.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// An amount with the direction of the money: `+` credits the wallet, `−` debits it. A transaction in status Error
+/// moved nothing.
+pub(super) fn signed(decimal: Decimal, scale: Scale, status: &str, is_debit: bool) -> String {
+    let sign = match (status, is_debit) {
+        ("Error", _) => "",
+        (_, true) => "−",
+        (_, false) => "+",
+    };
+    format!("{sign}{}", amount(decimal, scale))
+}
+
+/// A time in UTC, to the second; in full as a tooltip.
 pub(super) fn time(time: SystemTime) -> Markup {
     let exact = JsonTime(time).to_string();
     let day = exact.get(..10).unwrap_or(&exact);
@@ -30,7 +55,7 @@ pub(super) fn time(time: SystemTime) -> Markup {
     html! { time datetime=(exact) title=(exact) { (day) " " (clock) } }
 }
 
-/// How long ago, or for how long: the largest two units.
+/// In its two largest units.
 pub(super) fn duration(duration: Duration) -> String {
     let total_secs = duration.as_secs();
     let (days, hours) = (total_secs / 86_400, total_secs / 3600 % 24);
@@ -43,7 +68,7 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// How long ago that was; nothing of a time to come.
+/// How long ago that was; zero for a time to come.
 pub(super) fn age(since: SystemTime) -> String {
     duration(since.elapsed().unwrap_or_default())
 }
@@ -57,9 +82,22 @@ mod tests {
         let shown = |text: &str, places| amount(text.parse().unwrap(), Scale::new(places).unwrap());
         assert_eq!(shown("10.5", 2), "10.50");
         assert_eq!(shown("7", 0), "7");
-        assert_eq!(shown("99999999999999999999.000001", 6), "99999999999999999999.000001");
+        assert_eq!(shown("99999999999999999999.000001", 6), "99,999,999,999,999,999,999.000001");
         assert_eq!(shown("0.125", 2), "0.125");
+        let grouped =
+            [("999", "999"), ("1000", "1,000"), ("-123456", "-123,456"), ("-1234567", "-1,234,567")];
+        for (digits, expected) in grouped {
+            assert_eq!(padded(digits, Scale::new(0).unwrap()), expected);
+        }
         assert_eq!(padded("0", Scale::new(2).unwrap()), "0.00");
+    }
+
+    #[test]
+    fn a_sign_tells_the_direction_of_what_moved() {
+        let shown = |status, is_debit| signed("4".parse().unwrap(), Scale::new(2).unwrap(), status, is_debit);
+        assert_eq!(shown("Success", true), "−4.00");
+        assert_eq!(shown("Created", false), "+4.00");
+        assert_eq!(shown("Error", true), "4.00");
     }
 
     #[test]

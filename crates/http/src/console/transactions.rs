@@ -1,14 +1,13 @@
-//! One transaction and its postings; for an operator the two ways to end it, each with a page that asks once more.
+//! One transaction and its postings; operators settle or cancel it, each with a page that asks for confirmation.
 //!
-//! Resolution goes through the broker, as everywhere. Asked twice it is answered twice the same, so a form that is sent
-//! again does no harm.
+//! Both go through the broker like all changes. Sending a form twice does no harm: the second answer repeats the first.
 
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use florin_ledger::Operation;
-use florin_wire::{Receipt, TransactionBody};
+use florin_ledger::{ErrorCode, Operation, PostingRow, Scale};
+use florin_wire::{JsonDecimal, Receipt, TransactionBody};
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
@@ -19,13 +18,12 @@ use super::session::Fields;
 use super::text;
 use super::wallets::{done, scale_of, scales};
 use crate::App;
-use crate::access::Caller;
-use crate::operations::not_found;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
+use crate::operations::no_such_endpoint;
 use crate::problem::Problem;
 use florin_keys::Role;
-use florin_store::PostingRow;
 
-/// The two ways to end what waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Action {
@@ -42,10 +40,9 @@ impl Action {
     }
 }
 
-/// The form that ends it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Resolution {
-    /// How much to settle; all when it is empty.
+    /// The amount to settle; all of it when empty.
     #[serde(default)]
     amount: String,
 }
@@ -61,8 +58,8 @@ pub(super) async fn transaction(
 
 async fn show(app: &App, caller: &Caller, id: &str, notice: &Markup) -> Result<Response, Failure> {
     let body = read(app, caller, id).await?;
-    let postings = app.store.postings_of(body.transaction_id).await?;
-    let may_end = body.status == "Created" && caller.needs(Role::Operator).is_ok();
+    let postings = app.database.call(DatabaseRequest::PostingsOf, body.transaction_id).await?;
+    let may_resolve = body.status == "Created" && caller.needs(Role::Operator).is_ok();
     let fields = fields(app, &body).await?;
     let here = format!("/console/transactions/{}", body.transaction_id);
     let content = html! {
@@ -70,7 +67,7 @@ async fn show(app: &App, caller: &Caller, id: &str, notice: &Markup) -> Result<R
         p.crumb { a href={"/console/wallets/" (body.wallet_id)} { "Wallet " (body.wallet_id) } }
         h1 { "Transaction " (status(&body.status)) }
         p.id { (body.transaction_id) }
-        @if may_end {
+        @if may_resolve {
             div.actions {
                 a.button href=(format!("{here}/settle")) { "Settle…" }
                 a.button.plain href=(format!("{here}/cancel")) { "Cancel…" }
@@ -78,7 +75,7 @@ async fn show(app: &App, caller: &Caller, id: &str, notice: &Markup) -> Result<R
         }
         (fields)
         h2 { "Postings" }
-        (list(&postings))
+        (list(&postings, &body.operation))
     };
     Ok(page(caller, Section::None, "Transaction", &content))
 }
@@ -89,10 +86,13 @@ async fn read(app: &App, caller: &Caller, id: &str) -> Result<TransactionBody, F
     Ok(reply.transaction().expect("the answer to a transaction is a transaction"))
 }
 
+fn money(body: &TransactionBody, scale: Scale, amount: JsonDecimal) -> String {
+    format!("{} {}", text::amount(amount.0, scale), body.ticker)
+}
+
 async fn fields(app: &App, body: &TransactionBody) -> Result<Markup, Failure> {
     let scale = scale_of(&scales(app).await?, &body.ticker);
-    let money =
-        |amount: florin_wire::JsonDecimal| format!("{} {}", text::amount(amount.0, scale), body.ticker);
+    let money = |amount| money(body, scale, amount);
     Ok(html! {
         dl.fields {
             dt { "Operation" } dd { (body.operation) }
@@ -108,14 +108,21 @@ async fn fields(app: &App, body: &TransactionBody) -> Result<Markup, Failure> {
             dt { "Created" } dd { (text::time(body.created_at.0)) }
             @if let Some(expires) = body.expires_at { dt { "Expires" } dd { (text::time(expires.0)) } }
             @if let Some(ended) = body.ended_at { dt { "Ended" } dd { (text::time(ended.0)) } }
-            @if let Some(name) = &body.requested_by { dt { "Asked for by" } dd { (name) } }
-            @if let Some(name) = &body.ended_by { dt { "Ended by" } dd { (name) } }
+            @if let Some(name) = &body.requested_by { dt { "Requested by" } dd { (name) } }
+            @match (&body.error, &body.ended_by) {
+                (Some(error), _) if error == ErrorCode::Expired.as_str() => {
+                    dt { "Ended by" } dd { "Expired automatically" }
+                }
+                (_, Some(name)) => { dt { "Ended by" } dd { (name) } }
+                _ => {}
+            }
             @if let Some(metadata) = &body.metadata { dt { "Metadata" } dd { pre { (metadata.as_str()) } } }
         }
     })
 }
 
-fn list(postings: &[PostingRow]) -> Markup {
+fn list(postings: &[PostingRow], operation: &str) -> Markup {
+    let is_debit = |leg| operation != Operation::Invoice.as_str() && matches!(leg, 0 | 2);
     let head = [
         ("Time", false),
         ("Step", false),
@@ -129,15 +136,15 @@ fn list(postings: &[PostingRow]) -> Markup {
     let step = |leg| match leg {
         0 => "opened",
         1 => "opened, payee",
-        2 => "ended",
-        _ => "ended, payee",
+        2 => "resolved",
+        _ => "resolved, payee",
     };
     let rows = html! { @for posting in postings { tr {
         td { (text::time(posting.created_at)) }
         td { (step(posting.leg)) " " (status(&posting.status)) }
         td.number { (wallet_link(posting.wallet_id)) }
         td.number { (posting.version) }
-        td.number { (text::amount(posting.amount, posting.scale)) }
+        td.number { (text::signed(posting.amount, posting.scale, &posting.status, is_debit(posting.leg))) }
         td.number { (text::amount(posting.actual, posting.scale)) }
         td.number { (text::amount(posting.frozen, posting.scale)) }
         td { (posting.ticker) }
@@ -145,48 +152,59 @@ fn list(postings: &[PostingRow]) -> Markup {
     table("Postings", &head, &rows)
 }
 
-/// `GET /console/transactions/{transaction_id}/{action}`: asks once more.
+/// `GET /console/transactions/{transaction_id}/{action}`: asks for confirmation.
 pub(super) async fn confirm(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path((id, action)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
-    let action = known(&action).await?;
+    let action = parse(&action)?;
     let body = read(&app, &caller, &id).await?;
     let back = format!("/console/transactions/{}", body.transaction_id);
     if body.status != "Created" {
-        let late = html! { "It is in status " (body.status) ", which is final." };
-        return show(&app, &caller, &id, &notice(Tone::Waits, "The transaction waits no more", &late)).await;
+        let late = html! { "Its status is " (body.status) ", which is final." };
+        return show(&app, &caller, &id, &notice(Tone::Waits, "No longer pending", &late)).await;
     }
-    let name = match action {
-        Action::Settle => "Settle",
-        Action::Cancel => "Cancel",
+    let (title, effect) = match action {
+        Action::Settle => {
+            ("Settle", "The amount is settled, and what is not settled is released. This cannot be undone.")
+        }
+        Action::Cancel => ("Cancel", "All of it is released. This cannot be undone."),
     };
+    let target = format!("{back}/{}", action.operation());
+    let whole = money(&body, scale_of(&scales(&app).await?, &body.ticker), body.amount);
     let content = html! {
         div.narrow {
             p.crumb { a href=(back) { "Transaction " (body.transaction_id) } }
-            h1 { (name) " this transaction?" }
-            p { @match action {
-                Action::Settle => "The money moves to where it was meant to go. What is not settled goes back. \
-                                   This cannot be undone.",
-                Action::Cancel => "The money goes back to where it was. This cannot be undone.",
-            } }
+            h1 { (title) " this transaction?" }
+            p { (effect) }
             (fields(&app, &body).await?)
-            form.stack method="post" action=(format!("{back}/{}", action.operation())) {
-                @if action == Action::Settle {
-                    label for="amount" { "Amount in " (body.ticker) }
-                    input #amount name="amount" value=(body.amount.0) inputmode="decimal" autocomplete="off"
-                        maxlength="60" aria-describedby="amount-help";
-                    p.quiet #amount-help { "All of it, or a part." }
-                }
+            form.stack method="post" action=(target) {
                 div.actions {
-                    button { (name) " it" }
-                    a.button.plain href=(back) { "Leave it" }
+                    button { @match action {
+                        Action::Settle => { "Settle " (whole) },
+                        Action::Cancel => "Cancel the transaction",
+                    } }
+                    a.button.plain href=(back) { "Back" }
                 }
             }
+            @if action == Action::Settle { (part(&body, &target)) }
         }
     };
-    Ok(page(&caller, Section::None, name, &content))
+    Ok(page(&caller, Section::None, title, &content))
+}
+
+fn part(body: &TransactionBody, target: &str) -> Markup {
+    html! {
+        h2 { "Settle a part" }
+        form.stack method="post" action=(target) {
+            label for="amount" { "Amount in " (body.ticker) }
+            input #amount name="amount" value=(body.amount.0) inputmode="decimal" autocomplete="off"
+                maxlength="60" required aria-describedby="amount-help";
+            p.quiet #amount-help { "The rest is released." }
+            div.actions { button.plain { "Settle this amount" } }
+        }
+    }
 }
 
 /// `POST /console/transactions/{transaction_id}/{action}`.
@@ -196,7 +214,7 @@ pub(super) async fn end(
     Path((id, action)): Path<(String, String)>,
     Fields(Resolution { amount }): Fields<Resolution>,
 ) -> Result<Response, Failure> {
-    let action = known(&action).await?;
+    let action = parse(&action)?;
     let mut body = json!({"transaction_id": id});
     if action == Action::Settle && !amount.trim().is_empty() {
         body["amount"] = amount.trim().into();
@@ -207,10 +225,10 @@ pub(super) async fn end(
         Ok(response) if response.reply.is_done() => match response.reply.receipt() {
             Ok(receipt) => (StatusCode::OK, ended(&receipt)),
             Err(error) => {
-                tracing::warn!(%error, "the service gave an answer that cannot be read");
+                tracing::warn!(%error, "unreadable reply of the service");
                 let text =
-                    html! { "The answer of the service cannot be read. What is known of it stands below." };
-                (StatusCode::BAD_GATEWAY, notice(Tone::Waits, "It may have been done", &text))
+                    html! { "The reply of the service cannot be read. The present state is shown below." };
+                (StatusCode::BAD_GATEWAY, notice(Tone::Waits, "Outcome unknown", &text))
             }
         },
         Ok(response) => refused(&Problem::from_reply(response.reply, response.replayed)),
@@ -224,7 +242,7 @@ pub(super) async fn end(
 fn ended(receipt: &Receipt) -> Markup {
     match receipt.settled_amount {
         Some(settled) => notice(Tone::Good, "Settled", &html! { (settled.0) " were settled." }),
-        None => notice(Tone::Good, "Cancelled", &html! { "The money is back where it was." }),
+        None => notice(Tone::Good, "Cancelled", &html! { "The money was released." }),
     }
 }
 
@@ -233,9 +251,9 @@ fn refused(problem: &Problem) -> (StatusCode, Markup) {
     let told = match error {
         "outcome_unknown" => notice(
             Tone::Waits,
-            "No answer came in time",
-            &html! { "It may have been done, now or a little later. What is known of it stands below: look again \
-            before you decide. Asking for the same once more does no harm." },
+            "No answer in time",
+            &html! { "It may have been done, or may be done a little later. The present state is shown below: reload \
+            before you decide. Sending the same again does no harm." },
         ),
         _ => notice(
             Tone::Bad,
@@ -246,10 +264,10 @@ fn refused(problem: &Problem) -> (StatusCode, Markup) {
     (problem.status(), told)
 }
 
-async fn known(action: &str) -> Result<Action, Failure> {
+fn parse(action: &str) -> Result<Action, Failure> {
     match action {
         "settle" => Ok(Action::Settle),
         "cancel" => Ok(Action::Cancel),
-        _ => Err(not_found().await.into()),
+        _ => Err(no_such_endpoint().into()),
     }
 }

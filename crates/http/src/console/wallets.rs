@@ -1,12 +1,12 @@
-//! The wallets, one wallet, and the search that leads to both wallets and transactions.
+//! The wallets, one wallet with its postings, and the search for wallets and transactions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use florin_client::Reply;
-use florin_ledger::{Operation, Scale, WalletId};
+use florin_ledger::{Operation, Scale, WalletId, WalletRow};
 use florin_wire::{BalanceBody, HistoryBody, JsonDecimal, PostingBody};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -16,27 +16,22 @@ use uuid::Uuid;
 use super::layout::{Failure, Section, empty, page, pages, status, table, transaction_link, wallet_link};
 use super::{chart, text};
 use crate::App;
-use crate::access::Caller;
+use crate::auth::Caller;
+use crate::database::DatabaseRequest;
 use crate::problem::Problem;
 use crate::text::malformed;
-use florin_store::WalletRow;
 
-/// Wallets on a page.
-const WALLETS: u16 = 50;
-/// Postings on a page.
-const POSTINGS: u16 = 50;
-/// Postings in the chart.
-const CHARTED: u16 = 200;
+const WALLETS_PER_PAGE: u16 = 50;
+const POSTINGS_PER_PAGE: u16 = 50;
+const CHARTED_POSTINGS: u16 = 200;
 
-/// Which wallets.
 #[derive(Debug, Deserialize)]
 pub(super) struct From {
-    /// The first number, as somebody typed it.
+    /// The first number, as typed.
     #[serde(default)]
     from: String,
 }
 
-/// Which postings.
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
     #[serde(default)]
@@ -44,14 +39,13 @@ pub(super) struct Shown {
     before: Option<String>,
 }
 
-/// What somebody looks for.
 #[derive(Debug, Deserialize)]
 pub(super) struct Search {
     #[serde(default)]
     q: String,
 }
 
-/// The decimal places of all tickers.
+/// The decimal places of each ticker.
 type Scales = HashMap<String, Scale>;
 
 /// `GET /console/search`.
@@ -60,9 +54,8 @@ pub(super) async fn search(Query(Search { q }): Query<Search>) -> Result<Respons
     if let Ok(transaction_id) = q.parse::<Uuid>() {
         return Ok(Redirect::to(&format!("/console/transactions/{transaction_id}")).into_response());
     }
-    let wallet_id: WalletId = q.parse().map_err(|_| {
-        malformed("that is neither the id of a transaction (a UUID) nor the number of a wallet")
-    })?;
+    let wallet_id: WalletId =
+        q.parse().map_err(|_| malformed("enter a transaction id (a UUID) or a wallet number"))?;
     Ok(Redirect::to(&format!("/console/wallets/{wallet_id}")).into_response())
 }
 
@@ -75,10 +68,10 @@ pub(super) async fn list(
     let from = from.trim();
     let first: Option<WalletId> = match from {
         "" => None,
-        from => Some(from.parse().map_err(|_| malformed("the number of a wallet is a whole number"))?),
+        from => Some(from.parse().map_err(|_| malformed("a wallet number is a whole number"))?),
     };
     let after = first.map(|first| first.saturating_sub(1));
-    let (wallets, more) = app.wallets(&caller, after, WALLETS).await?;
+    let (wallets, more) = app.wallets(&caller, after, WALLETS_PER_PAGE).await?;
     let last = wallets.last().filter(|_| more);
     let next = last.map(|last| format!("/console/wallets?from={}", last.wallet_id.saturating_add(1)));
     let scales = scales(&app).await?;
@@ -91,8 +84,8 @@ pub(super) async fn list(
             }
         }
         @if wallets.is_empty() {
-            (empty("No wallets here", "There is no wallet with this number or a higher one that you may see. \
-                    Operators make wallets with florin wallet create, or over the API."))
+            (empty("No wallets", "Your key covers no wallet with this number or a higher one. \
+                    Operators create wallets with florin wallet create, or over the API."))
         } @else {
             (table("Wallets", &[("Wallet", false), ("Ticker", false), ("Actual", true), ("Frozen", true)],
                    &html! { @for wallet in &wallets { (rows(wallet, &scales)) } }))
@@ -102,7 +95,7 @@ pub(super) async fn list(
     Ok(page(&caller, Section::Wallets, "Wallets", &content))
 }
 
-/// One line per balance, and one for a wallet that never held anything.
+/// One line per balance; a wallet without balances has one line, too.
 fn rows(wallet: &WalletRow, scales: &Scales) -> Markup {
     let lines = wallet.balances.len().max(1);
     html! {
@@ -115,7 +108,7 @@ fn rows(wallet: &WalletRow, scales: &Scales) -> Markup {
                     td.number { (text::padded(&balance.actual, scale)) }
                     td.number.quiet[is_zero(&balance.frozen)] { (text::padded(&balance.frozen, scale)) }
                 } @else {
-                    td.quiet colspan="3" { "never held anything" }
+                    td.quiet colspan="3" { "no balances" }
                 }
             }
         }
@@ -138,7 +131,7 @@ pub(super) async fn wallet(
     };
     let balances = ask(Operation::Balance, json!({"wallet_id": wallet_id})).await?;
     let balances = balances.balances().unwrap_or_default();
-    let mut query = json!({"wallet_id": wallet_id, "limit": POSTINGS});
+    let mut query = json!({"wallet_id": wallet_id, "limit": POSTINGS_PER_PAGE});
     if !ticker.is_empty() {
         query["ticker"] = ticker.clone().into();
     }
@@ -151,10 +144,11 @@ pub(super) async fn wallet(
     let course = match charted.as_str() {
         "" => HistoryBody::default(),
         charted => {
-            let query = json!({"wallet_id": wallet_id, "ticker": charted, "limit": CHARTED});
+            let query = json!({"wallet_id": wallet_id, "ticker": charted, "limit": CHARTED_POSTINGS});
             ask(Operation::History, query).await?.history().unwrap_or_default()
         }
     };
+    let paid = paid_by(&app, wallet_id.parse().ok(), &history.postings).await?;
     let scales = scales(&app).await?;
     let here = format!("/console/wallets/{wallet_id}");
     let with = |before: &str| format!("{here}?ticker={ticker}{before}");
@@ -167,9 +161,9 @@ pub(super) async fn wallet(
         (chart::balance(&charted, &course.postings))
         div.title { h2 { "History" } (tickers(&here, &ticker, &balances)) }
         @if history.postings.is_empty() {
-            (empty("No postings", "Nothing has changed this wallet here yet."))
+            (empty("No postings", "None of this wallet and ticker yet."))
         } @else {
-            (postings(&history.postings, &scales))
+            (postings(&history.postings, &scales, &paid))
             (pages(before.map(|_| with("")).as_deref(), next.as_deref()))
         }
     };
@@ -178,7 +172,7 @@ pub(super) async fn wallet(
 
 fn totals(balances: &BalanceBody, scales: &Scales) -> Markup {
     if balances.actual_balance.is_empty() {
-        return empty("No balances", "This wallet never held anything.");
+        return empty("No balances", "This wallet has no postings yet.");
     }
     let frozen = |ticker: &str| balances.frozen_balance.get(ticker).copied();
     let amount = |ticker: &str, JsonDecimal(decimal)| text::amount(decimal, scale_of(scales, ticker));
@@ -208,7 +202,24 @@ fn tickers(here: &str, chosen: &str, balances: &BalanceBody) -> Markup {
     }
 }
 
-fn postings(postings: &[PostingBody], scales: &Scales) -> Markup {
+/// The transfers among these postings that this wallet pays: a posting itself does not say which side it is of.
+async fn paid_by(
+    app: &App,
+    wallet_id: Option<WalletId>,
+    postings: &[PostingBody],
+) -> Result<HashSet<Uuid>, Failure> {
+    let transfers = postings.iter().filter(|posting| posting.counterparty_wallet_id.is_some());
+    let transfers: Vec<Uuid> = transfers.map(|posting| posting.transaction_id).collect();
+    if transfers.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let wallets = app.database.call(DatabaseRequest::WalletsOf, transfers).await?;
+    // The payer is the first.
+    let paid = wallets.into_iter().filter(|(_, wallets)| wallets.first().copied() == wallet_id);
+    Ok(paid.map(|(transaction_id, _)| transaction_id).collect())
+}
+
+fn postings(postings: &[PostingBody], scales: &Scales, paid: &HashSet<Uuid>) -> Markup {
     let head = [
         ("Time", false),
         ("Operation", false),
@@ -221,15 +232,19 @@ fn postings(postings: &[PostingBody], scales: &Scales) -> Markup {
     ];
     let rows = html! { @for posting in postings {
         @let scale = scale_of(scales, &posting.ticker);
+        @let is_payer = paid.contains(&posting.transaction_id);
+        @let is_debit = is_payer || posting.operation == Operation::Withdraw.as_str();
         tr {
             td { (text::time(posting.created_at.0)) }
             td {
                 (posting.operation)
-                @if let Some(other) = posting.counterparty_wallet_id { " with " (wallet_link(other)) }
+                @if let Some(other) = posting.counterparty_wallet_id {
+                    @if is_payer { " to " } @else { " from " } (wallet_link(other))
+                }
             }
             td { (status(&posting.status)) @if let Some(error) = &posting.error { " " span.quiet { (error) } } }
             td { (posting.ticker) }
-            td.number { (text::amount(posting.amount.0, scale)) }
+            td.number { (text::signed(posting.amount.0, scale, &posting.status, is_debit)) }
             td.number { (text::amount(posting.actual_balance.0, scale)) }
             td.number { (text::amount(posting.frozen_balance.0, scale)) }
             td { (transaction_link(posting.transaction_id)) }
@@ -238,18 +253,17 @@ fn postings(postings: &[PostingBody], scales: &Scales) -> Markup {
     table("History", &head, &rows)
 }
 
-/// The decimal places of all tickers.
 pub(super) async fn scales(app: &App) -> Result<Scales, Failure> {
-    let tickers = app.store.list_tickers().await?;
+    let tickers = app.database.call(DatabaseRequest::ListTickers, ()).await?;
     Ok(tickers.into_iter().map(|ticker| (ticker.name, ticker.scale)).collect())
 }
 
-/// A ticker that was added a moment ago is shown with the digits that there are.
+/// A ticker added a moment ago may be missing: then amounts are shown with the digits that they have.
 pub(super) fn scale_of(scales: &Scales, ticker: &str) -> Scale {
     scales.get(ticker).copied().unwrap_or(Scale::new(0).expect("0 is a scale"))
 }
 
-/// What a look-up found. What it refuses is a failure here.
+/// A refused query is an error page.
 pub(super) fn done(reply: Reply) -> Result<Reply, Failure> {
     if reply.is_done() { Ok(reply) } else { Err(Problem::from_reply(reply, false).into()) }
 }

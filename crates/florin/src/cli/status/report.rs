@@ -1,10 +1,11 @@
 //! The report: what programs get, what people read, and what counts as a problem.
 
 use florin_broker::{BrokerStatus, QueueStatus};
+use florin_ledger::PendingSummary;
 use florin_service::cli::failure::one_line;
 use florin_service::cli::output::table;
 use florin_service::config::Config;
-use florin_store::{DatabaseStatus, PendingSummary};
+use florin_store::DatabaseStatus;
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -46,7 +46,7 @@ async fn each_role_reaches_its_addresses_and_no_others() {
 }
 
 #[tokio::test]
-async fn only_a_good_key_opens() {
+async fn only_an_active_key_is_accepted() {
     let (world, service, http) = served(Role::Reader).await;
     let nobody = Http::of(&service);
     let refused = async |key: &str| nobody.with_key(key).get("/tickers").await.refusal().0;
@@ -75,13 +75,17 @@ async fn refused_yet(http: &Http, key: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_key_is_good_for_its_wallets_only() {
+async fn a_key_covers_its_wallets_only() {
     let (world, service, all) = served(Role::Operator).await;
     let http = Http::of(&service).with_key(&key(&world, "shop", Role::Client, Some(2..=3)).await);
     let invoice = |wallet: i64| format!(r#"{{"wallet_id":{wallet},"ticker":"USD","amount":5}}"#);
     assert_eq!(http.post("/invoice", &invoice(2)).await.status, 200);
     assert_eq!(all.post("/invoice", &invoice(1)).await.status, 200);
-    assert_eq!(http.post("/invoice", &invoice(1)).await.refusal(), (403, "forbidden".into()));
+    let refused = http.post("/invoice", &invoice(1)).await;
+    assert_eq!(refused.refusal(), (403, "forbidden".into()));
+    assert_eq!(refused.json()["reason"], "key shop does not cover wallet 1");
+    let role = http.post("/tickers", r#"{"name":"X","scale":2}"#).await;
+    assert_eq!(role.json()["reason"], "key shop has role client; this needs role operator");
     let transfer =
         |from, to| format!(r#"{{"wallet_id":{from},"to_wallet_id":{to},"ticker":"USD","amount":1}}"#);
     assert_eq!(http.post("/transfer", &transfer(2, 3)).await.status, 200);

@@ -180,6 +180,19 @@ async fn bad_requests_say_what_is_wrong() {
     assert_eq!(missing.refusal(), (404, "unknown_transaction".into()));
 }
 
+/// The title names the kind of error, the detail what is wrong with this request.
+#[tokio::test]
+async fn titles_are_short_and_details_specific() {
+    let (_world, service, http) = served(Role::Operator).await;
+    let malformed = http.post("/invoice", "{").await.json();
+    assert_eq!(malformed["title"], "Invalid request");
+    assert_eq!(malformed["detail"], malformed["reason"]);
+    let missing = http.get("/nothing").await.json();
+    assert_eq!(missing["detail"], "No such endpoint. See /docs.");
+    let nobody = Http::of(&service).get("/tickers").await.json();
+    assert_eq!(nobody["title"], "Missing or invalid API key.");
+}
+
 #[tokio::test]
 async fn heads_and_lengths_are_limited() {
     let (_world, _service, http) = served(Role::Client).await;

@@ -106,7 +106,7 @@ async fn hold(world: &World, http: &Http) -> String {
 }
 
 #[tokio::test]
-async fn only_a_good_key_signs_in_and_signing_out_ends_it() {
+async fn only_an_active_key_signs_in_and_signing_out_ends_it() {
     let world = World::new().await;
     let service = Service::start(&world, &[]).await;
     let http = Http::of(&service);
@@ -135,15 +135,15 @@ async fn only_a_good_key_signs_in_and_signing_out_ends_it() {
     assert_eq!(elsewhere.header("location"), Some("/console"));
     let tls = [FROM_HERE, FORM, ("x-forwarded-proto", "https")];
     let tls = http.send(Method::POST, "/console/sign-in", &tls, &format!("key={good}")).await;
-    assert!(tls.header("set-cookie").unwrap().ends_with("; Secure"), "{tls:?}");
+    assert!(tls.header("set-cookie").unwrap().contains("; Secure"), "{tls:?}");
 
     let browser = Browser::sign_in(&service, &good).await;
     assert_eq!(browser.get("/console").await.status, 200);
     let out = http.send(Method::POST, "/console/sign-out", &[FROM_HERE], "").await;
-    assert!(out.header("set-cookie").unwrap().contains("florin_key=; "), "{out:?}");
+    assert!(out.header("set-cookie").unwrap().starts_with("florin_key=;"), "{out:?}");
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"), "{out:?}");
     assert!(world.store.revoke_key("person").await.unwrap());
-    // A key is remembered for a second.
+    // Keys are cached for a second.
     while browser.get("/console").await.status != 303 {}
     assert!(!service.log().contains(&good));
 }
@@ -185,7 +185,7 @@ async fn an_operator_settles_a_part_and_sees_it() {
     assert!(shown.contains(&format!("{here}/settle")), "{shown}");
     assert!(shown.contains("&lt;b&gt;&amp;&lt;/b&gt;") && !shown.contains("<b>"), "{shown}");
     let asked = operator.get(&format!("{here}/settle")).await.text;
-    assert!(asked.contains(r#"name="amount" value="4""#), "{asked}");
+    assert!(asked.contains(r#"name="amount" value="4""#) && asked.contains("Settle 4.00 USD"), "{asked}");
 
     let too_much = operator.post(&format!("{here}/settle"), "amount=5").await;
     assert_eq!(too_much.status, 400);
@@ -195,7 +195,7 @@ async fn an_operator_settles_a_part_and_sees_it() {
     let settled = operator.post(&format!("{here}/settle"), "amount=2.50").await;
     assert_eq!(settled.status, 200, "{settled:?}");
     assert!(settled.text.contains("2.5 were settled"), "{}", settled.text);
-    assert!(!settled.text.contains(&format!("{here}/settle")), "it waits no more: {}", settled.text);
+    assert!(!settled.text.contains(&format!("{here}/settle")), "no longer pending: {}", settled.text);
     let late = operator.post(&format!("{here}/cancel"), "").await;
     assert_eq!(late.status, 409);
     assert!(late.text.contains("/docs#already_final"), "{}", late.text);
@@ -203,7 +203,7 @@ async fn an_operator_settles_a_part_and_sees_it() {
     let wallet = operator.get("/console/wallets/1").await.text;
     assert!(wallet.contains("8.00"), "10.50 less 2.50: {wallet}");
     assert_eq!(world.ledger().await.balances().await["1/USD"], "8");
-    assert!(operator.get("/console/pending").await.text.contains("Nothing waits"));
+    assert!(operator.get("/console/pending").await.text.contains("Nothing pending"));
     world.ledger().await.assert_sound().await;
 }
 
@@ -250,7 +250,7 @@ async fn search_leads_to_wallets_and_transactions() {
     assert_eq!(reader.get("/console/wallets?from=x").await.status, 400);
     assert!(reader.get("/console/wallets?from=10").await.text.contains("No wallets here"));
     assert!(reader.get("/console/wallets/7").await.text.contains("never held anything"));
-    assert!(reader.get("/console/pending").await.text.contains("Nothing waits"));
+    assert!(reader.get("/console/pending").await.text.contains("Nothing pending"));
 }
 
 #[tokio::test]
@@ -387,4 +387,35 @@ async fn the_live_stream_tells_how_things_stand_and_ends_with_the_service() {
     let (status, log) = service.terminate().await;
     assert!(status.success(), "{log}");
     while let Ok(Some(_)) = lines.next_line().await {}
+}
+
+/// Direction, thousands and expiry, as an accountant and support staff read them.
+#[tokio::test]
+async fn postings_show_the_direction_of_the_money() {
+    let world = World::new().await;
+    let service = Service::start(&world, &[]).await;
+    let reader = Browser::with_role(&world, &service, Role::Reader).await;
+    let client = reader.http.with_key(&key(&world, "mover", Role::Client, None).await);
+    for (path, body) in [
+        ("/invoice", r#"{"wallet_id":1,"ticker":"USD","amount":1234567.5}"#),
+        ("/withdraw", r#"{"wallet_id":1,"ticker":"USD","amount":7}"#),
+        ("/transfer", r#"{"wallet_id":1,"to_wallet_id":2,"ticker":"USD","amount":3}"#),
+    ] {
+        assert_eq!(client.post(path, body).await.status, 200, "{path}");
+    }
+    let text =
+        |page: &str| page.split('<').filter_map(|tag| tag.split_once('>')).map(|(_, text)| text).collect();
+    let payer: String = text(&reader.get("/console/wallets/1").await.text);
+    for shown in ["+1,234,567.50", "−7.00", "−3.00", "transfer to 2"] {
+        assert!(payer.contains(shown), "{shown}: {payer}");
+    }
+    let payee: String = text(&reader.get("/console/wallets/2").await.text);
+    assert!(payee.contains("+3.00") && payee.contains("transfer from 1"), "{payee}");
+
+    let hold = r#"{"wallet_id":1,"ticker":"USD","amount":1,"pending":true,"timeout":1}"#;
+    let held = client.post("/withdraw", hold).await.json();
+    let path = format!("/console/transactions/{}", held["body"]["transaction_id"].as_str().unwrap());
+    let expired = reader.until(&path, |answer| answer.text.contains("Expired automatically")).await;
+    assert!(!expired.text.contains("amqp:"), "nobody in person ended it: {}", expired.text);
+    assert!(expired.text.contains("Requested by"), "{}", expired.text);
 }

@@ -1,4 +1,4 @@
-// Keeps the overview up to date: one stream of events, one redraw for each.
+// Updates the overview: one redraw for each event of the stream.
 (() => {
   'use strict';
   const WIDTH = 720, HEIGHT = 160, MARGIN = 4, POINTS = 120;
@@ -66,11 +66,10 @@
     set('oldest', span(sample.oldest_secs));
     badge('broker', sample.broker ? 'good' : 'bad', sample.broker ? 'reached' : 'unreachable');
     badge('database', sample.database ? 'good' : 'bad', sample.database ? 'reached' : 'unreachable');
-    const alone = sample.broker && sample.consumers === 1;
-    if (sample.active) badge('instance', 'good', 'at work');
-    else if (alone) badge('instance', 'good', 'ready, the only one');
-    else if (sample.broker) badge('instance', '', 'idle or standing by');
-    else badge('instance', 'bad', 'not connected');
+    if (!sample.ready) badge('instance', 'bad', 'not ready');
+    else if (sample.active) badge('instance', 'good', 'active');
+    else if (sample.consumers === 1) badge('instance', 'good', 'active, the only one');
+    else badge('instance', '', 'idle or standby');
   }
 
   function state(word) {
@@ -93,7 +92,7 @@
   });
   stream.addEventListener('error', () => {
     state(stream.readyState === EventSource.CLOSED
-      ? 'The live view ended: load the page again'
-      : 'Connection lost: trying again');
+      ? 'Live updates ended: reload the page'
+      : 'Connection lost, retrying');
   });
 })();

@@ -1,4 +1,4 @@
-//! Replies as answers of HTTP: the same objects, but `body` is an object and not a string that holds one.
+//! AMQP replies as HTTP responses: the same objects, but `body` is an object and not a string that holds one.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 
-/// A reply that says yes.
+/// A successful reply.
 #[derive(Serialize)]
 struct Done {
     operation: String,
@@ -17,8 +17,7 @@ struct Done {
     body: Option<RawJson>,
 }
 
-/// The answer that says what the reply says.
-pub(super) fn answer(reply: Reply, replayed: bool) -> Response {
+pub(super) fn of_reply(reply: Reply, replayed: bool) -> Response {
     if !reply.is_done() {
         return Problem::from_reply(reply, replayed).into_response();
     }
