@@ -118,11 +118,8 @@ async fn resource(
     let mut fields = serde_json::Map::from_iter([(named.to_owned(), value.into())]);
     for (name, value) in query {
         if !parameters.contains(&name.as_str()) {
-            let reason = match parameters {
-                [] => "there are no parameters here".to_owned(),
-                parameters => format!("there is no parameter {name:?}; there are {}", parameters.join(", ")),
-            };
-            return Err(malformed(reason).of_operation(operation.as_str()));
+            let refusal = Refusal::unknown_name("parameter", &name, parameters);
+            return Err(Problem::of_refusal(&refusal).of_operation(operation.as_str()));
         }
         if fields.insert(name.clone(), value.into()).is_some() {
             return Err(malformed(format!("{name} is given twice")).of_operation(operation.as_str()));

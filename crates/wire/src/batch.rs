@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use florin_ledger::{Command, ErrorCode, Identity, Operation, RequestHash};
 use serde_json::value::RawValue;
 
-use crate::decode::{Envelope, MAX_PAGE, command, operation};
-use crate::fields::{Field, Fields, flag};
+use crate::decode::{Envelope, MAX_PAGE, command, fields_of, operation};
+use crate::fields::{Field, Fields, UnknownFields, flag};
 use crate::identity::BatchIdentities;
 use crate::json::string;
 use crate::refusal::Refusal;
@@ -26,6 +26,9 @@ const LEAST_POSTINGS: u16 = 100;
 
 /// What AMQP takes as a routing key or a `message_id`, in bytes.
 const LONGEST_NAME: usize = 255;
+
+/// What an operation of a batch has beside the fields of a request.
+const OF_AN_OPERATION: &[Field] = &[Field::Operation, Field::Id, Field::OnBehalfOf];
 
 /// The operations of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +61,8 @@ impl Batch {
         body: &str,
     ) -> Result<Self, Refusal> {
         let fields = Fields::read(body)?;
-        let fields = fields.unambiguous()?;
+        let unknown = envelope.unknown_fields();
+        let fields = fields.check(&[&[Field::Operations, Field::Atomic]], unknown)?;
         let operations = fields.required(Field::Operations, "a list of operations", |raw| {
             serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok()
         })?;
@@ -76,9 +80,8 @@ impl Batch {
         let items = operations.into_iter().enumerate();
         let mut postings: u16 = 0;
         let items = items.map(|(index, raw)| {
-            let item =
-                Item::decode(raw.get(), requester, |id, request_hash| identities.at(index, id, request_hash));
-            item.within(&mut postings)
+            let identify = |id: Option<&str>, request_hash| identities.at(index, id, request_hash);
+            Item::decode(raw.get(), unknown, requester, identify).within(&mut postings)
         });
         Ok(Self { atomic, items: items.collect() })
     }
@@ -101,6 +104,7 @@ impl Item {
 
     fn decode(
         json: &str,
+        unknown: UnknownFields,
         requester: &Requester,
         identify: impl FnOnce(Option<&str>, RequestHash) -> Identity,
     ) -> Self {
@@ -117,9 +121,10 @@ impl Item {
             Err(refusal) => return Self { operation: Cow::Owned(name.into_owned()), command: Err(refusal) },
         };
         let command = || {
+            let fields = fields.check(&[fields_of(operation), OF_AN_OPERATION], unknown)?;
             let id = fields.optional(Field::Id, NAME, short_text)?;
-            let requested_by = requester.of_operation(&fields)?;
-            command(operation, &fields, requested_by, |request_hash| identify(id.as_deref(), request_hash))
+            let requested_by = requester.of_operation(fields)?;
+            command(operation, fields, requested_by, |request_hash| identify(id.as_deref(), request_hash))
         };
         Self { operation: Cow::Borrowed(operation.as_str()), command: command() }
     }

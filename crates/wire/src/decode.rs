@@ -13,9 +13,10 @@ use jiff::RoundMode;
 use serde_json::value::RawValue;
 
 use crate::batch::{BATCH, Batch};
-use crate::fields::{Field, Fields, decimal, flag, transaction_id, whole};
+use crate::fields::{Field, Fields, UnknownFields, decimal, flag, transaction_id, whole};
 use crate::identity::{Meaning, identity};
 use crate::json::string;
+use crate::names::SEED_EXCHANGE;
 use crate::refusal::Refusal;
 use crate::requester::Requester;
 use crate::{cursor, metadata, time};
@@ -30,6 +31,9 @@ pub(crate) const MAX_PAGE: u16 = 1000;
 pub struct Envelope<'a> {
     /// The operation: the routing key, or the `type` of a message sent to the work queue directly.
     pub operation: &'a str,
+    /// The exchange that the request was published to; empty for the work queue by its name, and for HTTP. On
+    /// [`SEED_EXCHANGE`] unknown fields are ignored, everywhere else they are refused.
+    pub exchange: &'a str,
     /// The client's own identity for the request.
     pub message_id: Option<&'a str>,
     /// The queue that waits for the reply.
@@ -84,8 +88,9 @@ pub fn decode(envelope: &Envelope<'_>, body: &[u8], limits: &Limits) -> Result<D
     let operation = operation(envelope.operation)?;
     let body = text(body)?;
     let fields = Fields::read(body)?;
+    let fields = fields.check(&[fields_of(operation)], envelope.unknown_fields())?;
     let identify = |request_hash| identity(envelope, body, request_hash);
-    command(operation, &fields, requester.into_name(), identify).map(Decoded::One)
+    command(operation, fields, requester.into_name(), identify).map(Decoded::One)
 }
 
 /// The operation of this name.
@@ -97,14 +102,37 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(body).map_err(|_| Refusal::malformed("the body cannot be read: it is not UTF-8"))
 }
 
-/// The command that the fields of a request make up.
+impl Envelope<'_> {
+    /// The first clients were told that what they send beside the fields of a request does not matter. Nobody else
+    /// was: there, a misspelt `pending` must not move money.
+    pub(crate) fn unknown_fields(&self) -> UnknownFields {
+        if self.exchange == SEED_EXCHANGE { UnknownFields::Ignored } else { UnknownFields::Refused }
+    }
+}
+
+/// The fields of a request for this operation.
+pub(crate) const fn fields_of(operation: Operation) -> &'static [Field] {
+    use Field::{
+        Amount, At, Before, From, Limit, Metadata, Pending, Status, Ticker, Timeout, ToWalletId,
+        TransactionId, Until, WalletId,
+    };
+    match operation {
+        Operation::Invoice | Operation::Withdraw => &[WalletId, Ticker, Amount, Pending, Timeout, Metadata],
+        Operation::Transfer => &[WalletId, ToWalletId, Ticker, Amount, Pending, Timeout, Metadata],
+        Operation::Settle => &[TransactionId, Amount],
+        Operation::Cancel | Operation::Expire | Operation::Transaction => &[TransactionId],
+        Operation::Balance => &[WalletId, Ticker, At],
+        Operation::History => &[WalletId, Ticker, Status, From, Until, Before, Limit],
+    }
+}
+
+/// The command that the fields of a request make up, once they were checked.
 pub(crate) fn command(
     operation: Operation,
     fields: &Fields<'_>,
     requested_by: Option<Arc<str>>,
     identify: impl FnOnce(RequestHash) -> Identity,
 ) -> Result<Command, Refusal> {
-    let fields = fields.unambiguous()?;
     let resolve = |how, requested_by| {
         Ok(Command::Resolve { transaction_id: named_transaction(fields)?, how, requested_by })
     };

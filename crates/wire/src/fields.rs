@@ -1,7 +1,7 @@
 //! Reading one JSON object: the fields of a request as they stand in its text.
 //!
-//! `null` counts as missing, unknown fields are passed over, a name that stands there twice is refused. Values are
-//! looked at by those who know what they should be.
+//! `null` counts as missing, and a name that appears twice is refused. Unknown fields are refused too, except on the
+//! exchange of the first clients: see [`Fields::check`]. Values are read by the callers, who know their types.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,7 +24,8 @@ macro_rules! fields {
         pub(crate) enum Field { $($variant,)* }
 
         impl Field {
-            const COUNT: usize = [$($name),*].len();
+            const ALL: &[Self] = &[$(Self::$variant),*];
+            const COUNT: usize = Self::ALL.len();
 
             fn named(name: &str) -> Option<Self> {
                 match name {
@@ -62,6 +63,13 @@ fields! {
     OnBehalfOf = "on_behalf_of",
 }
 
+/// What happens to fields that a request does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnknownFields {
+    Refused,
+    Ignored,
+}
+
 /// The fields of one object.
 #[derive(Default)]
 pub(crate) struct Fields<'a> {
@@ -70,6 +78,8 @@ pub(crate) struct Fields<'a> {
     named: [bool; Field::COUNT],
     /// The first name that stands there a second time.
     twice: Option<Cow<'a, str>>,
+    /// The first name that no request has.
+    unknown: Option<Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
@@ -84,6 +94,24 @@ impl<'a> Fields<'a> {
             None => Ok(self),
             Some(name) => Err(Refusal::malformed(format!("duplicate field {:?}", shown(name)))),
         }
+    }
+
+    /// These fields, if no name appears twice and, unless `unknown` fields are ignored, each is in one of the lists.
+    pub(crate) fn check(&self, known: &[&[Field]], unknown: UnknownFields) -> Result<&Self, Refusal> {
+        let fields = self.unambiguous()?;
+        if unknown == UnknownFields::Ignored {
+            return Ok(fields);
+        }
+        let Some(name) = fields.other_than(known) else { return Ok(fields) };
+        let known: Vec<&str> = known.iter().copied().flatten().map(|field| field.name()).collect();
+        Err(Refusal::unknown_name("field", name, &known))
+    }
+
+    /// A field that is in none of these lists.
+    fn other_than(&self, known: &[&[Field]]) -> Option<&str> {
+        let is_known = |field: &Field| known.iter().any(|list| list.contains(field));
+        let of_others = || Field::ALL.iter().find(|field| self.is_named(**field) && !is_known(field));
+        self.unknown.as_deref().or_else(|| of_others().map(|field| field.name()))
     }
 
     /// Whether the name stands there, with whatever value.
@@ -148,6 +176,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
+                    fields.unknown.get_or_insert_with(|| name.clone());
                     unknown.insert(name.clone())
                 }
             };

@@ -37,11 +37,31 @@ impl Refusal {
         Self::malformed(format!("the body cannot be read: {}", shortened(&error.to_string(), LONGEST)))
     }
 
+    /// A name that is none of the known ones, which are few, with the nearest of them.
+    #[must_use]
+    pub fn unknown_name(what: &str, name: &str, known: &[&str]) -> Self {
+        let name = shown(name);
+        Self::malformed(match nearest(name, known) {
+            Some(nearest) => format!("unknown {what} {name:?}; did you mean {nearest:?}?"),
+            None if known.is_empty() => format!("unknown {what} {name:?}; none is taken here"),
+            None => format!("unknown {what} {name:?}; known are {}", known.join(", ")),
+        })
+    }
+
     pub(crate) fn unknown_operation(name: &str) -> Self {
         let known = Operation::ALL.map(Operation::as_str).join(", ");
         let reason = format!("there is no operation {name:?}; there are {known}, {}", crate::BATCH);
         Self { code: ErrorCode::UnknownOperation, reason }
     }
+}
+
+/// The one of these names that is meant, if it differs in a third of its letters at most.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let distance = |known: &str| strsim::osa_distance(&name, known);
+    let nearest = known.iter().copied().min_by_key(|known| distance(known))?;
+    let longest = name.chars().count().max(nearest.len());
+    (distance(nearest) <= longest / 3).then_some(nearest)
 }
 
 /// A name as it is shown to people.

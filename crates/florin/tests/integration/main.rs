@@ -25,5 +25,6 @@ mod sabotage;
 mod seed;
 mod store;
 mod tls;
+mod unknown_fields;
 mod vectors;
 mod verify;

@@ -1,8 +1,9 @@
 //! JSON Schema (2020-12) of everything that travels, generated from the types of this crate.
 //!
-//! They say what the service takes and sends, as far as JSON Schema can say it; objects may always have more fields,
-//! which a reader passes over. What no schema can say (that a name stands there once, how long a text is in bytes, that
-//! `1.0` is no wallet) is in the descriptions, and all kinds of it are listed in `wire/tests/schema/requests.rs`, which
+//! They say what the service takes and sends, as far as JSON Schema can say it. A request has no further fields, for
+//! the service refuses them (it ignores them on the exchange of the first clients); what the service sends may get more,
+//! which a reader ignores. What no schema can say (that a name stands there once, how long a text is in bytes, that
+//! `1.0` is no wallet) is in the descriptions, and all kinds of it are listed in `tests/schema/requests.rs`, which
 //! holds the decoder against the schemas. No feature hides them: the library that generates them is small.
 
 mod examples;

@@ -4,7 +4,7 @@ use florin_ledger::Operation;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::{Asked, GivenIdentity, GivenRequester, definition_of, reference};
+use super::{Asked, GivenIdentity, GivenRequester, definition_of};
 use crate::batch::{BATCH, MAX_BATCH_OPERATIONS};
 use crate::request::{BalanceQueryBody, HistoryQueryBody, MovementBody, NamedBody, SettleBody, TransferBody};
 
@@ -22,6 +22,7 @@ pub(super) fn of(operation: Asked, generator: &mut SchemaGenerator) -> Value {
         None => batch(generator),
     };
     schema["description"] = about(operation).into();
+    schema["additionalProperties"] = false.into();
     schema
 }
 
@@ -90,17 +91,22 @@ fn batch(generator: &mut SchemaGenerator) -> Value {
     })
 }
 
-/// A request with its operation, an identity of its own, and for whom it is asked.
+/// A request with its operation, an identity of its own, and for whom it is asked. It does not refer to the schema of
+/// the request: that one takes no further fields.
 fn element(operation: Operation, generator: &mut SchemaGenerator) -> Value {
     let name = operation.as_str();
-    json!({
-        "title": format!("{BATCH}: {name}"),
-        "allOf": [reference(&format!("{name}.request"))],
-        "properties": {
-            "operation": {"description": "The operation.", "const": name},
-            "id": generator.subschema_for::<Option<GivenIdentity>>(),
-            "on_behalf_of": generator.subschema_for::<Option<GivenRequester>>(),
-        },
-        "required": ["operation"],
-    })
+    let mut schema = of(Some(operation), generator);
+    schema["title"] = format!("{BATCH}: {name}").into();
+    let own = [
+        ("operation", json!({"description": "The operation.", "const": name})),
+        ("id", generator.subschema_for::<Option<GivenIdentity>>().to_value()),
+        ("on_behalf_of", generator.subschema_for::<Option<GivenRequester>>().to_value()),
+    ];
+    for (field, value) in own {
+        schema["properties"][field] = value;
+    }
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.push("operation".into());
+    }
+    schema
 }
