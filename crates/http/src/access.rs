@@ -75,7 +75,7 @@ impl Access {
         let refused = || unauthorized("the API key is unknown, revoked or expired");
         let token = Token::parse(token).ok_or_else(refused)?;
         let known = self.known(keys, token.id()).await?.ok_or_else(refused)?;
-        if !token.opens(&known.sealed) || !known.key.is_good(SystemTime::now()) {
+        if !token.opens(&known.sealed) || !known.key.is_active(SystemTime::now()) {
             return Err(refused());
         }
         if let Err(not_until) = known.limiter.check() {

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use florin_client::{Body, Reply};
-use florin_ledger::{Command, ErrorCode, Operation};
+use florin_ledger::{Command, Operation};
 use florin_wire::{BATCH, Batch, Decoded, Envelope, Refusal, decode};
 use uuid::Uuid;
 
@@ -202,11 +202,8 @@ impl Shared {
         let wallets = self.store.wallets_of(&named).await?;
         for id in named {
             // One that appears later could be anybody's.
-            let unknown = || Refusal {
-                code: ErrorCode::UnknownTransaction,
-                reason: format!("there is no transaction {id}"),
-            };
-            let wallets = wallets.get(&id).ok_or_else(|| Problem::of_refusal(&unknown()))?;
+            let unknown = || Problem::of_refusal(&Refusal::unknown_transaction(id));
+            let wallets = wallets.get(&id).ok_or_else(unknown)?;
             caller.needs_wallets(wallets.iter().copied())?;
         }
         Ok(())

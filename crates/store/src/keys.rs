@@ -94,7 +94,7 @@ impl Store {
     ///
     /// When the database cannot be reached.
     pub async fn has_good_key(&self) -> Result<bool, Error> {
-        Ok(self.list_keys().await?.iter().any(|key| key.is_good(SystemTime::now())))
+        Ok(self.list_keys().await?.iter().any(|key| key.is_active(SystemTime::now())))
     }
 
     /// Makes a key useless from now on, and returns whether there is one of this name. Again changes nothing.

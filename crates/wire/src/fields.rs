@@ -1,7 +1,8 @@
 //! Reading one JSON object: the fields of a request as they stand in its text.
 //!
-//! `null` counts as missing, and a name that appears twice is refused. Unknown fields are refused too, except on the
-//! exchange of the first clients: see [`Fields::check`]. Values are read by the callers, who know their types.
+//! `null` counts as missing, and a name that appears twice is refused. Unknown fields are refused too, except
+//! on the exchange of the first clients: see [`Fields::check`]. Values are read by the callers, who know
+//! their types.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,7 +20,7 @@ use crate::refusal::{Refusal, shown};
 
 macro_rules! fields {
     ($($variant:ident = $name:literal,)*) => {
-        /// The fields that any request has.
+        /// All fields of all requests.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Field { $($variant,)* }
 
@@ -63,7 +64,7 @@ fields! {
     OnBehalfOf = "on_behalf_of",
 }
 
-/// What happens to fields that a request does not have.
+/// What to do with fields that a request does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnknownFields {
     Refused,
@@ -74,21 +75,21 @@ pub(crate) enum UnknownFields {
 #[derive(Default)]
 pub(crate) struct Fields<'a> {
     values: [Option<&'a RawValue>; Field::COUNT],
-    /// Whether the name stands there, with whatever value.
+    /// Whether the field is present, even with the value null.
     named: [bool; Field::COUNT],
-    /// The first name that stands there a second time.
+    /// The first name that appears a second time.
     twice: Option<Cow<'a, str>>,
     /// The first name that no request has.
     unknown: Option<Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the text of one object. Whether a name stands there twice is to be asked with [`Fields::unambiguous`].
+    /// Parses one object. Duplicate names are found by [`Fields::unambiguous`].
     pub(crate) fn read(json: &'a str) -> Result<Self, Refusal> {
         serde_json::from_str(json).map_err(|error| Refusal::unreadable(&error))
     }
 
-    /// These fields, if no name stands there twice.
+    /// These fields, if no name appears twice.
     pub(crate) fn unambiguous(&self) -> Result<&Self, Refusal> {
         match &self.twice {
             None => Ok(self),
@@ -96,7 +97,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// These fields, if no name appears twice and, unless `unknown` fields are ignored, each is in one of the lists.
+    /// These fields, if no name appears twice and, unless `unknown` fields are ignored, each is in one of the
+    /// lists.
     pub(crate) fn check(&self, known: &[&[Field]], unknown: UnknownFields) -> Result<&Self, Refusal> {
         let fields = self.unambiguous()?;
         if unknown == UnknownFields::Ignored {
@@ -114,17 +116,17 @@ impl<'a> Fields<'a> {
         self.unknown.as_deref().or_else(|| of_others().map(|field| field.name()))
     }
 
-    /// Whether the name stands there, with whatever value.
+    /// Whether the field is present, even with the value null.
     pub(crate) const fn is_named(&self, field: Field) -> bool {
         self.named[field as usize]
     }
 
-    /// The text of a field, if it is given.
+    /// The text of a field, if it is given and not null.
     pub(crate) const fn raw(&self, field: Field) -> Option<&'a RawValue> {
         self.values[field as usize]
     }
 
-    /// The value of a field, if it is given and `parse` takes it.
+    /// The value of a field, or none; an error if `parse` rejects it.
     pub(crate) fn optional<T>(
         &self,
         field: Field,
@@ -136,7 +138,7 @@ impl<'a> Fields<'a> {
         parse(raw).ok_or_else(wrong).map(Some)
     }
 
-    /// The value of a field that has to be given.
+    /// The value of a mandatory field.
     pub(crate) fn required<T>(
         &self,
         field: Field,
@@ -148,7 +150,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Not derived: a derived one reads arrays too, and unknown fields twice.
+/// Not derived: a derived implementation accepts arrays too, and buffers unknown fields.
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
@@ -166,7 +168,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        // Costs nothing until there is an unknown name.
+        // Allocates nothing until there is an unknown name.
         let mut unknown = HashSet::new();
         while let Some(Name(name)) = map.next_key()? {
             let first = match Field::named(&name) {
@@ -215,8 +217,14 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 }
 
-/// A whole number, or one in a string. Digits only: no sign but a minus, no leading zeros, no fraction or exponent,
-/// so that every number has one text and a card number in a string is taken as it stands or not at all.
+/// A body as text.
+pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(body).map_err(|_| Refusal::malformed("the body cannot be read: it is not UTF-8"))
+}
+
+/// A whole number, or one in a string. Digits only: no sign but a minus, no leading zeros, no fraction or
+/// exponent, so that every number has one text and a card number in a string is taken as it stands or not at
+/// all.
 pub(crate) fn whole(raw: &RawValue) -> Option<i64> {
     let text = digits(raw)?;
     let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));

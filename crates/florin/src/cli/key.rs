@@ -93,7 +93,7 @@ async fn list(store: &Store) -> anyhow::Result<()> {
     for key in store.list_keys().await.context("cannot list keys")? {
         let state = match &key {
             ApiKey { revoked_at: Some(_), .. } => "revoked",
-            key if key.is_good(now) => "good",
+            key if key.is_active(now) => "good",
             _ => "expired",
         };
         let wallets =

@@ -80,7 +80,7 @@ fn a_batch_has_a_thousand_operations_at_most() {
     assert!(batch.items.iter().all(|item| item.command.is_ok()));
     let refusal = decode_batch(of(&[GOOD; 1001])).unwrap_err();
     assert_eq!(refusal.code, ErrorCode::TooLarge);
-    assert_eq!(refusal.reason, "the batch has 1001 operations; at most 1000 are taken");
+    assert_eq!(refusal.reason, "the batch has 1001 operations; the limit is 1000");
     assert_eq!(decode_batch(of(&["1"; 500_000])).unwrap_err().code, ErrorCode::TooLarge);
 }
 
@@ -165,7 +165,7 @@ fn unknown_operations_are_refused_under_the_name_they_were_given() {
     for (item, name) in batch.items.iter().zip(names) {
         let refusal = item.command.as_ref().unwrap_err();
         assert_eq!((refusal.code, &*item.operation), (ErrorCode::UnknownOperation, name));
-        let nested = refusal.reason == "there is no batch within a batch";
+        let nested = refusal.reason == "a batch cannot contain a batch";
         assert_eq!(nested, name == BATCH, "{refusal}");
     }
 }

@@ -110,7 +110,7 @@ fn size_and_operation_come_before_the_body() {
 #[test]
 fn an_unknown_operation_is_told_the_known_ones() {
     let refusal = decode_as("\"nonsense\"\n", "{}").unwrap_err();
-    let expected = "there is no operation \"\\\"nonsense\\\"\\n\"; there are invoice, withdraw, transfer, settle, cancel, \
+    let expected = "unknown operation \"\\\"nonsense\\\"\\n\"; known are invoice, withdraw, transfer, settle, cancel, \
                     expire, balance, transaction, history, batch";
     assert_eq!(refusal.reason, expected);
 }

@@ -128,14 +128,14 @@ fn other_metadata_are_refused() {
         (r#""metadata":{a:1}"#, "cannot be read"),
         ("\"metadata\":{\"a\":\"\0\"}", "cannot be read"),
         (r#""metadata":{},"metadata":{}"#, "duplicate field \"metadata\""),
-        (&long, "metadata have 4097 bytes; at most 4096 are taken"),
-        (&deep, "metadata are nested more than 32 deep"),
-        (&very_deep, "metadata are nested more than 32 deep"),
+        (&long, "metadata has 4097 bytes; the limit is 4096"),
+        (&deep, "metadata is nested deeper than 32 levels"),
+        (&very_deep, "metadata is nested deeper than 32 levels"),
         (r#""metadata":{"a":"\u0000"}"#, "NUL"),
         (r#""metadata":{"\u0000":1}"#, "NUL"),
         (r#""metadata":{"a":[{"b":"\\\u0000"}]}"#, "NUL"),
-        (r#""metadata":{"a":"\ud83d"}"#, "no Unicode text"),
-        (r#""metadata":{"a":"\ude00\ud83d"}"#, "no Unicode text"),
+        (r#""metadata":{"a":"\ud83d"}"#, "not valid Unicode"),
+        (r#""metadata":{"a":"\ude00\ud83d"}"#, "not valid Unicode"),
     ]);
 }
 
