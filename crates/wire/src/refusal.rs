@@ -59,7 +59,7 @@ impl Refusal {
 
     pub(crate) fn unknown_operation(name: &str) -> Self {
         let known = Operation::ALL.map(Operation::as_str).join(", ");
-        let reason = format!("unknown operation {name:?}; known are {known}, {}", BATCH);
+        let reason = format!("unknown operation {name:?}; known are {known}, {BATCH}");
         Self { code: ErrorCode::UnknownOperation, reason }
     }
 }
