@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, on_behalf_of};
 use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, within};
-use super::given_up::{Original, is_requeued};
+use super::given_up::{Original, is_requeued, published_to};
 use super::{InFlight, Ticket, Topology, operation};
 use crate::job::Job;
 use crate::job::Rejection;
@@ -168,6 +168,7 @@ impl Consumer {
         let correlation_id = properties.correlation_id().clone();
         let envelope = Envelope {
             operation: operation.as_str(),
+            exchange: published_to(delivery.exchange.as_str(), properties),
             // An empty one cannot be meant as an identity: it would be the same for everybody.
             message_id: properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.is_empty()),
             reply_to: reply_to.as_ref().map(ShortString::as_str),

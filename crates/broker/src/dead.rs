@@ -15,7 +15,7 @@ use std::time::Duration;
 use amq_protocol::protocol::basic::AMQPMethod as Basic;
 use amq_protocol::protocol::queue::AMQPMethod as Queue;
 use amq_protocol::protocol::{AMQPClass, basic, queue};
-use florin_client::{Address, AddressError};
+use florin_amqp::{Address, AddressError};
 use florin_wire::names::DEAD_LETTERS;
 use lapin::types::{FieldTable, ShortString};
 

@@ -17,6 +17,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use super::operation;
 use super::outgoing::{Message, PERSISTENT};
 use crate::job::Rejection;
 
@@ -121,8 +122,13 @@ impl Request {
         set(ERROR, text(given_up.error));
         set(REASON, text(&given_up.reason));
         set(TIME, AMQPValue::Timestamp(now.as_secs()));
-        set(EXCHANGE, text(self.exchange.as_str()));
-        set(ROUTING_KEY, text(self.routing_key.as_str()));
+        let exchange = published_to(self.exchange.as_str(), &self.properties);
+        let routing_key = match exchange {
+            "" => &self.routing_key,
+            _ => operation(self.exchange.as_str(), &self.routing_key, self.properties.kind().as_ref()),
+        };
+        set(EXCHANGE, text(exchange));
+        set(ROUTING_KEY, text(routing_key.as_str()));
         if let Some(user_id) = self.properties.user_id() {
             set(USER_ID, text(user_id.as_str()));
         }
@@ -179,6 +185,19 @@ pub(super) fn own_headers(properties: &BasicProperties) -> FieldTable {
 /// Whether a request was taken out of the dead-letter queue.
 pub(super) fn is_requeued(properties: &BasicProperties) -> bool {
     properties.headers().as_ref().is_some_and(|headers| headers.inner().contains_key(REQUEUED))
+}
+
+/// The exchange that a client published the request to: a requeued one comes by the default exchange, with the name in
+/// a header. Others may set that header too: it decides on nothing but their own unknown fields.
+pub(super) fn published_to<'a>(exchange: &'a str, properties: &'a BasicProperties) -> &'a str {
+    if !exchange.is_empty() || !is_requeued(properties) {
+        return exchange;
+    }
+    let headers = properties.headers().as_ref();
+    match headers.and_then(|headers| headers.inner().get(EXCHANGE)) {
+        Some(AMQPValue::LongString(name)) => std::str::from_utf8(name.as_bytes()).unwrap_or_default(),
+        _ => exchange,
+    }
 }
 
 fn text(value: &str) -> AMQPValue {

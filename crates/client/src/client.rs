@@ -1,4 +1,4 @@
-//! What a program calls: requests in, answers out, retries in between.
+//! The client: requests in, answers out, retries in between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::message::{Call, Message, Outgoing, properties};
 use crate::options::{CallOptions, ClientOptions};
-use crate::queue::{Answer, Attempt, NotTaken, Outcome, Waiting};
+use crate::queue::{Answer, Attempt, AttemptError, Outcome, Waiting};
 use crate::response::{BatchResponse, RawReply, Response};
 use crate::session::{Session, parse_url};
 use crate::supervisor::Supervisor;
 
-/// How long a call waits after bad news from the broker before it sends again.
+/// Pause before a request is sent again after the broker rejected it.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// A connection to the service. Clones share it; it is closed when the last one goes.
+/// A connection to the service. Clones share it; it is closed when the last one is dropped.
 #[derive(Debug, Clone)]
 pub struct Client {
     options: Arc<ClientOptions>,
@@ -33,12 +33,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects. From then on, lost connections are made again without end. The URL may be one of TLS
+    /// Connects. From then on, lost connections are re-established without end. The URL may be one of TLS
     /// (`amqps://`), and name certificates: see [`Address`](crate::Address).
     ///
     /// # Errors
     ///
-    /// When the URL or a file it names is wrong, or this first connection fails.
+    /// When the URL or a file it names cannot be used, or this first connection fails.
     pub async fn connect(amqp_url: &str, options: ClientOptions) -> Result<Self, Error> {
         let address = parse_url(amqp_url)?;
         let session = Session::open(&address, &options).await?;
@@ -55,8 +55,8 @@ impl Client {
         Ok(Self { options, places, attempts, done })
     }
 
-    /// Sends a request and waits for its answer. It has a `message_id` in any case, so it can be sent again
-    /// when the connection is lost or the answer does not come, until the time is up.
+    /// Sends a request and waits for its answer. It always has a `message_id`, so it is sent again when the
+    /// connection is lost or the answer does not come, until the time limit.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Client {
         self.call_body(request.operation(), Body::from(request), options).await
     }
 
-    /// As [`Client::call`], with a body that is written already.
+    /// Like [`Client::call`], with a body as JSON.
     ///
     /// # Errors
     ///
@@ -80,16 +80,15 @@ impl Client {
         let on_behalf_of = on_behalf_of(options.on_behalf_of)?;
         let message = Message::Call(Call { operation, message_id, body, on_behalf_of });
         match self.deliver(message, options.timeout).await? {
-            Answer::Gathered(response) => Ok(response),
+            Answer::InBatch(response) => Ok(response),
             Answer::Alone(raw) => raw.read().map_err(Error::Reply),
         }
     }
 
-    /// Sends several requests as one message and waits for the answer to all of them. As with [`Client::call`] it
-    /// has a `message_id` in any case; so have its operations, either their own or one made of that.
+    /// Sends several requests as one message and waits for the answer to all of them. Like a [`Client::call`]
+    /// it always has a `message_id`; its operations have their own, or one derived from it.
     ///
-    /// There is no need for this to be fast, only to have all done or none: calls made at the same time share
-    /// messages anyway.
+    /// Use it for atomic batches, not for speed: concurrent calls share messages anyway.
     ///
     /// # Errors
     ///
@@ -98,7 +97,7 @@ impl Client {
         self.deliver_batch(batch.to_json(), options).await?.read_batch().map_err(Error::Reply)
     }
 
-    /// As [`Client::batch`], with a body that is written already. The results stay in the reply.
+    /// Like [`Client::batch`], with a body as JSON. The results stay in the reply.
     ///
     /// # Errors
     ///
@@ -107,8 +106,8 @@ impl Client {
         self.deliver_batch(body, options).await?.read().map_err(Error::Reply)
     }
 
-    /// Sends any bytes with any properties, for tests and tools; `reply_to` and `correlation_id` are replaced.
-    /// Without a `message_id` nothing is sent a second time, for that could apply it twice.
+    /// Sends any bytes with any properties, for tests and tools; `reply_to` and `correlation_id` are
+    /// replaced. Without a `message_id` nothing is sent a second time, because it could be applied twice.
     ///
     /// # Errors
     ///
@@ -124,11 +123,11 @@ impl Client {
         self.deliver_alone(Outgoing { operation, properties, body }, timeout).await
     }
 
-    /// Closes the connection, when this is the last clone of the client, and waits for the end of it.
+    /// Closes the connection, if this is the last clone of the client, and waits until it is closed.
     pub async fn close(self) {
         let Self { options, attempts, done, .. } = self;
         drop(attempts);
-        // The supervisor limits its steps; this is for clones that are still in use.
+        // The supervisor limits its own steps; this limit is for clones that are still in use.
         let _ = tokio::time::timeout(options.connect_timeout, done.closed()).await;
     }
 
@@ -141,54 +140,55 @@ impl Client {
     async fn deliver_alone(&self, message: Outgoing, timeout: Option<Duration>) -> Result<RawReply, Error> {
         match self.deliver(Message::Raw(Box::new(message)), timeout).await? {
             Answer::Alone(raw) => Ok(raw),
-            Answer::Gathered(_) => unreachable!("only calls are gathered"),
+            Answer::InBatch(_) => unreachable!("only calls are coalesced"),
         }
     }
 
-    /// Sends the message until there is an answer or the time is up.
+    /// Sends the message until there is an answer or the time limit is reached.
     async fn deliver(&self, message: Message, timeout: Option<Duration>) -> Result<Answer, Error> {
         let timeout = timeout.unwrap_or(self.options.timeout);
         let deadline = Instant::now() + timeout;
         let message = Arc::new(message);
-        let (mut again, mut may_be_applied) = (false, false);
+        let (mut is_retry, mut may_be_applied) = (false, false);
         loop {
             let Ok(place) = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await else {
                 return Err(self.out_of_time(&message, may_be_applied, timeout));
             };
             let place = place.map_err(|_| Error::Closed)?;
             let attempt_end = deadline.min(Instant::now() + self.options.attempt_timeout);
-            let attempt = self.attempt(Arc::clone(&message), again, place);
+            let attempt = self.attempt(Arc::clone(&message), is_retry, place);
             match timeout_at(attempt_end, attempt).await {
                 Ok(Ok(Some(Ok(answer)))) => return Ok(answer),
-                // Sent once, taken by nobody: nothing was done. Later, an earlier attempt may have been taken.
-                Ok(Ok(Some(Err(NotTaken::Unroutable)))) if !may_be_applied => {
+                // Returned at the first attempt: nothing was done. Later, an earlier attempt may have been
+                // delivered.
+                Ok(Ok(Some(Err(AttemptError::Unroutable)))) if !may_be_applied => {
                     return Err(self.unroutable(&message));
                 }
-                Ok(Ok(Some(Err(NotTaken::OnlyAlone)))) => {}
-                Ok(Ok(Some(Err(NotTaken::Unroutable | NotTaken::Refused)))) => {
+                Ok(Ok(Some(Err(AttemptError::BatchRefused)))) => {}
+                Ok(Ok(Some(Err(AttemptError::Unroutable | AttemptError::Nacked)))) => {
                     may_be_applied = true;
                     tokio::time::sleep_until(deadline.min(Instant::now() + RETRY_DELAY)).await;
                 }
                 Ok(Ok(None)) | Err(_) => may_be_applied = true,
                 Ok(Err(closed)) => return Err(closed),
             }
-            again = true;
+            is_retry = true;
             if Instant::now() >= deadline || message.message_id().is_none() {
                 return Err(self.out_of_time(&message, may_be_applied, timeout));
             }
         }
     }
 
-    /// One attempt; none when nobody knows what became of it.
+    /// One attempt; none if its outcome is unknown.
     async fn attempt(
         &self,
         message: Arc<Message>,
-        again: bool,
+        is_retry: bool,
         place: OwnedSemaphorePermit,
     ) -> Result<Option<Outcome>, Error> {
         let (outcome, answer) = oneshot::channel();
         let waiting = Waiting { outcome, _place: place };
-        self.attempts.send(Attempt { message, again, waiting }).await.map_err(|_| Error::Closed)?;
+        self.attempts.send(Attempt { message, is_retry, waiting }).await.map_err(|_| Error::Closed)?;
         Ok(answer.await.ok())
     }
 
@@ -205,7 +205,7 @@ impl Client {
     }
 }
 
-/// Bounded, for it is kept with the call. What is in it is the service's business.
+/// Bounded, because it is kept with the call. The service validates the content.
 fn on_behalf_of(given: Option<String>) -> Result<Option<String>, Error> {
     const LONGEST: usize = 255;
     if given.as_ref().is_some_and(|name| name.len() > LONGEST) {
@@ -214,7 +214,7 @@ fn on_behalf_of(given: Option<String>) -> Result<Option<String>, Error> {
     Ok(given)
 }
 
-/// A fresh identity when none is given. The service takes an empty one for none.
+/// A fresh identity if none is given. The service ignores an empty one.
 fn message_id(given: Option<String>) -> Result<ShortString, Error> {
     let given = given.filter(|id| !id.is_empty());
     let message_id = given.unwrap_or_else(|| Uuid::now_v7().to_string());

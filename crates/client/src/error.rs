@@ -2,54 +2,54 @@
 
 use std::time::Duration;
 
-use crate::address::AddressError;
+use florin_amqp::AddressError;
 
 /// Why a call has no answer.
 ///
-/// Money may have moved in the cases of [`Error::OutcomeUnknown`], [`Error::Reply`] and [`Error::Closed`]: send the
-/// request again under the same `message_id` to learn its outcome. In all others nothing was done.
+/// Money may have moved after [`Error::OutcomeUnknown`], [`Error::Reply`] and [`Error::Closed`]: send the
+/// request again under the same `message_id` to learn its outcome. After any other error nothing was done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The URL of the broker, or a certificate that it names, cannot be used.
+    /// The broker URL, or a certificate that it names, cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The first connection could not be made. Later ones are tried again without end.
+    /// The first connection failed. Later ones are retried without end.
     #[error("cannot connect to the broker: {0}")]
     Connect(#[source] lapin::Error),
-    /// The broker did not answer in time when the first connection was made.
+    /// The first connection was not complete in time.
     #[error("the broker did not complete the connection within {0:?}")]
     ConnectTimeout(Duration),
-    /// Nothing takes requests where this client sends them. The request was not applied.
-    #[error("no queue takes {operation:?} sent to {route}: is the service running? (nothing was done)")]
+    /// No queue is bound where this client sends requests. The request was not applied.
+    #[error("no queue receives {operation:?} from {route}: is the service running? (nothing was done)")]
     Unroutable {
-        /// The operation.
+        /// The routing key of the request.
         operation: String,
-        /// Where the request was sent.
+        /// The exchange or queue of this client, for people.
         route: String,
     },
-    /// The request was never sent, because others waited for answers all the time.
-    #[error("{max_in_flight} other calls are waiting for answers: not sent within {timeout:?}")]
+    /// The request was never sent, because the maximum number of calls was in flight all the time.
+    #[error("not sent within {timeout:?}: {max_in_flight} other calls are in flight")]
     Overloaded {
-        /// How many calls may wait at a time.
+        /// [`ClientOptions::max_in_flight`](crate::ClientOptions::max_in_flight).
         max_in_flight: usize,
-        /// How long this one waited for its turn.
+        /// How long this call waited for its turn.
         timeout: Duration,
     },
-    /// The request was sent, and no answer came in time. It may have been applied, or still be: send it again
-    /// with the same `message_id` to learn its outcome without applying it twice.
+    /// The request was sent, and no answer came in time. It may have been applied, or may still be: send it
+    /// again under the same `message_id` to learn its outcome without applying it twice.
     #[error("no answer within {timeout:?}: outcome unknown of message_id {message_id}")]
     OutcomeUnknown {
-        /// The identity of the request, which is the transaction's id when it is a UUID. Empty when the caller
-        /// of `call_raw` gave none.
+        /// The identity of the request, which is the transaction's id when it is a UUID. Empty when the
+        /// caller of `call_raw` gave none.
         message_id: String,
         /// How long the call waited.
         timeout: Duration,
     },
-    /// The answer is not a reply of this protocol: the request was worked on, and what came of it is unknown.
-    #[error("the answer cannot be read: {0}")]
+    /// The answer is not a reply of this protocol: the request was processed, with unknown outcome.
+    #[error("the reply cannot be parsed: {0}")]
     Reply(#[source] serde_json::Error),
-    /// An operation or a `message_id` is longer than the 255 bytes that AMQP takes.
+    /// An operation, a `message_id` or `on_behalf_of` exceeds AMQP's limit of 255 bytes.
     #[error("{0} is longer than 255 bytes")]
     TooLong(&'static str),
     /// The client was closed while the call was waiting. The request may have been sent, and be applied.

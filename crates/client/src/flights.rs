@@ -1,60 +1,61 @@
-//! Messages on their way, and who waits for their answers.
+//! Messages in flight, and the callers who wait for their answers.
 
 use std::collections::HashMap;
 
 use crate::queue::Waiting;
 
-/// Messages on their way, by correlation id.
+/// Messages in flight, by correlation id.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     by_correlation_id: HashMap<u64, Flight>,
-    /// How many of them hold room.
-    holding_room: usize,
+    /// How many of them count toward
+    /// [`Coalescing::messages_in_flight`](crate::Coalescing::messages_in_flight).
+    counted: usize,
 }
 
 #[derive(Debug)]
 struct Flight {
-    /// In the order of their calls. None is one who turned away.
+    /// In the order of their calls. None is a caller who gave up.
     callers: Vec<Option<Waiting>>,
-    holds_room: bool,
+    is_counted: bool,
 }
 
 impl Flights {
-    /// How many messages hold room.
-    pub(crate) const fn holding_room(&self) -> usize {
-        self.holding_room
+    /// How many messages calls have to wait for, when coalescing.
+    pub(crate) const fn counted(&self) -> usize {
+        self.counted
     }
 
-    pub(crate) fn insert(&mut self, correlation_id: u64, callers: Vec<Waiting>, holds_room: bool) {
-        self.holding_room += usize::from(holds_room);
+    pub(crate) fn insert(&mut self, correlation_id: u64, callers: Vec<Waiting>, is_counted: bool) {
+        self.counted += usize::from(is_counted);
         let callers = callers.into_iter().map(Some).collect();
-        self.by_correlation_id.insert(correlation_id, Flight { callers, holds_room });
+        self.by_correlation_id.insert(correlation_id, Flight { callers, is_counted });
     }
 
-    /// The callers of a message, in the order of their calls. None is one who turned away.
+    /// Removes a message and returns its callers, in the order of their calls. None is a caller who gave up.
     pub(crate) fn remove(&mut self, correlation_id: u64) -> Option<Vec<Option<Waiting>>> {
         let flight = self.by_correlation_id.remove(&correlation_id)?;
-        self.holding_room -= usize::from(flight.holds_room);
+        self.counted -= usize::from(flight.is_counted);
         Some(flight.callers)
     }
 
-    /// Gives the places of those back who turned away, and forgets messages that nobody waits for any more: those
-    /// hold no room. No caller waits for ever, so a message that is never answered does not hold it for ever.
+    /// Releases the places of callers who gave up, and forgets messages that nobody waits for. Every caller
+    /// has a time limit, so a message that is never answered does not stay for ever.
     pub(crate) fn sweep(&mut self) {
-        let holding_room = &mut self.holding_room;
+        let counted = &mut self.counted;
         self.by_correlation_id.retain(|_, flight| {
             for caller in &mut flight.callers {
-                drop(caller.take_if(|waiting| waiting.is_gone()));
+                drop(caller.take_if(|waiting| waiting.gave_up()));
             }
             let waited_for = flight.callers.iter().any(Option::is_some);
-            *holding_room -= usize::from(flight.holds_room && !waited_for);
+            *counted -= usize::from(flight.is_counted && !waited_for);
             waited_for
         });
     }
 
-    /// All who wait.
+    /// Removes all messages and returns their callers.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waiting> {
-        self.holding_room = 0;
+        self.counted = 0;
         self.by_correlation_id.drain().flat_map(|(_, flight)| flight.callers).flatten()
     }
 }

@@ -10,7 +10,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! What has more to it is built and called; several requests can be done all or none:
+//! Requests with more options are built and passed to [`Client::call`]; several can be applied all or none:
 //!
 //! ```no_run
 //! # async fn example(client: florin_client::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,7 @@
 //!
 //! use florin_client::{BatchItem, BatchRequest, CallOptions, MovementBody, Request, SettleBody};
 //!
-//! // Held for at most ten minutes, then settled in part.
+//! // A hold for at most ten minutes, then captured in part.
 //! let hold = MovementBody::new(1, "USD", "10".parse()?).pending(Some(Duration::from_secs(600)));
 //! let options = CallOptions { message_id: Some("order-17".into()), ..CallOptions::default() };
 //! let held = client.call(&Request::Withdraw(hold), options).await?.reply.receipt()?;
@@ -34,27 +34,27 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Callers retry: a call whose connection was lost, or whose answer does not come, is sent again under the same
-//! `message_id` until its time is up. The service answers every attempt like the first one, so nothing is applied
-//! twice.
+//! A call whose connection is lost, or whose answer does not come, is sent again under the same `message_id`
+//! until its time limit. The service answers every attempt like the first one, so nothing is applied twice.
 //!
 //! # Calls share messages
 //!
-//! A message costs the broker and the service much more than the request in it. So calls that come while earlier
-//! messages travel gather, and leave together as one `batch` message as soon as one of those is answered. Nothing
-//! waits for a timer: a lone call leaves at once as a plain message, and a thousand concurrent callers get the
-//! throughput of batches without doing anything for it. Nobody notices otherwise: calls travel in the order in
-//! which they were made; each has its own identity, its own answer and its own time limit; and a call that is
-//! sent again travels alone, so a batch that is lost, refused, or taken by no queue costs its calls a detour and
-//! no more. [`ClientOptions::coalescing`] sets the limits, and switches it off.
+//! A message costs the broker and the service much more than the request in it. So calls that arrive while
+//! earlier messages are in flight are gathered, and sent as one `batch` message as soon as one of those is
+//! answered. Nothing waits for a timer: a lone call is sent at once as a plain message, and a thousand
+//! concurrent callers get the throughput of batches for free. Otherwise callers see no difference: calls are
+//! sent in the order in which they were made; each has its own identity, answer and time limit; and a retry
+//! is sent alone, so a batch that is lost, refused or returned costs its calls one retry and no more.
+//! [`ClientOptions::coalescing`] sets the limits, or switches it off.
 //!
-//! # How it is made
+//! # Design
 //!
 //! One task (`supervisor`) owns the connection: it publishes, hands answers to their callers, and reconnects
-//! for as long as it takes. In reading order: [`ClientOptions`], [`Client`], `message`, `queue` (attempts become
-//! messages), `flights` (messages that travel), `supervisor`, `session` (one connection), `address` (where to, and TLS).
+//! for as long as it takes. In reading order: [`ClientOptions`], [`Client`], `message`, `queue` (attempts
+//! become messages), `flights` (messages in flight), `supervisor`, `session` (one connection).
 
-mod address;
+#![warn(missing_docs)]
+
 mod client;
 mod error;
 mod flights;
@@ -66,9 +66,9 @@ mod response;
 mod session;
 mod supervisor;
 
-pub use address::{Address, AddressError, TLS_PARAMETERS};
 pub use client::Client;
 pub use error::Error;
+pub use florin_amqp::{Address, AddressError};
 pub use florin_ledger::Operation;
 pub use florin_wire::{
     BalanceBody, BalanceQueryBody, BatchItem, BatchRequest, Body, HistoryBody, HistoryQueryBody,

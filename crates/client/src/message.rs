@@ -1,4 +1,4 @@
-//! Requests as they are kept until they are answered, and messages as they travel.
+//! Requests as they are kept until they are answered, and messages as they are sent.
 
 use florin_ledger::Operation;
 use florin_wire::{BATCH, BatchWriter, Body, ON_BEHALF_OF};
@@ -7,18 +7,18 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// Survives a restart of the broker.
 const PERSISTENT: u8 = 2;
-/// A longer body travels alone: it may be more than the service takes as a single request (64 KiB, unless it is set
-/// up differently), and is to be refused for that, as it would not be in a batch.
-const MAX_GATHERED_BODY_BYTES: usize = 8 * 1024;
-/// What stands around a call in a batch, at most about so many bytes.
+/// A larger body is sent alone: it may exceed the service's limit for a single request (64 KiB unless
+/// configured), and then has to be refused, which it would not be in a batch.
+const MAX_COALESCED_BODY_BYTES: usize = 8 * 1024;
+/// Approximate overhead of a call in a batch, in bytes.
 const FRAME_BYTES: usize = 64;
 
-/// What a caller wants to have sent.
+/// What a caller sends.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// A request of this protocol. It may travel with others.
+    /// A request of this protocol. It may share a message with others.
     Call(Call),
-    /// Any bytes with any properties.
+    /// Any bytes with any properties, always in a message of their own.
     Raw(Box<Outgoing>),
 }
 
@@ -28,11 +28,11 @@ pub(crate) struct Call {
     pub(crate) operation: Operation,
     pub(crate) message_id: ShortString,
     pub(crate) body: Body,
-    /// For whom it is asked.
+    /// On whose behalf it is requested.
     pub(crate) on_behalf_of: Option<String>,
 }
 
-/// A message without what differs from one attempt to the next.
+/// A message, without the properties that differ from one attempt to the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
     pub(crate) operation: ShortString,
@@ -41,18 +41,18 @@ pub(crate) struct Outgoing {
 }
 
 impl Message {
-    /// The call, if it may travel with others. The answers to `history` are long: many of them in one message could
-    /// be more than the broker takes, and sharing it would save little.
-    pub(crate) fn gatherable(&self) -> Option<&Call> {
+    /// The call, if it may share a message. Replies to `history` are long: many of them in one message could
+    /// exceed the broker's limit, and sharing would save little.
+    pub(crate) fn coalescable(&self) -> Option<&Call> {
         match self {
             Self::Call(call) => Some(call).filter(|call| {
-                call.operation != Operation::History && call.body.as_bytes().len() <= MAX_GATHERED_BODY_BYTES
+                call.operation != Operation::History && call.body.as_bytes().len() <= MAX_COALESCED_BODY_BYTES
             }),
             Self::Raw(_) => None,
         }
     }
 
-    /// How it travels alone.
+    /// The message if it is sent alone.
     pub(crate) fn outgoing(&self) -> Outgoing {
         match self {
             Self::Call(call) => Outgoing {
@@ -71,7 +71,7 @@ impl Message {
         }
     }
 
-    /// What makes a retry the same request. The service takes an empty one for none.
+    /// The identity of the request. The service ignores an empty one.
     pub(crate) fn message_id(&self) -> Option<&str> {
         let message_id = match self {
             Self::Call(call) => Some(&call.message_id),
@@ -82,7 +82,7 @@ impl Message {
 }
 
 impl Call {
-    /// How long it is in a batch, about.
+    /// Approximate size in a batch, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
         let on_behalf_of = self.on_behalf_of.as_ref().map_or(0, |name| ON_BEHALF_OF.len() + name.len());
         FRAME_BYTES + self.message_id.as_str().len() + on_behalf_of + self.body.as_bytes().len()
@@ -90,13 +90,13 @@ impl Call {
 }
 
 impl Outgoing {
-    /// Many calls as one message. It needs no identity, for each of them has its own.
+    /// Many calls as one message. It needs no identity of its own, because each call has one.
     pub(crate) fn batch(calls: BatchWriter) -> Self {
         Self { operation: BATCH.into(), properties: properties(None), body: calls.finish(false) }
     }
 }
 
-/// What all requests have in common, and for whom they are asked.
+/// Properties that all requests have in common, and on whose behalf they are sent.
 pub(crate) fn properties(on_behalf_of: Option<&str>) -> BasicProperties {
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())

@@ -1,4 +1,4 @@
-//! One method for each operation, with the options that most calls have. For others: [`Client::call`].
+//! One method per operation, with default options. For others: [`Client::call`].
 
 use florin_ledger::{Decimal, WalletId};
 use florin_wire::{BalanceQueryBody, HistoryQueryBody, MovementBody, Request, SettleBody};
@@ -10,7 +10,7 @@ use crate::options::CallOptions;
 use crate::response::Response;
 
 impl Client {
-    /// Credits a wallet.
+    /// Credits a wallet, under a fresh identity.
     ///
     /// # Errors
     ///
@@ -24,7 +24,7 @@ impl Client {
         self.ask(Request::Invoice(MovementBody::new(wallet_id, ticker, amount))).await
     }
 
-    /// Debits a wallet.
+    /// Debits a wallet, under a fresh identity.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Client {
         self.ask(Request::Withdraw(MovementBody::new(wallet_id, ticker, amount))).await
     }
 
-    /// Debits one wallet and credits another.
+    /// Debits one wallet and credits another, under a fresh identity.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Client {
         self.ask(Request::Transfer(movement.to_wallet(to_wallet_id))).await
     }
 
-    /// Ends a transaction that waits: it is done, all of it or a part.
+    /// Captures a hold, in full or in part.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Client {
         self.ask(Request::Settle(settle)).await
     }
 
-    /// Ends a transaction that waits: it is not done.
+    /// Releases a hold.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Client {
         self.ask(Request::Cancel { transaction_id }).await
     }
 
-    /// Ends a transaction whose time is over. The service does so by itself a moment later.
+    /// Releases a hold whose expiry time has passed. The service does so by itself a moment later.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Client {
         self.ask(Request::Expire { transaction_id }).await
     }
 
-    /// Reads the balances of a wallet.
+    /// Reads all balances of a wallet, as they are now.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Client {
         self.ask(Request::Balance(BalanceQueryBody::new(wallet_id))).await
     }
 
-    /// Reads a transaction.
+    /// Reads one transaction by its id.
     ///
     /// # Errors
     ///

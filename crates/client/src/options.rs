@@ -1,4 +1,4 @@
-//! What can be set, with defaults that suit most uses.
+//! Options, with defaults that suit most uses.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use florin_wire::MAX_BATCH_OPERATIONS;
 use florin_wire::names::REQUESTS_EXCHANGE;
 
-/// Where requests are published. The names of the protocol are in `florin_wire::names`.
+/// Where requests are published. The protocol's names are in [`names`](crate::names).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// To a topic exchange, with the operation as the routing key.
     Exchange(String),
-    /// Straight to a queue, with the operation in the property `type`. Saves the broker the topic look-up.
+    /// Directly to a queue, with the operation in the property `type`. Saves the broker the topic lookup.
     Queue(String),
 }
 
@@ -30,28 +30,28 @@ impl fmt::Display for Route {
     }
 }
 
-/// How answers come back.
+/// How replies come back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Replies {
-    /// Through a queue of this client alone, which goes away with its connection.
+    /// Through an exclusive queue, which is deleted with the connection.
     #[default]
     ExclusiveQueue,
-    /// Through RabbitMQ's direct reply-to, without any queue.
+    /// Through RabbitMQ's direct reply-to, without a queue.
     DirectReplyTo,
 }
 
-/// How calls made at the same time share messages.
+/// How concurrent calls share messages.
 ///
-/// Nothing waits for a timer: a call leaves at once as long as few messages travel, and those that come while
-/// many do leave together.
+/// Nothing waits for a timer: a call is sent at once while few messages are in flight, and calls that arrive
+/// while many are will be sent together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coalescing {
-    /// Calls gather once so many messages travel.
+    /// Calls are gathered while this many messages are in flight.
     pub messages_in_flight: usize,
-    /// At most so many calls share a message. The service takes 1000.
+    /// Maximum number of calls in a message. The service accepts 1000.
     pub max_calls: usize,
-    /// About so long a message gets at most. It has to be less than what the service takes (1 MiB, unless it is
-    /// set up differently).
+    /// Approximate maximum size of a message, in bytes. Must be below the service's limit (1 MiB unless
+    /// configured).
     pub max_bytes: usize,
 }
 
@@ -64,24 +64,24 @@ impl Default for Coalescing {
 /// How a [`Client`](crate::Client) behaves.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// Where requests are published.
+    /// The exchange or queue that requests are published to.
     pub route: Route,
-    /// How answers come back.
+    /// The way back for replies.
     pub replies: Replies,
-    /// How calls made at the same time share messages; `None` lets each be a message of its own.
+    /// How concurrent calls share messages; `None` sends each in a message of its own.
     pub coalescing: Option<Coalescing>,
-    /// How many calls may wait for answers at a time; further ones wait for their turn.
+    /// Maximum number of calls in flight; further ones wait for their turn.
     pub max_in_flight: usize,
-    /// How long one attempt to connect may take, and how long closing may take.
+    /// Time limit for one attempt to connect, and for closing.
     pub connect_timeout: Duration,
-    /// How long a call waits for its answer, all attempts together, unless it says otherwise.
+    /// Time limit for a call, all attempts together, unless [`CallOptions::timeout`] is set.
     pub timeout: Duration,
-    /// How long a call waits before it sends the same request again.
+    /// How long a call waits for an answer before it sends the same request again.
     pub attempt_timeout: Duration,
-    /// The name of the connection, as the broker's tools show it.
+    /// The connection's name in the broker's tools.
     pub connection_name: String,
-    /// Whether every message says which user of the broker sends it (`user_id`): the one of the URL. The service records
-    /// it with the transactions, and can be set up to demand it.
+    /// Whether every message carries the broker user of the URL as `user_id`. The service records it with
+    /// transactions, and can be configured to require it.
     pub send_user_id: bool,
 }
 
@@ -101,15 +101,15 @@ impl Default for ClientOptions {
     }
 }
 
-/// How one call differs from the others.
+/// Options of one call.
 #[derive(Debug, Clone, Default)]
 pub struct CallOptions {
-    /// What makes a retry the same request; a fresh UUIDv7 when none is given. At most 255 bytes.
+    /// What makes a retry the same request: at most 255 bytes; a fresh UUIDv7 if none is given.
     pub message_id: Option<String>,
-    /// How long to wait for the answer, all attempts together.
+    /// Time limit for all attempts together; [`ClientOptions::timeout`] if none is given.
     pub timeout: Option<Duration>,
-    /// For whom this is asked: 1 to 255 printable ASCII characters, recorded in place of the user of this client. The
-    /// service believes it of users that it trusts, so it needs [`ClientOptions::send_user_id`]; of others it is
-    /// ignored.
+    /// On whose behalf this is requested: 1 to 255 printable ASCII characters, recorded in place of this
+    /// client's user. Only for users that the service trusts, so it needs [`ClientOptions::send_user_id`];
+    /// ignored from others.
     pub on_behalf_of: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Attempts that are not sent yet, and how they become messages.
 //!
-//! While a message travels, what comes meanwhile gathers here, and leaves in one message when there is room for it.
-//! Nothing waits for a timer: a lone attempt leaves at once, as the plain message that it would be anyway.
+//! Attempts that arrive while messages are in flight are gathered here, and sent as one message when one of
+//! those is answered. Nothing waits for a timer: a lone attempt is sent at once, as a plain message.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,74 +13,74 @@ use crate::message::{Call, Message, Outgoing};
 use crate::options::Coalescing;
 use crate::response::{RawReply, Response};
 
-/// What became of one attempt. When there is none, nobody knows: the connection was lost.
-pub(crate) type Outcome = Result<Answer, NotTaken>;
+/// What an attempt came to. If there is none, that is unknown: the connection was lost.
+pub(crate) type Outcome = Result<Answer, AttemptError>;
 
-/// An answer, by the way it came.
+/// An answer, by how it arrived.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// In a message of its own.
     Alone(RawReply),
-    /// Together with others.
-    Gathered(Response),
+    /// As one result of a batch.
+    InBatch(Response),
 }
 
-/// Why there is no answer, when that is known.
+/// Why an attempt was not accepted, if that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotTaken {
-    /// No queue takes it.
+pub(crate) enum AttemptError {
+    /// No queue is bound: the broker returned the message.
     Unroutable,
-    /// The queue refused it.
-    Refused,
-    /// Nobody takes it together with others.
-    OnlyAlone,
+    /// The queue rejected the message.
+    Nacked,
+    /// The batch was refused: resend alone.
+    BatchRefused,
 }
 
 /// One attempt of a call, and its place among the calls in flight.
 ///
-/// The place is given back when the attempt is forgotten, not when its caller turns away, so that nothing
-/// here can grow beyond the number of places.
+/// The place is released when the attempt is forgotten, not when its caller gives up, so that nothing here
+/// can grow beyond the number of places.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) message: Arc<Message>,
-    /// Whether it is not the first one of its call. Such a one travels alone: what went wrong with others must not go
-    /// wrong again because of them.
-    pub(crate) again: bool,
+    /// Whether this is a retry. A retry is sent alone: what failed together with others must not fail again
+    /// because of them.
+    pub(crate) is_retry: bool,
     pub(crate) waiting: Waiting,
 }
 
-/// A caller.
+/// A caller who waits for an answer.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(crate) outcome: oneshot::Sender<Outcome>,
     pub(crate) _place: OwnedSemaphorePermit,
 }
 
-/// A message that is ready to leave.
+/// A message that is ready to send.
 #[derive(Debug)]
-pub(crate) struct Departure {
+pub(crate) struct Dispatch {
     pub(crate) outgoing: Outgoing,
-    /// Those who wait for its answer, in the order of their calls.
+    /// The callers, in the order of their calls.
     pub(crate) callers: Vec<Waiting>,
-    /// Whether others gather while it travels.
-    pub(crate) holds_room: bool,
+    /// Whether it counts toward the messages that others wait for.
+    pub(crate) is_counted: bool,
 }
 
-/// Attempts in the order in which they came.
+/// Attempts in the order in which they arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Of calls that were late already: nothing holds them up.
-    again: VecDeque<Attempt>,
+    /// Retries, which wait for nothing.
+    retries: VecDeque<Attempt>,
     first: VecDeque<Attempt>,
 }
 
 impl Waiting {
-    pub(crate) fn is_gone(&self) -> bool {
+    pub(crate) fn gave_up(&self) -> bool {
         self.outcome.is_closed()
     }
 
-    /// It may be gone by now.
-    pub(crate) fn tell(self, outcome: Outcome) {
+    /// The caller may have given up by now.
+    pub(crate) fn send(self, outcome: Outcome) {
         let _ = self.outcome.send(outcome);
     }
 }
@@ -88,69 +88,73 @@ impl Waiting {
 impl Queue {
     pub(crate) fn extend(&mut self, attempts: impl IntoIterator<Item = Attempt>) {
         for attempt in attempts {
-            if attempt.again { &mut self.again } else { &mut self.first }.push_back(attempt);
+            if attempt.is_retry { &mut self.retries } else { &mut self.first }.push_back(attempt);
         }
     }
 
-    /// Forgets what nobody waits for any more.
+    /// Forgets attempts whose callers gave up.
     pub(crate) fn sweep(&mut self) {
-        self.again.retain(|attempt| !attempt.waiting.is_gone());
-        self.first.retain(|attempt| !attempt.waiting.is_gone());
+        self.retries.retain(|attempt| !attempt.waiting.gave_up());
+        self.first.retain(|attempt| !attempt.waiting.gave_up());
     }
 
-    /// The next message. None when there is nothing to send, or what comes next has to wait for one of the
-    /// `travelling` messages that hold room. Without `coalescing`, every attempt is a message.
-    pub(crate) fn depart(&mut self, coalescing: Option<&Coalescing>, travelling: usize) -> Option<Departure> {
-        if let Some(attempt) = next_if(&mut self.again, |_| true) {
-            return Some(Departure::alone(attempt, false));
+    /// The next message. None if there is nothing to send, or if the next attempt has to wait for one of the
+    /// messages `in_flight`. Without `coalescing`, every attempt is a message.
+    pub(crate) fn next_dispatch(
+        &mut self,
+        coalescing: Option<&Coalescing>,
+        in_flight: usize,
+    ) -> Option<Dispatch> {
+        if let Some(attempt) = next_if(&mut self.retries, |_| true) {
+            return Some(Dispatch::alone(attempt, false));
         }
-        let has_room = coalescing.is_none_or(|limits| travelling < limits.messages_in_flight.max(1));
-        let may_leave = |attempt: &Attempt| has_room || attempt.message.gatherable().is_none();
-        let attempt = next_if(&mut self.first, may_leave)?;
+        let has_room = coalescing.is_none_or(|limits| in_flight < limits.messages_in_flight.max(1));
+        let may_send = |attempt: &Attempt| has_room || attempt.message.coalescable().is_none();
+        let attempt = next_if(&mut self.first, may_send)?;
         match coalescing {
-            Some(limits) if attempt.message.gatherable().is_some() => Some(self.gather(attempt, limits)),
-            _ => Some(Departure::alone(attempt, false)),
+            Some(limits) if attempt.message.coalescable().is_some() => Some(self.coalesce(attempt, limits)),
+            _ => Some(Dispatch::alone(attempt, false)),
         }
     }
 
-    /// The longest message that the first one and those after it make up together.
-    fn gather(&mut self, first: Attempt, limits: &Coalescing) -> Departure {
+    /// The largest message that the first attempt and those after it make up together.
+    fn coalesce(&mut self, first: Attempt, limits: &Coalescing) -> Dispatch {
         if self.first.is_empty() {
-            return Departure::alone(first, true);
+            return Dispatch::alone(first, true);
         }
         let max_calls = limits.max_calls.min(MAX_BATCH_OPERATIONS);
         let mut writer = BatchWriter::new();
-        let mut gathered = Vec::new();
+        let mut coalesced = Vec::new();
         let mut next = Some(first);
         while let Some(attempt) = next
-            && let Some(call) = attempt.message.gatherable()
+            && let Some(call) = attempt.message.coalescable()
         {
             let (operation, id) = (call.operation.as_str(), Some(call.message_id.as_str()));
             writer.push(operation, id, call.on_behalf_of.as_deref(), &call.body);
-            gathered.push(attempt);
+            coalesced.push(attempt);
             let fits = |call: &Call| {
-                gathered.len() < max_calls && writer.size_bytes() + call.size_bytes() <= limits.max_bytes
+                coalesced.len() < max_calls && writer.size_bytes() + call.size_bytes() <= limits.max_bytes
             };
-            next = next_if(&mut self.first, |attempt| attempt.message.gatherable().is_some_and(fits));
+            next = next_if(&mut self.first, |attempt| attempt.message.coalescable().is_some_and(fits));
         }
-        match <[Attempt; 1]>::try_from(gathered) {
-            Ok([only]) => Departure::alone(only, true),
-            Err(gathered) => {
-                let callers = gathered.into_iter().map(|attempt| attempt.waiting).collect();
-                Departure { outgoing: Outgoing::batch(writer), callers, holds_room: true }
+        match <[Attempt; 1]>::try_from(coalesced) {
+            Ok([only]) => Dispatch::alone(only, true),
+            Err(coalesced) => {
+                let callers = coalesced.into_iter().map(|attempt| attempt.waiting).collect();
+                Dispatch { outgoing: Outgoing::batch(writer), callers, is_counted: true }
             }
         }
     }
 }
 
-/// Takes the first attempt that somebody waits for, if it is to be taken.
+/// Removes the first attempt that somebody waits for, if `take` accepts it.
 fn next_if(attempts: &mut VecDeque<Attempt>, take: impl FnOnce(&Attempt) -> bool) -> Option<Attempt> {
-    while attempts.pop_front_if(|attempt| attempt.waiting.is_gone()).is_some() {}
+    while attempts.pop_front_if(|attempt| attempt.waiting.gave_up()).is_some() {}
     attempts.pop_front_if(|attempt| take(attempt))
 }
 
-impl Departure {
-    fn alone(attempt: Attempt, holds_room: bool) -> Self {
-        Self { outgoing: attempt.message.outgoing(), callers: vec![attempt.waiting], holds_room }
+impl Dispatch {
+    fn alone(attempt: Attempt, is_counted: bool) -> Self {
+        Self { outgoing: attempt.message.outgoing(), callers: vec![attempt.waiting], is_counted }
     }
 }

@@ -1,40 +1,40 @@
-//! Answers, as callers get them.
+//! Answers as callers get them.
 
 use florin_wire::{IDEMPOTENT_REPLAYED, Reply, ResultBody};
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 
-/// An answer.
+/// The answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// What the service said.
+    /// The service's reply: done or refused.
     pub reply: Reply,
-    /// Whether the request had been answered before, and this is the same answer again.
+    /// Whether this repeats the answer to an earlier request with the same identity.
     pub replayed: bool,
 }
 
 /// The answer to a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchResponse {
-    /// What the service said of the batch as a whole; the results are taken out of it.
+    /// The reply to the batch as a whole, without its body.
     pub reply: Reply,
-    /// The answers to its operations, in their order; none when the batch was refused unread.
+    /// The results of the operations, in order; none if the batch as a whole was refused.
     pub results: Vec<Response>,
-    /// Whether all of it had been answered before.
+    /// Whether all results repeat earlier ones.
     pub replayed: bool,
 }
 
-/// An answer as it came.
+/// An answer as it arrived.
 #[derive(Debug, Clone)]
 pub struct RawReply {
-    /// The bytes.
+    /// The bytes of the message.
     pub body: Vec<u8>,
-    /// All that came beside them.
+    /// The properties and headers of the message.
     pub properties: BasicProperties,
 }
 
 impl RawReply {
-    /// Whether the request had been answered before, and this is the same answer again.
+    /// Whether this repeats the answer to an earlier request with the same identity.
     #[must_use]
     pub fn replayed(&self) -> bool {
         let headers = self.properties.headers().as_ref();
@@ -42,11 +42,11 @@ impl RawReply {
         replayed == Some(&AMQPValue::Boolean(true))
     }
 
-    /// The reply in it.
+    /// Parses the reply.
     ///
     /// # Errors
     ///
-    /// When the bytes are no reply.
+    /// When the bytes are not a reply.
     pub fn read(&self) -> Result<Response, serde_json::Error> {
         let reply = Reply::from_json(&self.body)?;
         Ok(Response { reply, replayed: self.replayed() })

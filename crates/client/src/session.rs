@@ -1,9 +1,10 @@
-//! One connection to the broker, ready for requests and their answers.
+//! One connection to the broker, ready for requests and replies.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use florin_amqp::Address;
 use florin_wire::names::{REPLY_QUEUES, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use futures_util::FutureExt;
 use lapin::options::{
@@ -14,40 +15,39 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind};
 use uuid::Uuid;
 
-use crate::address::Address;
 use crate::error::Error;
 use crate::message::Outgoing;
 use crate::options::{ClientOptions, Replies, Route};
 
-/// Seconds. A peer that is gone without a word is noticed within two of these.
+/// A silent peer is detected within two heartbeats.
 const HEARTBEAT_SECONDS: u16 = 10;
 const REPLY_SUCCESS: u16 = 200;
-/// The name that RabbitMQ gives the queue that is none.
+/// RabbitMQ's pseudo-queue for direct replies.
 const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-/// One connection with its channel and its answers.
+/// One connection, for requests and replies.
 ///
-/// One connection does both: with a second one for the answers there were about 8 % fewer calls a second, for a
-/// quarter more processor time of this side (two cores, 1000 calls in flight).
+/// A second one for the replies cost 8 % of the calls a second, and a quarter more processor time here (two
+/// cores, 1000 calls in flight).
 pub(crate) struct Session {
     connection: Connection,
-    /// Shared with every publish under way; a clone of the channel itself costs a dozen counters.
+    /// Shared with every unconfirmed publish; cloning the channel itself costs a dozen counters.
     channel: Arc<Channel>,
     pub(crate) replies: Consumer,
     reply_to: ShortString,
-    /// What the broker is told of the sender, if anything.
+    /// The `user_id` of messages, if they carry one.
     user_id: Option<ShortString>,
     pub(crate) unconfirmed: Unconfirmed,
 }
 
-/// Reads the URL once, so that a wrong one is an error of its own.
+/// Parsed once, so that an unusable URL is an error of its own.
 pub(crate) fn parse_url(amqp_url: &str) -> Result<Address, Error> {
     Ok(Address::parse(amqp_url)?.with_defaults(HEARTBEAT_SECONDS, None))
 }
 
 impl Session {
-    /// Connects and declares. Everything is declared anew, for nothing of an earlier session is left: the
-    /// reply queue has a fresh name each time because the broker may still hold the old one.
+    /// Connects and declares. The reply queue gets a fresh name each time, because the broker may still have
+    /// the old one.
     pub(crate) async fn open(address: &Address, options: &ClientOptions) -> Result<Self, Error> {
         let opening = Self::open_unlimited(address, options);
         match tokio::time::timeout(options.connect_timeout, opening).await {
@@ -74,7 +74,7 @@ impl Session {
         Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, user_id, unconfirmed })
     }
 
-    /// Hands a message that holds so many calls to the broker; its confirmation arrives in `unconfirmed`.
+    /// Publishes a message with this many calls; its confirmation arrives in `unconfirmed`.
     pub(crate) fn publish(&mut self, route: &Route, message: Outgoing, correlation_id: u64, calls: usize) {
         let Outgoing { operation, properties, body } = message;
         let (exchange, routing_key, properties) = match route {
@@ -97,7 +97,7 @@ impl Session {
         });
     }
 
-    /// Takes leave of the broker. Not for a lost connection, where it may take long.
+    /// Closes the connection. Not for a lost one, where it may take long.
     pub(crate) async fn close(self, options: &ClientOptions) {
         let closing = self.connection.close(REPLY_SUCCESS, "closed by the client".into());
         match tokio::time::timeout(options.connect_timeout, closing).await {
@@ -108,11 +108,11 @@ impl Session {
     }
 }
 
-/// Sees to it that the exchanges of the protocol are there, for the client may come before the service. Then a request
-/// that comes before the service is returned, where a missing exchange would cost the whole channel.
+/// Makes sure that the protocol's exchanges exist, because the client may start before the service: a request
+/// is then returned as unroutable, where a missing exchange would close the channel.
 ///
-/// To look takes no permission, but costs the channel when there is none; then it is declared just as the service
-/// does.
+/// A passive declaration needs no permission, but closes its channel if the exchange is missing; then it is
+/// declared exactly as the service does.
 async fn declare_exchange(
     connection: &Connection,
     channel: &Channel,
@@ -138,7 +138,7 @@ async fn declare_replies(channel: &Channel, replies: Replies) -> Result<ShortStr
     if replies == Replies::DirectReplyTo {
         return Ok(DIRECT_REPLY_TO.into());
     }
-    // Random: whoever could guess the name could have the answers to his requests sent here.
+    // Random: whoever could guess the name could have the replies to their requests sent here.
     let name: ShortString = format!("{REPLY_QUEUES}{}", Uuid::new_v4()).into();
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
@@ -150,8 +150,8 @@ type Publish = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>
 
 /// Messages that the broker has not confirmed, oldest first.
 ///
-/// Every confirmation is awaited, for lapin keeps the dropped ones. They come nearly in order, so it is
-/// enough to wait for the oldest: one waking for many confirmations.
+/// Every confirmation is awaited, because lapin leaks dropped ones. They arrive nearly in order, so it is
+/// enough to wait for the oldest: one wake-up for many confirmations.
 #[derive(Default)]
 pub(crate) struct Unconfirmed {
     messages: VecDeque<UnconfirmedMessage>,
@@ -165,13 +165,13 @@ struct UnconfirmedMessage {
 }
 
 impl Unconfirmed {
-    /// How many calls these messages hold.
+    /// Number of calls in these messages.
     pub(crate) const fn calls(&self) -> usize {
         self.calls
     }
 
-    /// Starts to publish now: the broker counts messages as they arrive, and lapin as they are handed over, so
-    /// both must see the same order.
+    /// Starts to publish at once: the broker numbers messages as they arrive, and lapin as they are
+    /// published, so both must see the same order.
     fn push(
         &mut self,
         correlation_id: u64,
@@ -180,14 +180,14 @@ impl Unconfirmed {
     ) {
         let mut publish: Publish = Box::pin(publish);
         if let Some(result) = publish.as_mut().now_or_never() {
-            // Done already means failed. It is kept, to be found like any other failure.
+            // Complete already means failed. It is kept, to be handled like any other failure.
             publish = Box::pin(std::future::ready(result));
         }
         self.calls += calls;
         self.messages.push_back(UnconfirmedMessage { correlation_id, calls, publish });
     }
 
-    /// Waits for the oldest; for ever when there is none. May be dropped at any time.
+    /// Waits for the oldest one; for ever if there is none. Cancel-safe.
     pub(crate) async fn next(&mut self) -> (u64, lapin::Result<Confirmation>) {
         let Some(UnconfirmedMessage { correlation_id, calls, publish }) = self.messages.front_mut() else {
             return std::future::pending().await;

@@ -1,13 +1,14 @@
 //! The task that owns the connection: publishes, hands answers to their callers, reconnects.
 //!
 //! lapin's own recovery is not used: it takes long after a hard kill of the broker and misses lost consumers
-//! and channels. Here, whatever ends a session ends it as a whole: all waiting callers are told so (they send
-//! again by themselves), and a new session is opened with a growing, capped delay between the attempts.
+//! and channels. Here, any failure ends the whole session: all callers learn of it (and send again by
+//! themselves), and a new session is opened with a growing, capped delay between attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use florin_amqp::Address;
 use florin_wire::{Reply, ResultBody};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -16,20 +17,19 @@ use lapin::{BasicProperties, Confirmation, ErrorKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::address::Address;
 use crate::flights::Flights;
 use crate::options::ClientOptions;
-use crate::queue::{Answer, Attempt, Departure, NotTaken, Queue, Waiting};
+use crate::queue::{Answer, Attempt, AttemptError, Dispatch, Queue, Waiting};
 use crate::response::{RawReply, Response};
 use crate::session::Session;
 
-/// The longest pause between attempts to connect.
+/// Maximum pause between attempts to connect.
 const MAX_DELAY: Duration = Duration::from_secs(2);
-/// A session that lasted so long was a good one: the pauses after it are short again.
-const GOOD_SESSION: Duration = Duration::from_secs(5);
-/// How often calls that nobody waits for any more are forgotten.
+/// After a session of this length the pauses start short again.
+const STABLE_SESSION: Duration = Duration::from_secs(5);
+/// How often calls whose callers gave up are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
-/// How long every call is a message of its own once a batch was refused: an older service knows none.
+/// How long calls are sent one by one after a batch was refused: an older service has no batches.
 const NO_BATCHES: Duration = Duration::from_secs(10);
 
 pub(crate) struct Supervisor {
@@ -38,18 +38,18 @@ pub(crate) struct Supervisor {
     attempts: mpsc::Receiver<Attempt>,
     queue: Queue,
     flights: Flights,
-    /// No batches before.
+    /// No batches before this time.
     batches_from: Instant,
-    /// Whether the broker took any request in this session.
-    any_taken: bool,
+    /// Whether the broker confirmed any request in this session.
+    any_confirmed: bool,
     last_correlation_id: u64,
 }
 
 /// Why a session ended.
 enum End {
-    /// All clients are gone.
+    /// All clients were dropped.
     Unused,
-    /// The connection, the channel or the consumer is gone.
+    /// The connection, the channel or the consumer was lost.
     Lost(Option<lapin::Error>),
 }
 
@@ -66,12 +66,12 @@ impl Supervisor {
             queue: Queue::default(),
             flights: Flights::default(),
             batches_from: Instant::now(),
-            any_taken: false,
+            any_confirmed: false,
             last_correlation_id: 0,
         }
     }
 
-    /// Runs until all clients are gone.
+    /// Runs until all clients are dropped.
     pub(crate) async fn run(mut self, mut session: Session) {
         let mut delays = backoff();
         loop {
@@ -84,16 +84,16 @@ impl Supervisor {
             self.release_waiting(error.as_ref());
             let reason = error.map_or_else(|| "the consumer was cancelled".into(), |it| it.to_string());
             tracing::warn!(reason, "connection to the broker lost");
-            if started.elapsed() >= GOOD_SESSION {
+            if started.elapsed() >= STABLE_SESSION {
                 delays = backoff();
             }
             let Some(next) = self.reconnect(&mut delays).await else { return };
-            tracing::info!("connected to the broker again");
+            tracing::info!("reconnected to the broker");
             session = next;
         }
     }
 
-    /// None when all clients are gone.
+    /// None if all clients were dropped.
     async fn reconnect(&self, delays: &mut ExponentialBackoff) -> Option<Session> {
         loop {
             tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)).await;
@@ -114,7 +114,7 @@ impl Supervisor {
         let mut idle = false;
         loop {
             tokio::select! {
-                // What is ready is seen to before anything is sent, so that calls find each other.
+                // Everything that is ready comes before sending, so that calls are gathered.
                 biased;
                 reply = session.replies.next() => match reply {
                     Some(Ok(delivery)) => self.answer(delivery),
@@ -136,7 +136,7 @@ impl Supervisor {
                     self.queue.sweep();
                     self.flights.sweep();
                 }
-                // Those who were answered just now may call again at once: they have their turn before.
+                // Callers who were answered just now may call again at once: let them run first.
                 () = tokio::task::yield_now(), if !idle => {
                     self.publish(session);
                     idle = true;
@@ -147,26 +147,26 @@ impl Supervisor {
         }
     }
 
-    /// Sends what can be sent now. A blocked broker confirms nothing: then nothing more is handed to it.
+    /// Sends what can be sent now. A blocked broker confirms nothing, so that nothing more is sent.
     fn publish(&mut self, session: &mut Session) {
         let coalescing = self.options.coalescing.as_ref().filter(|_| self.batches_from <= Instant::now());
         while session.unconfirmed.calls() < self.options.max_in_flight
-            && let Some(departure) = self.queue.depart(coalescing, self.flights.holding_room())
+            && let Some(dispatch) = self.queue.next_dispatch(coalescing, self.flights.counted())
         {
-            let Departure { outgoing, callers, holds_room } = departure;
+            let Dispatch { outgoing, callers, is_counted } = dispatch;
             self.last_correlation_id += 1;
             session.publish(&self.options.route, outgoing, self.last_correlation_id, callers.len());
-            self.flights.insert(self.last_correlation_id, callers, holds_room);
+            self.flights.insert(self.last_correlation_id, callers, is_counted);
         }
     }
 
     fn answer(&mut self, delivery: Delivery) {
-        // An answer that nobody waits for is a late one, or the second to a request that was sent twice.
+        // An answer that nobody waits for is late, or the second to a request that was sent twice.
         let Some(mut callers) = self.take(&delivery.properties) else { return };
         if let [caller] = callers.as_mut_slice() {
             if let Some(waiting) = caller.take() {
                 let reply = RawReply { body: delivery.data, properties: delivery.properties };
-                waiting.tell(Ok(Answer::Alone(reply)));
+                waiting.send(Ok(Answer::Alone(reply)));
             }
             return;
         }
@@ -174,51 +174,53 @@ impl Supervisor {
             BatchAnswer::Results(results) => {
                 for (caller, result) in callers.into_iter().zip(results) {
                     if let Some(waiting) = caller {
-                        waiting.tell(Ok(Answer::Gathered(Response::from(result))));
+                        waiting.send(Ok(Answer::InBatch(Response::from(result))));
                     }
                 }
             }
-            BatchAnswer::Refused(reason) => self.refused_together(callers, &reason),
-            // As if it had not come: the callers ask again, each on its own.
-            BatchAnswer::Unreadable(reason) => tracing::warn!(reason, "the answer to a batch cannot be read"),
+            BatchAnswer::Refused(reason) => self.retry_alone(callers, &reason),
+            // As if it had not arrived: the callers retry, each alone.
+            BatchAnswer::Unreadable(reason) => {
+                tracing::warn!(reason, "the reply to a batch cannot be parsed")
+            }
         }
     }
 
-    /// Lets the callers of a batch try again, each on its own.
-    fn refused_together(&mut self, callers: Vec<Option<Waiting>>, reason: &str) {
-        tracing::warn!(reason, "a batch of calls was refused: for a while each is sent alone");
+    /// Makes the callers of a batch retry, each alone.
+    fn retry_alone(&mut self, callers: Vec<Option<Waiting>>, reason: &str) {
+        tracing::warn!(reason, "batch refused, sending calls one by one for a while");
         self.batches_from = Instant::now() + NO_BATCHES;
         for waiting in callers.into_iter().flatten() {
-            waiting.tell(Err(NotTaken::OnlyAlone));
+            waiting.send(Err(AttemptError::BatchRefused));
         }
     }
 
-    /// A confirmation matters only when it is bad news: good news is the answer.
+    /// A confirmation only matters if it is negative: the answer is the positive one.
     fn confirmed(
         &mut self,
         correlation_id: u64,
         confirmation: lapin::Result<Confirmation>,
     ) -> Result<(), lapin::Error> {
         let confirmation = confirmation?;
-        self.any_taken = true;
+        self.any_confirmed = true;
         if confirmation.is_nack() {
             let callers = self.flights.remove(correlation_id);
             for waiting in callers.into_iter().flatten().flatten() {
-                waiting.tell(Err(NotTaken::Refused));
+                waiting.send(Err(AttemptError::Nacked));
             }
         }
-        // lapin may hand over the returned message with the confirmation of another one.
+        // lapin may attach a returned message to the confirmation of another one.
         if let Some(returned) = confirmation.take_message()
             && let Some(mut callers) = self.take(&returned.delivery.properties)
         {
             match callers.as_mut_slice() {
                 [caller] => {
                     if let Some(waiting) = caller.take() {
-                        waiting.tell(Err(NotTaken::Unroutable));
+                        waiting.send(Err(AttemptError::Unroutable));
                     }
                 }
-                // A queue may take single requests all the same.
-                _ => self.refused_together(callers, "no queue takes it"),
+                // A queue may be bound for single requests all the same.
+                _ => self.retry_alone(callers, "no queue is bound for batches"),
             }
         }
         Ok(())
@@ -229,14 +231,14 @@ impl Supervisor {
         self.flights.remove(correlation_id)
     }
 
-    /// Lets all callers send again; but when the exchange was missing from the start, trying again at once is of
-    /// no use. One that went missing later may have passed on what it was sent before.
+    /// Makes all callers send again; unless the exchange was missing from the start: then an immediate retry
+    /// is no use. One that went missing later may have routed earlier messages.
     fn release_waiting(&mut self, error: Option<&lapin::Error>) {
-        let unroutable = error.is_some_and(is_not_found) && !self.any_taken;
-        self.any_taken = false;
+        let unroutable = error.is_some_and(is_not_found) && !self.any_confirmed;
+        self.any_confirmed = false;
         for waiting in self.flights.drain() {
             if unroutable {
-                waiting.tell(Err(NotTaken::Unroutable));
+                waiting.send(Err(AttemptError::Unroutable));
             }
         }
     }
@@ -257,13 +259,13 @@ fn is_not_found(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == not_found)
 }
 
-/// The answer to a batch of calls.
+/// The reply to a batch of calls.
 enum BatchAnswer {
-    /// One for each, in their order.
+    /// One result per call, in order.
     Results(Vec<ResultBody>),
-    /// None of them was looked at. This is why.
+    /// The batch as a whole was refused, for this reason.
     Refused(String),
-    /// It is no answer to so many calls. This is why.
+    /// Not an answer to this many calls, for this reason.
     Unreadable(String),
 }
 

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use florin_client::{Body, Reply};
-use florin_ledger::{Command, ErrorCode, Operation};
+use florin_ledger::{Command, Operation};
 use florin_wire::{BATCH, Batch, Decoded, Envelope, Refusal, decode};
 use uuid::Uuid;
 
@@ -117,11 +117,8 @@ async fn resource(
     let mut fields = serde_json::Map::from_iter([(named.to_owned(), value.into())]);
     for (name, value) in query {
         if !parameters.contains(&name.as_str()) {
-            let reason = match parameters {
-                [] => "this endpoint takes no query parameters".to_owned(),
-                parameters => format!("unknown parameter {name:?}; known are {}", parameters.join(", ")),
-            };
-            return Err(malformed(reason).of_operation(operation.as_str()));
+            let refusal = Refusal::unknown_name("parameter", &name, parameters);
+            return Err(Problem::of_refusal(&refusal).of_operation(operation.as_str()));
         }
         if fields.insert(name.clone(), value.into()).is_some() {
             return Err(malformed(format!("{name} is given twice")).of_operation(operation.as_str()));
@@ -203,12 +200,9 @@ impl Shared {
         }
         let wallets = self.database.call(DatabaseRequest::WalletsOf, named.clone()).await?;
         for id in named {
-            // A transaction that appears later could belong to any wallet.
-            let unknown = || Refusal {
-                code: ErrorCode::UnknownTransaction,
-                reason: format!("there is no transaction {id}"),
-            };
-            let wallets = wallets.get(&id).ok_or_else(|| Problem::of_refusal(&unknown()))?;
+            // One that appears later could be anybody's.
+            let unknown = || Problem::of_refusal(&Refusal::unknown_transaction(id));
+            let wallets = wallets.get(&id).ok_or_else(unknown)?;
             caller.needs_wallets(wallets.iter().copied())?;
         }
         Ok(())

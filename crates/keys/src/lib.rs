@@ -1,62 +1,55 @@
-//! API keys: what a token looks like, what a key allows, and how a token is checked.
+//! API keys: the format of a token, what a key allows, and how a token is verified.
 //!
-//! A token is `florin_<key id>_<secret>`. The database keeps a salted hash of the secret, so that nobody who reads
-//! it can use the key. The secret has 244 random bits, which no search finds: a slow hash would add nothing.
+//! A token is `florin_<key id>_<secret>`. The database keeps a salted hash of the secret, so that nobody who
+//! reads it can use the key. The secret has 244 random bits, too many to search: a slow hash would add
+//! nothing.
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::SystemTime;
 
 use florin_ledger::WalletId;
 use sha2::{Digest, Sha256};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 const PREFIX: &str = "florin";
 
-/// What a key may do. Each role may do all that the roles before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a key allows. Each role includes the ones before it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+#[strum(parse_err_ty = UnknownRole, parse_err_fn = UnknownRole::of)]
 pub enum Role {
-    /// Reads balances, histories, transactions, wallets and tickers.
+    /// Reads balances, history, transactions, wallets and tickers.
     Reader,
-    /// Moves money.
+    /// Moves money: invoices, withdrawals, transfers, settlements, cancellations.
     Client,
-    /// Makes wallets and tickers, sees to what waits and to dead letters.
+    /// Creates wallets and tickers, resolves holds and handles dead letters.
     Operator,
 }
 
 impl Role {
     /// All roles, the least powerful first.
-    pub const ALL: [Self; 3] = [Self::Reader, Self::Client, Self::Operator];
+    pub const ALL: [Self; Self::VARIANTS.len()] =
+        *Self::VARIANTS.first_chunk().expect("as many as there are");
 
-    /// The name that is stored and shown.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reader => "reader",
-            Self::Client => "client",
-            Self::Operator => "operator",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A role that there is not.
+/// The text is not the name of a role.
 #[derive(Debug, thiserror::Error)]
 #[error("the roles are reader, client and operator")]
 pub struct UnknownRole;
 
-impl FromStr for Role {
-    type Err = UnknownRole;
-
-    fn from_str(name: &str) -> Result<Self, UnknownRole> {
-        Self::ALL.into_iter().find(|role| role.as_str() == name).ok_or(UnknownRole)
+impl UnknownRole {
+    const fn of(_: &str) -> Self {
+        Self
     }
 }
 
@@ -65,41 +58,37 @@ impl FromStr for Role {
 pub struct ApiKey {
     /// The public part of the token.
     pub id: String,
-    /// What people call it: 1 to 64 letters, digits, `.`, `_` and `-`.
+    /// Chosen by the operator: 1 to 64 letters, digits, `.`, `_` and `-`.
     pub name: String,
-    /// What it may do.
     pub role: Role,
-    /// The wallets that it covers; all when none are given.
+    /// The wallets it is restricted to; none for no restriction.
     pub wallets: Option<RangeInclusive<WalletId>>,
-    /// When it was made.
     pub created_at: SystemTime,
-    /// When it expires, if ever.
     pub expires_at: Option<SystemTime>,
-    /// When it was revoked.
     pub revoked_at: Option<SystemTime>,
 }
 
 impl ApiKey {
-    /// Neither revoked nor expired.
+    /// Whether the key is neither revoked nor expired at this time.
     #[must_use]
     pub fn is_active(&self, now: SystemTime) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 
-    /// Whether the key may see to this wallet.
+    /// Whether the key may be used for this wallet.
     #[must_use]
     pub fn covers(&self, wallet_id: WalletId) -> bool {
         self.wallets.as_ref().is_none_or(|wallets| wallets.contains(&wallet_id))
     }
 }
 
-/// What the caller sends: the id of a key and its secret.
+/// What a caller sends: the id of a key and its secret.
 pub struct Token {
     id: String,
     secret: String,
 }
 
-/// Never shows the secret.
+/// Leaves out the secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("id", &self.id).finish_non_exhaustive()
@@ -107,14 +96,13 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// A new one.
     #[must_use]
     pub fn generate() -> Self {
         let random = || Uuid::new_v4().simple().to_string();
         Self { id: random(), secret: random() + &random() }
     }
 
-    /// Reads a token; none when it is none.
+    /// Parses a token; none if the text has another format.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
@@ -122,26 +110,24 @@ impl Token {
         (is_hex(id, 32) && is_hex(secret, 64)).then(|| Self { id: id.to_owned(), secret: secret.to_owned() })
     }
 
-    /// The public part.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The whole of it: shown once, to the one who made it.
+    /// The token with its secret: shown once, to the operator who creates the key.
     #[must_use]
     pub fn reveal(&self) -> String {
         format!("{PREFIX}_{}_{}", self.id, self.secret)
     }
 
-    /// What is kept of the secret.
     #[must_use]
     pub fn seal(&self) -> Sealed {
         let salt = *Uuid::new_v4().as_bytes();
         Sealed { salt, hash: self.hash(&salt) }
     }
 
-    /// Whether this is the secret that was sealed, in a time that does not tell how much of it is right.
+    /// Whether the secret is the one that was sealed, compared in constant time.
     #[must_use]
     pub fn opens(&self, sealed: &Sealed) -> bool {
         self.hash(&sealed.salt).ct_eq(&sealed.hash).into()
@@ -152,12 +138,11 @@ impl Token {
     }
 }
 
-/// What is kept of a secret.
+/// The salted hash of a secret, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Makes equal secrets look different.
     pub salt: [u8; 16],
-    /// SHA-256 of the salt and the secret.
+    /// SHA-256 of the salt followed by the secret.
     pub hash: [u8; 32],
 }
 

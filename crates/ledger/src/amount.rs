@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::ErrorCode;
 
-/// Amounts and balances stay below this many minor units (10^36), exclusive.
+/// Amounts and balances are less than this many minor units (10^36).
 pub const LIMIT: i128 = 10_i128.pow(MAX_DIGITS);
 
 /// Significant digits a value below [`LIMIT`] can have.
@@ -28,13 +28,13 @@ impl Scale {
     /// The most decimal places a ticker can have.
     pub const MAX: u8 = 18;
 
-    /// A scale of this many places, or none when there are more than [`Scale::MAX`].
+    /// A scale of this many places, or none if there are more than [`Scale::MAX`].
     #[must_use]
     pub const fn new(places: u8) -> Option<Self> {
         if places <= Self::MAX { Some(Self(places)) } else { None }
     }
 
-    /// The number of decimal places.
+    /// Decimal places, 0 to 18.
     #[must_use]
     pub const fn places(self) -> u8 {
         self.0
@@ -51,8 +51,8 @@ impl TryFrom<i64> for Scale {
 
 /// An exact decimal number: `digits * 10^exponent`, without trailing zeros in `digits`.
 ///
-/// Two texts of the same value are equal: `10.50`, `10.5` and `1.05e1`. A text with more significant
-/// digits than any amount can have keeps only that fact, and is refused by [`Decimal::to_minor`].
+/// Different texts of the same value are equal: `10.50`, `10.5` and `1.05e1`. Of a text with more significant
+/// digits than an amount can have, only that fact is kept, and [`Decimal::to_minor`] refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decimal {
     negative: bool,
@@ -61,7 +61,7 @@ pub struct Decimal {
     too_long: bool,
 }
 
-/// A text that is not a decimal number in the grammar of JSON.
+/// The text is not a number in JSON's grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a decimal number")]
 pub struct ParseDecimalError;
@@ -79,8 +79,8 @@ impl Decimal {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::AmountTooPrecise`] when the value has more decimal places than the ticker,
-    /// [`ErrorCode::AmountOutOfRange`] when it does not stay below [`LIMIT`].
+    /// [`ErrorCode::AmountTooPrecise`] if the value has more decimal places than the ticker,
+    /// [`ErrorCode::AmountOutOfRange`] if it is [`LIMIT`] or more.
     pub fn to_minor(self, scale: Scale) -> Result<i128, ErrorCode> {
         let scale = i64::from(scale.0);
         if self.exponent < -scale {
@@ -88,19 +88,19 @@ impl Decimal {
         }
         // Not negative because of the check above.
         let power = u32::try_from(self.exponent.saturating_add(scale)).unwrap_or(u32::MAX);
-        let units = (power <= MAX_DIGITS && !self.too_long)
+        let minor = (power <= MAX_DIGITS && !self.too_long)
             .then(|| self.digits.checked_mul(10_u128.pow(power)))
             .flatten()
-            .and_then(|units| i128::try_from(units).ok())
-            .filter(|units| *units < LIMIT)
+            .and_then(|minor| i128::try_from(minor).ok())
+            .filter(|minor| *minor < LIMIT)
             .ok_or(ErrorCode::AmountOutOfRange)?;
-        Ok(if self.negative { -units } else { units })
+        Ok(if self.negative { -minor } else { minor })
     }
 
-    /// The decimal that `units` minor units of a ticker with this scale stand for.
+    /// The value of this many minor units of a ticker with this scale.
     #[must_use]
-    pub fn from_minor(units: i128, scale: Scale) -> Self {
-        Self::normalized(units < 0, units.unsigned_abs(), -i64::from(scale.0), false)
+    pub fn from_minor(minor: i128, scale: Scale) -> Self {
+        Self::normalized(minor < 0, minor.unsigned_abs(), -i64::from(scale.0), false)
     }
 
     fn normalized(negative: bool, mut digits: u128, mut exponent: i64, too_long: bool) -> Self {
@@ -145,7 +145,7 @@ fn digits_only(text: &str) -> Result<&str, ParseDecimalError> {
     valid.then_some(text).ok_or(ParseDecimalError)
 }
 
-/// Saturates: beyond an `i64` every exponent is refused alike.
+/// Saturates: every exponent beyond an `i64` is refused alike.
 fn parse_exponent(text: &str) -> Result<i64, ParseDecimalError> {
     let (negative, digits) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
@@ -158,7 +158,7 @@ fn parse_exponent(text: &str) -> Result<i64, ParseDecimalError> {
     Ok(if negative { -magnitude } else { magnitude })
 }
 
-/// Adds up the significant digits; zeros on either side move the exponent only.
+/// Collects the significant digits; leading and trailing zeros only move the exponent.
 fn collect_digits(negative: bool, integer: &str, fraction: &str, exponent: i64) -> Decimal {
     let places = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
     let all = || integer.bytes().chain(fraction.bytes());
@@ -176,8 +176,8 @@ fn collect_digits(negative: bool, integer: &str, fraction: &str, exponent: i64) 
 
 /// Prints plain digits: no exponent, no trailing zeros, so that every reader gets the exact value.
 ///
-/// Only values that came through [`Decimal::from_minor`] are printed in replies. A value as somebody wrote
-/// it is printed with its exponent when it has one, for it may be of any length.
+/// Replies only print values that came from [`Decimal::from_minor`]. A value as a client wrote it is printed
+/// with its exponent if it has one, because it may be of any length.
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.negative { "-" } else { "" };
@@ -270,12 +270,12 @@ mod tests {
     }
 
     proptest! {
-        /// Printed and read again, the same units come back, and the text is canonical.
+        /// Printed and parsed again, the same amount comes back, and the text is canonical.
         #[test]
-        fn minor_units_survive_text(units in -(LIMIT - 1)..LIMIT, places in 0_i64..=18) {
-            let text = Decimal::from_minor(units, scale(places)).to_string();
+        fn minor_units_survive_text(minor in -(LIMIT - 1)..LIMIT, places in 0_i64..=18) {
+            let text = Decimal::from_minor(minor, scale(places)).to_string();
             let again: Decimal = text.parse().unwrap();
-            prop_assert_eq!(again.to_minor(scale(places)), Ok(units));
+            prop_assert_eq!(again.to_minor(scale(places)), Ok(minor));
             prop_assert!(!text.contains(['e', 'E']), "{}", text);
             prop_assert!(!text.contains('.') || !text.ends_with(['0', '.']), "{}", text);
         }
@@ -293,8 +293,8 @@ mod tests {
             } else {
                 // The naive model: write the minor units out as a text.
                 let naive = format!("{integer}{significant:0<places$}");
-                match naive.parse::<i128>().ok().filter(|units| *units < LIMIT) {
-                    Some(units) => prop_assert_eq!(result, Ok(units)),
+                match naive.parse::<i128>().ok().filter(|minor| *minor < LIMIT) {
+                    Some(minor) => prop_assert_eq!(result, Ok(minor)),
                     None => prop_assert_eq!(result, Err(ErrorCode::AmountOutOfRange)),
                 }
             }

@@ -1,10 +1,10 @@
 //! The rules: what each command does to the balances.
 //!
 //! Checks run in the order of [`ErrorCode`]. Those that need no balance leave nothing behind when they
-//! refuse; those that depend on the balance leave a transaction in status Error, so that a retry gets the same
-//! answer however the balance changes in between.
+//! refuse; those that depend on the balance leave a transaction in status Error, so that a retry gets the
+//! same answer however the balance changes in between.
 //!
-//! This file opens transactions and keeps groups whole; `resolve` resolves them, `read` reads.
+//! This file opens transactions and keeps groups atomic; `resolve` resolves holds, `read` answers queries.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -16,14 +16,14 @@ use crate::{
     Ticker, TickerId, Transaction, WalletId,
 };
 
-/// What a list of commands leads to.
+/// What a list of commands came to.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// One outcome per command, in their order.
+    /// One outcome per command, in order.
     pub outcomes: Vec<Outcome>,
-    /// What is to be appended, in the order of decision.
+    /// The changes to append, in the order in which they were decided.
     pub changes: Vec<Change>,
-    /// The changes made earlier that commands of this list asked for again.
+    /// Changes recorded before that commands of this list repeat: their events are published again.
     pub repeated: Vec<Repeated>,
 }
 
@@ -37,28 +37,28 @@ impl Applied {
     }
 }
 
-/// A change that was made earlier.
+/// A change that was recorded before and requested again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Repeated {
-    /// Of this transaction.
+    /// The transaction that the change belongs to.
     pub transaction_id: Uuid,
-    /// Whether it is the end of it, not the beginning.
+    /// Whether the change is its resolution, not its opening.
     pub ended: bool,
 }
 
-/// What is known contradicts itself, because it was read at different times: it has to be read again.
+/// The state contradicts itself, because it was read at different times: read it again and plan again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("what is known of a wallet contradicts what is known of a transaction")]
+#[error("the balance of a wallet contradicts the state of a transaction")]
 pub struct Conflict;
 
 /// Applies commands in their order, each on the state that the ones before it left.
 ///
-/// A refused command changes nothing for its neighbours, unless they are to be done all or none. `state` must
-/// hold all that the commands touch, and holds the new balances and transactions afterwards.
+/// A refused command has no effect on its neighbours, unless they are one atomic group. `state` must hold all
+/// that the commands touch, and holds the new balances and transactions afterwards.
 ///
 /// # Errors
 ///
-/// [`Conflict`]: then the state is of no more use.
+/// [`Conflict`]: discard the state, and read it again.
 pub fn apply<'a>(
     state: &mut State,
     now: SystemTime,
@@ -80,7 +80,7 @@ pub fn apply<'a>(
     Ok(rules.applied)
 }
 
-/// The rules at work on a list of commands.
+/// The rules, applied to one list of commands.
 pub(crate) struct Rules<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) now: SystemTime,
@@ -107,14 +107,14 @@ impl Rules<'_> {
         })
     }
 
-    /// Decides on a command that opens a transaction, and records the decision. With `verdict`, it is to be
-    /// refused for that, unless it is refused for a reason of its own that leaves nothing behind.
+    /// Decides on a command that opens a transaction, and records the decision. `forced`: refuse with this
+    /// code unless an earlier check fails; the group that the command belongs to was refused.
     fn open(
         &mut self,
         command: &Command,
         movement: &Movement,
         to_wallet_id: Option<WalletId>,
-        verdict: Option<ErrorCode>,
+        forced: Option<ErrorCode>,
     ) -> Outcome {
         let (ticker, amount) = match self.check(movement, to_wallet_id) {
             Ok(checked) => checked,
@@ -131,7 +131,7 @@ impl Rules<'_> {
         }
         let payer = self.balance(movement.wallet_id, ticker.id);
         let payee = to_wallet_id.map(|wallet_id| self.balance(wallet_id, ticker.id));
-        let decision = match verdict {
+        let decision = match forced {
             Some(code) => Err(code),
             None => opened(command, payer, payee, amount),
         };
@@ -168,7 +168,7 @@ impl Rules<'_> {
         outcome
     }
 
-    /// The checks that no balance can change: they end without a transaction.
+    /// The checks that depend on no balance: a refusal here records no transaction.
     fn check(
         &self,
         movement: &Movement,
@@ -188,7 +188,7 @@ impl Rules<'_> {
         Ok((ticker.clone(), movement.amount.to_minor(ticker.scale)?))
     }
 
-    /// The last posting of a balance.
+    /// The state after the last posting of a chain.
     pub(crate) fn balance(&self, wallet_id: WalletId, ticker_id: TickerId) -> Balance {
         let wallet = self.state.wallets.get(&wallet_id);
         wallet.and_then(|wallet| wallet.get(&ticker_id)).copied().unwrap_or_default()
@@ -217,8 +217,8 @@ impl Rules<'_> {
         self.applied.changes.push(Change { transaction, first, second });
     }
 
-    /// Does all commands; or none, and then records that with those that open transactions, so that a retry
-    /// fails again.
+    /// Applies all commands or none. If none, every transaction they would have opened is recorded in status
+    /// Error, so that a retry is refused again.
     fn all_or_none(&mut self, commands: &[Command]) -> Result<(), Conflict> {
         let (changes_before, repeated_before) = (self.applied.changes.len(), self.applied.repeated.len());
         let mut outcomes = Vec::with_capacity(commands.len());
@@ -256,7 +256,7 @@ impl Rules<'_> {
         }
     }
 
-    /// What a command of a failed group comes to. What was done before, by an earlier request, stays as it is.
+    /// The outcome of a command of a refused group. What an earlier request did stays as it is.
     fn fail(&mut self, command: &Command, code: ErrorCode, own: &HashSet<Uuid>) -> Result<Outcome, Conflict> {
         Ok(match command {
             Command::Invoice(movement) | Command::Withdraw(movement) => {
@@ -267,12 +267,13 @@ impl Rules<'_> {
             }
             Command::Resolve { transaction_id, how, requested_by } => {
                 match self.state.transactions.get(transaction_id) {
-                    // Whatever this group would have done: it had ended before.
+                    // Resolved before this group came: it is answered as if alone.
                     Some(transaction) if transaction.resolution.is_some() => {
                         self.resolve(*transaction_id, *how, requested_by.as_ref())?
                     }
                     Some(transaction) if transaction.refusal.is_none() => Outcome::refused(code),
-                    // The refusal of the end of a transaction that this group would have opened means nothing.
+                    // A hold that this group itself would have opened: whatever was said of it does not
+                    // count.
                     _ if own.contains(transaction_id) => Outcome::refused(ErrorCode::BatchFailed),
                     _ => Outcome::refused(code),
                 }
@@ -289,10 +290,10 @@ fn opened(
     payee: Option<Balance>,
     amount: i128,
 ) -> Result<(Balance, Option<Balance>), ErrorCode> {
-    let waits = command.movement().is_some_and(|movement| movement.pending.is_some());
+    let is_hold = command.movement().is_some_and(|movement| movement.pending.is_some());
     if let Command::Invoice(_) = command {
         let balance = credit(payer, amount)?;
-        let frozen = if waits { amount } else { 0 };
+        let frozen = if is_hold { amount } else { 0 };
         return Ok((
             Balance { actual: balance.actual - frozen, frozen: balance.frozen + frozen, ..balance },
             None,
@@ -300,17 +301,16 @@ fn opened(
     }
     let actual = payer.actual.checked_sub(amount).filter(|actual| *actual >= 0);
     let payer = Balance { actual: actual.ok_or(ErrorCode::InsufficientFunds)?, ..payer };
-    // Also when it waits: what could never be settled is refused at once.
+    // Checked for a hold as well: one that could never be settled is refused at once.
     let payee = payee.map(|balance| credit(balance, amount)).transpose()?;
-    if waits {
-        // Not more than it was before.
+    if is_hold {
+        // Cannot exceed the limit: actual and frozen together are as before.
         return Ok((Balance { frozen: payer.frozen + amount, ..payer }, None));
     }
     Ok((payer, payee))
 }
 
-/// A balance with so much more that can be withdrawn. Both balances together stay below the limit, so that what
-/// is frozen can always be released.
+/// Credits a balance. Actual and frozen together stay below the limit, so that a hold can always be released.
 pub(crate) fn credit(balance: Balance, amount: i128) -> Result<Balance, ErrorCode> {
     let total = balance.actual.checked_add(balance.frozen).and_then(|sum| sum.checked_add(amount));
     total.filter(|total| *total < LIMIT).ok_or(ErrorCode::AmountOutOfRange)?;
@@ -324,7 +324,7 @@ fn replay(movement: &Movement, recorded: &Transaction) -> Outcome {
     Outcome { replayed: true, answer: answer(recorded) }
 }
 
-/// The answer to the request that opened a transaction, whatever became of that later.
+/// The answer to the request that opened a transaction, however its hold was resolved since.
 fn answer(transaction: &Transaction) -> Answer {
     let transaction_id = transaction.id;
     match transaction.refusal {

@@ -1,4 +1,4 @@
-//! What a request asks for, once it is decoded.
+//! Requests, decoded.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::{Decimal, HistoryQuery, Operation, WalletId};
 
-/// The first half of a SHA-256 over the meaning of a request: equal for two requests that ask for the same.
+/// The first half of a SHA-256 over the meaning of a request: equal for two requests that mean the same.
 pub type RequestHash = [u8; 16];
 
-/// A decoded request.
+/// A decoded request: one operation with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Credits a wallet.
@@ -19,113 +19,113 @@ pub enum Command {
     Withdraw(Movement),
     /// Debits one wallet and credits another.
     Transfer {
-        /// What leaves the payer's wallet.
+        /// The payer's side.
         movement: Movement,
-        /// The payee.
+        /// The wallet that is credited.
         to_wallet_id: WalletId,
     },
-    /// Ends a transaction that waits.
+    /// Resolves a hold.
     Resolve {
-        /// Which one.
+        /// The transaction that is the hold.
         transaction_id: Uuid,
-        /// How.
+        /// Whether to capture or to release it.
         how: Resolve,
-        /// Who asks for it, when that is known. It is recorded, and changes nothing else.
+        /// Who requests it, if known. Recorded; has no other effect.
         requested_by: Option<Arc<str>>,
     },
-    /// Reads the balances of a wallet.
+    /// Reads the balances of a wallet, now or at a time.
     Balance(BalanceQuery),
-    /// Reads a transaction.
+    /// Reads one transaction.
     Transaction {
-        /// Which one.
+        /// The identity of the request that opened it.
         transaction_id: Uuid,
     },
-    /// Reads the postings of a wallet.
+    /// Reads a page of a wallet's postings.
     History(HistoryQuery),
 }
 
-/// How a transaction that waits is ended.
+/// How to resolve a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolve {
-    /// Done: this much of it, or all. The rest is released.
+    /// Captures all of it or a part. The rest is released.
     Settle {
-        /// As the client wrote it; all when there is none.
+        /// The amount to capture, as the client wrote it; none for all.
         amount: Option<Decimal>,
     },
-    /// Not done: all is released.
+    /// Releases all of it.
     Cancel,
-    /// Not done, because its time is over.
+    /// Releases all of it, because its expiry time has passed.
     Expire,
 }
 
-/// An amount that is to enter or leave a wallet.
+/// An amount to credit or debit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
     /// What makes a retry the same request.
     pub identity: Identity,
-    /// Whose balance changes: the payer's, of a transfer.
+    /// The wallet whose balance changes; the payer of a transfer.
     pub wallet_id: WalletId,
     /// The ticker's name, as the client wrote it.
     pub ticker: String,
-    /// As the client wrote it; the ticker decides whether it fits.
+    /// As the client wrote it; must fit the ticker's scale.
     pub amount: Decimal,
-    /// Whether it waits to be ended, and for how long.
+    /// Present for a hold; none to complete at once.
     pub pending: Option<Pending>,
-    /// What the client wants to find again with the transaction: the text of a JSON object.
+    /// The client's metadata: the text of a JSON object, kept with the transaction.
     pub metadata: Option<Arc<str>>,
-    /// Who asks for it, when that is known. It is recorded, and changes nothing else: a retry by another is the
-    /// same request.
+    /// Who requests it, if known. Recorded; has no other effect: a retry by somebody else is the same
+    /// request.
     pub requested_by: Option<Arc<str>>,
 }
 
-/// A transaction is to wait in status `Created`.
+/// The transaction is opened as a hold, in status `Created`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// After this time it expires; never when there is none.
+    /// The time until it expires; none for a hold without expiry.
     pub timeout: Option<Duration>,
 }
 
-/// Which balances are asked for.
+/// Selects balances of one wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BalanceQuery {
-    /// Whose.
+    /// The wallet whose balances are read.
     pub wallet_id: WalletId,
-    /// Only of this ticker.
+    /// Only the balance in this ticker; none for all.
     pub ticker: Option<String>,
-    /// As they were then.
+    /// The balances at this time; none for now.
     pub at: Option<SystemTime>,
 }
 
-/// What succeeds or fails as a whole.
+/// Commands that are applied all or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Group {
-    /// A command of its own.
+    /// A single command.
     One(Command),
-    /// Commands that are all done, or none of them.
+    /// An atomic batch: if one is refused, all are.
     AllOrNone(Vec<Command>),
 }
 
-/// What makes a retry the same request. It is the transaction's id as well.
+/// What makes a retry the same request. It is also the transaction's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// The id of the transaction that this request makes, or made before.
+    /// The id of the transaction that this request opens, or opened before.
     pub transaction_id: Uuid,
     /// Tells a retry from a different request under the same identity.
     pub request_hash: RequestHash,
-    /// What it means when the identity is taken.
+    /// What to do if the identity is taken.
     pub on_existing: OnExisting,
     /// Whether the broker may have delivered this request before.
     pub redelivered: bool,
 }
 
-/// What it means when a request's identity is taken already.
+/// What to do if a request's identity is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnExisting {
-    /// It is the same request, sent or delivered again: it gets the same answer.
+    /// Replay: it is the same request, sent or delivered again, and gets the same answer.
     Replay,
-    /// The client gave no identity of its own, and the broker delivered this request for the first time: what
-    /// has its identity already is a request that only looks the same, and this one gets a fresh identity;
-    /// unless it is this very request, delivered again to another instance since.
+    /// The client sent no identity, and this is the first delivery: whoever has the derived identity is
+    /// another request with the same content, so this one gets a fresh identity; unless it is this very
+    /// request, redelivered to another instance since.
     Renew {
         /// When the broker delivered it.
         received_at: SystemTime,
@@ -133,7 +133,7 @@ pub enum OnExisting {
 }
 
 impl Command {
-    /// The kind of this command.
+    /// The operation that the command came from.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match self {
@@ -149,7 +149,7 @@ impl Command {
         }
     }
 
-    /// The movement of a command that opens a transaction.
+    /// The movement, if the command opens a transaction.
     #[must_use]
     pub const fn movement(&self) -> Option<&Movement> {
         match self {
@@ -160,7 +160,7 @@ impl Command {
         }
     }
 
-    /// The identity of a command that opens a transaction, to be changed.
+    /// The identity, if the command opens a transaction, for replacing it.
     pub const fn identity_mut(&mut self) -> Option<&mut Identity> {
         match self {
             Self::Invoice(movement) | Self::Withdraw(movement) | Self::Transfer { movement, .. } => {
@@ -170,7 +170,7 @@ impl Command {
         }
     }
 
-    /// The wallets that this command names. The end of a transaction names none: the transaction does.
+    /// The wallets that the command names. A resolution names none: its transaction does.
     pub fn wallet_ids(&self) -> impl Iterator<Item = WalletId> {
         let (first, second) = match self {
             Self::Invoice(movement) | Self::Withdraw(movement) => (Some(movement.wallet_id), None),
@@ -182,7 +182,7 @@ impl Command {
         first.into_iter().chain(second)
     }
 
-    /// The ticker that this command names.
+    /// The ticker that the command names.
     #[must_use]
     pub fn ticker(&self) -> Option<&str> {
         match self {
@@ -192,7 +192,7 @@ impl Command {
         }
     }
 
-    /// The wallet whose balances are asked for.
+    /// The wallet, if the command reads balances.
     #[must_use]
     pub const fn asked_wallet(&self) -> Option<WalletId> {
         match self {
@@ -201,7 +201,7 @@ impl Command {
         }
     }
 
-    /// The wallet whose balances of a time in the past are asked for, and the time.
+    /// The wallet and the time, if the command reads balances at a time.
     #[must_use]
     pub fn asked_moment(&self) -> Option<(WalletId, SystemTime)> {
         match self {
@@ -210,7 +210,7 @@ impl Command {
         }
     }
 
-    /// The page of history that is asked for.
+    /// The query, if the command reads history.
     #[must_use]
     pub const fn asked_page(&self) -> Option<&HistoryQuery> {
         match self {
@@ -219,7 +219,7 @@ impl Command {
         }
     }
 
-    /// The transaction that this command ends or reads.
+    /// The transaction that the command resolves or reads.
     #[must_use]
     pub const fn named_transaction(&self) -> Option<Uuid> {
         match self {
@@ -232,7 +232,7 @@ impl Command {
 }
 
 impl Group {
-    /// Its commands, in their order.
+    /// The commands of the group, in order.
     #[must_use]
     pub fn commands(&self) -> &[Command] {
         match self {
@@ -241,7 +241,7 @@ impl Group {
         }
     }
 
-    /// Its commands, in their order, to be kept.
+    /// The commands of the group, in order, by value.
     pub fn into_commands(self) -> impl Iterator<Item = Command> {
         let (one, many) = match self {
             Self::One(command) => (Some(command), Vec::new()),
@@ -250,7 +250,7 @@ impl Group {
         one.into_iter().chain(many)
     }
 
-    /// Its commands, to be changed.
+    /// The commands of the group, for changing identities.
     pub fn commands_mut(&mut self) -> &mut [Command] {
         match self {
             Self::One(command) => std::slice::from_mut(command),

@@ -1,14 +1,17 @@
 //! Why a request is refused: one enum with stable codes, in order of precedence.
 
-use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// Why a request is refused. When several reasons hold, the first of this order is given.
+/// Why a request is refused. If several reasons apply, the first one in this order is returned.
 ///
 /// The names ([`ErrorCode::as_str`]) and codes never change their meaning: clients may depend on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+#[strum(parse_err_ty = UnknownErrorCode, parse_err_fn = UnknownErrorCode::of)]
 pub enum ErrorCode {
-    /// The body is larger than the service takes.
+    /// The body exceeds the service's size limit, or the answer would exceed the broker's.
     TooLarge,
     /// The routing key names no operation.
     UnknownOperation,
@@ -18,85 +21,48 @@ pub enum ErrorCode {
     AmountNotPositive,
     /// The payer and the payee of a transfer are the same wallet.
     SameWallet,
-    /// No such transaction.
+    /// No transaction has this id.
     UnknownTransaction,
-    /// No such wallet.
+    /// No wallet has this number.
     UnknownWallet,
-    /// No such ticker.
+    /// No ticker has this name; names are case-sensitive.
     UnknownTicker,
     /// The amount has more decimal places than the ticker.
     AmountTooPrecise,
-    /// The amount is 10^36 minor units or more; or, what is looked at last of all, the balance that it would
-    /// lead to.
+    /// The amount is 10^36 minor units or more, or would bring a balance there. The balance is checked last
+    /// of all.
     AmountOutOfRange,
     /// The identity belongs to a different request.
     IdentityReused,
-    /// The transaction has ended already, in another way.
+    /// The transaction has ended in another way, or never was a hold.
     AlreadyFinal,
-    /// The transaction still has time.
+    /// The hold has not reached its expiry time, or has none.
     NotExpired,
-    /// The amount is more than what waits.
+    /// The amount exceeds the hold.
     ExceedsPending,
     /// The actual balance is lower than the amount.
     InsufficientFunds,
     /// Another operation of the same atomic batch was refused.
     BatchFailed,
-    /// The transaction was cancelled.
+    /// The hold was cancelled.
     Cancelled,
-    /// The transaction was not settled in time.
+    /// The hold was not settled before its expiry time.
     Expired,
 }
 
 impl ErrorCode {
-    /// All codes, in order of precedence. The last two are never given as the answer to a request: they say why
-    /// a transaction that waited is in status Error.
-    pub const ALL: [Self; 18] = [
-        Self::TooLarge,
-        Self::UnknownOperation,
-        Self::Malformed,
-        Self::AmountNotPositive,
-        Self::SameWallet,
-        Self::UnknownTransaction,
-        Self::UnknownWallet,
-        Self::UnknownTicker,
-        Self::AmountTooPrecise,
-        Self::AmountOutOfRange,
-        Self::IdentityReused,
-        Self::AlreadyFinal,
-        Self::NotExpired,
-        Self::ExceedsPending,
-        Self::InsufficientFunds,
-        Self::BatchFailed,
-        Self::Cancelled,
-        Self::Expired,
-    ];
+    /// All codes, in order of precedence. The last two never answer a request: they say why a former hold is
+    /// in status Error.
+    pub const ALL: [Self; Self::VARIANTS.len()] =
+        *Self::VARIANTS.first_chunk().expect("as many as there are");
 
-    /// The stable name, as clients see it.
+    /// The stable name in replies, events, tables and metrics.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::UnknownOperation => "unknown_operation",
-            Self::Malformed => "malformed",
-            Self::AmountNotPositive => "amount_not_positive",
-            Self::SameWallet => "same_wallet",
-            Self::UnknownTransaction => "unknown_transaction",
-            Self::UnknownWallet => "unknown_wallet",
-            Self::UnknownTicker => "unknown_ticker",
-            Self::AmountTooPrecise => "amount_too_precise",
-            Self::AmountOutOfRange => "amount_out_of_range",
-            Self::IdentityReused => "identity_reused",
-            Self::AlreadyFinal => "already_final",
-            Self::NotExpired => "not_expired",
-            Self::ExceedsPending => "exceeds_pending",
-            Self::InsufficientFunds => "insufficient_funds",
-            Self::BatchFailed => "batch_failed",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// The numeric code of the reply, in the sense of HTTP.
+    /// The `code` of the reply: an HTTP status code.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -112,23 +78,14 @@ impl ErrorCode {
     }
 }
 
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A name that is no [`ErrorCode`].
+/// The text is not the name of an [`ErrorCode`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no such error code: {0:?}")]
+#[error("unknown error code {0:?}")]
 pub struct UnknownErrorCode(String);
 
-impl FromStr for ErrorCode {
-    type Err = UnknownErrorCode;
-
-    fn from_str(name: &str) -> Result<Self, UnknownErrorCode> {
-        let found = Self::ALL.into_iter().find(|code| code.as_str() == name);
-        found.ok_or_else(|| UnknownErrorCode(name.to_owned()))
+impl UnknownErrorCode {
+    fn of(name: &str) -> Self {
+        Self(name.to_owned())
     }
 }
 
@@ -139,7 +96,7 @@ mod tests {
     #[test]
     fn all_is_complete_and_in_order_of_precedence() {
         assert!(ErrorCode::ALL.is_sorted());
-        assert_eq!(ErrorCode::ALL.len(), ErrorCode::Expired as usize + 1);
+        assert_eq!(ErrorCode::ALL.len(), 18);
         for code in ErrorCode::ALL {
             assert_eq!(code.as_str().parse(), Ok(code));
         }

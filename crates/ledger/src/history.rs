@@ -7,72 +7,72 @@ use uuid::Uuid;
 
 use crate::{Change, Decimal, ErrorCode, Operation, Posting, Status, TickerId, WalletId};
 
-/// Which postings are asked for.
+/// Selects postings of one wallet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HistoryQuery {
-    /// Whose.
+    /// The wallet whose postings are read.
     pub wallet_id: WalletId,
-    /// Only of this ticker.
+    /// Only postings in this ticker.
     pub ticker: Option<String>,
-    /// Only those that brought their transaction into this status.
+    /// Only postings that brought their transaction into this status.
     pub status: Option<Status>,
-    /// Only those of this time or later.
+    /// Only postings at or after this time.
     pub from: Option<SystemTime>,
-    /// Only those before this time.
+    /// Only postings before this time.
     pub until: Option<SystemTime>,
-    /// Only those that come after this one in the list, which means that they are older.
+    /// Only postings older than this place: the `next` of the previous page.
     pub before: Option<Cursor>,
-    /// At most so many.
+    /// Page size.
     pub limit: u16,
 }
 
 /// A place in the history of a wallet. Ordered by time; within one time by ticker and version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
-    /// The time of the posting.
+    /// When the posting was decided.
     pub created_at: SystemTime,
-    /// Its ticker.
+    /// Primary key of the posting's ticker.
     pub ticker_id: TickerId,
-    /// Its number in its chain.
+    /// The posting's number in its chain.
     pub version: i64,
 }
 
-/// A part of the history of a wallet.
+/// One page of a wallet's history.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
-    /// Newest first.
+    /// The postings, newest first.
     pub entries: Vec<Entry>,
-    /// Where the next page begins; none when there is nothing more.
+    /// Where the next page begins; none on the last page.
     pub next: Option<Cursor>,
 }
 
-/// One posting, for a reader.
+/// One posting with what a reader wants to know of its transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place in the history.
+    /// The posting's place in the history.
     pub cursor: Cursor,
     /// The ticker's name.
     pub ticker: Arc<str>,
-    /// The transaction that it belongs to.
+    /// The transaction that wrote the posting.
     pub transaction_id: Uuid,
-    /// What opened that.
+    /// The operation that opened the transaction.
     pub operation: Operation,
-    /// The status that this posting brought it into.
+    /// The status that this posting brought the transaction into.
     pub status: Status,
-    /// Why that is `Error`.
+    /// Why the status is `Error`.
     pub error: Option<ErrorCode>,
-    /// What was asked for, settled or released.
+    /// The amount requested, captured or released.
     pub amount: Decimal,
-    /// What could be withdrawn after it.
+    /// The actual balance after the posting.
     pub actual: Decimal,
-    /// What waited on transactions in status `Created` after it.
+    /// The frozen balance after the posting.
     pub frozen: Decimal,
     /// The other wallet of a transfer.
     pub counterparty_wallet_id: Option<WalletId>,
 }
 
 impl Entry {
-    /// The entry of a posting of this change.
+    /// The entry for one posting of a change.
     #[must_use]
     pub fn new(change: &Change, posting: &Posting) -> Self {
         let transaction = &change.transaction;
@@ -97,7 +97,7 @@ impl Entry {
 }
 
 impl HistoryQuery {
-    /// Whether this entry of the wallet is among those asked for.
+    /// Whether the query selects this entry of the wallet.
     fn matches(&self, entry: &Entry) -> bool {
         let time = entry.cursor.created_at;
         self.ticker.as_deref().is_none_or(|ticker| ticker == &*entry.ticker)
@@ -107,7 +107,7 @@ impl HistoryQuery {
             && self.before.is_none_or(|before| entry.cursor < before)
     }
 
-    /// The page with these changes, which are newer than what it was read from, worked in.
+    /// Adds changes that are newer than what the page was read from.
     #[must_use]
     pub fn extend(&self, mut page: Page, changes: &[Change]) -> Page {
         let of_wallet = changes.iter().flat_map(|change| {
@@ -115,7 +115,7 @@ impl HistoryQuery {
             own.map(|posting| Entry::new(change, posting))
         });
         let known = page.entries.len();
-        // What is older, because a clock went back, is on the next page.
+        // An older entry (after a clock went back) belongs on the next page.
         let end = page.next;
         page.entries.extend(
             of_wallet.filter(|entry| self.matches(entry) && end.is_none_or(|end| entry.cursor > end)),

@@ -1,12 +1,14 @@
 //! The rules of the ledger: pure, deterministic, exact.
 //!
 //! [`apply`] takes what is known of the touched wallets ([`State`]), the time and a list of commands, and
-//! returns one [`Outcome`] per command and the [`Change`]s to append. Nothing here reads a clock, a
-//! database or a network, so the same input always gives the same answer.
+//! returns one [`Outcome`] per command and the [`Change`]s to append. Nothing here reads a clock, a database
+//! or a network, so the same input always gives the same answer.
 //!
 //! In reading order: [`Decimal`] (exact text to minor units and back), [`ErrorCode`] (why a request is
-//! refused), [`Command`] (what is asked), [`State`] (what is known), [`apply`] (the rules), [`Transaction`] and
-//! [`Change`] (what is kept), [`Outcome`] (what is answered).
+//! refused), [`Command`] (what is requested), [`State`] (what is known), [`apply`] (the rules),
+//! [`Transaction`] and [`Change`] (what is recorded), [`Outcome`] (what is answered).
+
+#![warn(missing_docs)]
 
 mod amount;
 mod apply;

@@ -1,10 +1,13 @@
-//! The kinds of requests.
+//! What clients can request.
 
-use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// The kinds of requests, by the names that travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What clients can request. The names are those of routing keys and replies.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+#[strum(parse_err_ty = UnknownOperation, parse_err_fn = UnknownOperation::of)]
 pub enum Operation {
     /// Credits a wallet.
     Invoice,
@@ -12,66 +15,39 @@ pub enum Operation {
     Withdraw,
     /// Debits one wallet and credits another.
     Transfer,
-    /// Ends a transaction that waits: it is done.
+    /// Captures a hold, in full or in part; the rest is released.
     Settle,
-    /// Ends a transaction that waits: it is not done.
+    /// Releases a hold.
     Cancel,
-    /// Ends a transaction whose time is over.
+    /// Releases a hold whose expiry time has passed.
     Expire,
     /// Reads the balances of a wallet.
     Balance,
-    /// Reads a transaction.
+    /// Reads one transaction by its id.
     Transaction,
-    /// Reads the postings of a wallet.
+    /// Reads the postings of a wallet, newest first.
     History,
 }
 
 impl Operation {
-    /// All operations.
-    pub const ALL: [Self; 9] = [
-        Self::Invoice,
-        Self::Withdraw,
-        Self::Transfer,
-        Self::Settle,
-        Self::Cancel,
-        Self::Expire,
-        Self::Balance,
-        Self::Transaction,
-        Self::History,
-    ];
+    /// All operations, those that open transactions first.
+    pub const ALL: [Self; Self::VARIANTS.len()] =
+        *Self::VARIANTS.first_chunk().expect("as many as there are");
 
     /// The routing key, and the name in replies, tables and metrics.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invoice => "invoice",
-            Self::Withdraw => "withdraw",
-            Self::Transfer => "transfer",
-            Self::Settle => "settle",
-            Self::Cancel => "cancel",
-            Self::Expire => "expire",
-            Self::Balance => "balance",
-            Self::Transaction => "transaction",
-            Self::History => "history",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// A name that is no [`Operation`].
+/// The text is not the name of an [`Operation`]; names are lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such operation")]
+#[error("unknown operation")]
 pub struct UnknownOperation;
 
-impl FromStr for Operation {
-    type Err = UnknownOperation;
-
-    fn from_str(name: &str) -> Result<Self, UnknownOperation> {
-        Self::ALL.into_iter().find(|operation| operation.as_str() == name).ok_or(UnknownOperation)
+impl UnknownOperation {
+    const fn of(_: &str) -> Self {
+        Self
     }
 }

@@ -1,54 +1,54 @@
-//! What became of a command.
+//! What a command came to.
 
 use uuid::Uuid;
 
 use crate::{Decimal, ErrorCode, Page, Status, Transaction};
 
-/// What became of a command.
+/// What a command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether this repeats the answer of an earlier request.
+    /// Whether this repeats the answer to an earlier request with the same identity.
     pub replayed: bool,
-    /// The answer itself.
+    /// The same for the first request and for its replays.
     pub answer: Answer,
 }
 
 /// The answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The transaction was opened: it is done, or it waits.
+    /// The transaction was opened: completed at once, or as a hold.
     Opened {
-        /// Its id.
+        /// The identity of the request.
         transaction_id: Uuid,
-        /// `Success` or `Created`.
+        /// `Success`, or `Created` for a hold.
         status: Status,
     },
-    /// The transaction, which waited, has ended.
+    /// The hold was settled, cancelled or has expired.
     Resolved {
-        /// Its id.
+        /// The transaction that was the hold.
         transaction_id: Uuid,
-        /// How much was settled; none when it was cancelled or has expired.
+        /// The amount captured; none if the hold was cancelled or has expired.
         settled: Option<Decimal>,
-        /// Why it was not done.
+        /// `Cancelled` or `Expired`; none if it was settled.
         error: Option<ErrorCode>,
     },
     /// The balances of a wallet, sorted by ticker name; only those that ever held anything.
     Balance(Vec<BalanceLine>),
-    /// A transaction.
+    /// The transaction that was asked for, with all its details.
     Transaction(Box<Transaction>),
-    /// Postings of a wallet.
+    /// One page of a wallet's postings.
     History(Page),
-    /// Refused.
+    /// The rules refused the command.
     Refused {
-        /// Why.
+        /// The first rule that was broken, in order of precedence.
         code: ErrorCode,
-        /// The transaction in status Error that records the refusal, when there is one.
+        /// The transaction in status Error that records the refusal, if a balance had to be read for it.
         transaction_id: Option<Uuid>,
     },
 }
 
 impl Outcome {
-    /// An answer given for the first time.
+    /// An answer given for the first time, not a replay.
     #[must_use]
     pub const fn fresh(answer: Answer) -> Self {
         Self { replayed: false, answer }
@@ -60,7 +60,7 @@ impl Outcome {
         Self::fresh(Answer::Refused { code, transaction_id: None })
     }
 
-    /// The numeric code of the reply, in the sense of HTTP.
+    /// The `code` of the reply: an HTTP status code, 202 for a new hold.
     #[must_use]
     pub const fn code(&self) -> u16 {
         match &self.answer {
@@ -70,7 +70,7 @@ impl Outcome {
         }
     }
 
-    /// Why it was refused.
+    /// The error code, if the command was refused.
     #[must_use]
     pub const fn refusal(&self) -> Option<ErrorCode> {
         match self.answer {
@@ -85,8 +85,8 @@ impl Outcome {
 pub struct BalanceLine {
     /// The ticker's name.
     pub ticker: String,
-    /// What can be withdrawn.
+    /// Available to withdraw.
     pub actual: Decimal,
-    /// What waits on transactions in status Created.
+    /// Frozen by holds.
     pub frozen: Decimal,
 }

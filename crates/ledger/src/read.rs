@@ -1,4 +1,4 @@
-//! The look-ups: what stands at their place among the other commands.
+//! The queries: each sees the commands of the list before it, and none after.
 
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ impl Rules<'_> {
         Outcome::fresh(Answer::Balance(lines.collect()))
     }
 
-    /// The last posting at the time that is asked for: the present one, if that is not younger.
+    /// The last posting at or before the requested time.
     fn as_it_was(&self, query: &BalanceQuery, ticker_id: TickerId, present: Balance) -> Option<Balance> {
         let Some(at) = query.at.filter(|at| present.created_at > *at) else { return Some(present) };
         // The changes of one list may be of different times: after a clock went back, a transfer brings the

@@ -1,6 +1,6 @@
-//! The rules for the end of a transaction that waits: settle, cancel, expire.
+//! The rules for resolving a hold: settle, cancel, expire.
 //!
-//! It ends once. The same end asked for again gets the same answer; another one is refused.
+//! A hold is resolved once. The same request again gets the same answer; a different resolution is refused.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Rules<'_> {
         }
         let time_is_over = transaction.expires_at.is_some_and(|expires_at| self.now >= expires_at);
         if time_is_over && how != Resolve::Expire {
-            // Time ended it, not the one who came too late.
+            // The request came too late: the hold expired, and is recorded so, without a requester.
             self.finish(transaction, Wanted::Release(ErrorCode::Expired), None)?;
             return Ok(Outcome::refused(ErrorCode::AlreadyFinal));
         }
@@ -54,7 +54,7 @@ impl Rules<'_> {
         self.finish(transaction, wanted, requested_by)
     }
 
-    /// The answer to a request for an end, after the transaction has ended.
+    /// The answer to a request that finds the hold resolved already.
     fn repeat(&mut self, transaction: &Transaction, resolution: &Resolution, wanted: Wanted) -> Outcome {
         self.applied.repeated.push(Repeated { transaction_id: transaction.id, ended: true });
         let same = match wanted {
@@ -68,7 +68,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Moves what was frozen on, or back.
+    /// Unfreezes the amount of the hold and moves what was captured.
     fn finish(
         &mut self,
         mut transaction: Transaction,
@@ -103,12 +103,12 @@ impl Rules<'_> {
     }
 }
 
-/// The end that a request asks for.
+/// The resolution that a request asks for.
 #[derive(Clone, Copy)]
 enum Wanted {
-    /// This much, in minor units.
+    /// Captures this much, in minor units; the rest is released.
     Settle(i128),
-    /// Nothing, for this reason.
+    /// Releases all of it, for this reason.
     Release(ErrorCode),
 }
 

@@ -15,21 +15,21 @@ use crate::{HistoryQuery, Page, Scale, Transaction};
 /// A wallet or card number.
 pub type WalletId = i64;
 
-/// The key of a ticker in the tables.
+/// The primary key of a ticker.
 pub type TickerId = i32;
 
 /// A currency and its decimal places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticker {
-    /// Its key in the tables.
+    /// Primary key in the database.
     pub id: TickerId,
-    /// Its name. Names are exact: `usd` is not `USD`.
+    /// Case-sensitive: `usd` is not `USD`.
     pub name: Arc<str>,
-    /// Its decimal places.
+    /// Decimal places of an amount; never changes.
     pub scale: Scale,
 }
 
-/// The tickers.
+/// All tickers that exist, by name and by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tickers {
     by_name: BTreeMap<Arc<str>, Ticker>,
@@ -37,19 +37,19 @@ pub struct Tickers {
 }
 
 impl Tickers {
-    /// The ticker of this name.
+    /// The ticker with exactly this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Ticker> {
         self.by_name.get(name)
     }
 
-    /// The ticker with this key.
+    /// The ticker with this primary key.
     #[must_use]
     pub fn by_id(&self, id: TickerId) -> Option<&Ticker> {
         self.get(self.names.get(&id)?)
     }
 
-    /// All of them, sorted by name.
+    /// All tickers, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Ticker> {
         self.by_name.values()
     }
@@ -64,19 +64,19 @@ impl FromIterator<Ticker> for Tickers {
     }
 }
 
-/// The last posting of a balance, as far as the next one depends on it. The default is a balance without
-/// postings.
+/// The state after the last posting of a chain: all that the next posting depends on. The default is a chain
+/// without postings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Balance {
-    /// The number of the last posting; 0 when there is none.
+    /// The number of the last posting; 0 if there is none.
     pub version: i64,
-    /// What can be withdrawn, in minor units.
+    /// Available to withdraw, in minor units.
     pub actual: i128,
-    /// What waits on transactions in status Created, in minor units.
+    /// Frozen by holds, in minor units.
     pub frozen: i128,
-    /// Whether the balance ever held anything: a refused withdrawal leaves a posting but opens no balance.
+    /// Whether the balance was ever credited: a refused withdrawal leaves a posting but opens no balance.
     pub held: bool,
-    /// When the last posting was decided. Times never go back along a chain, whatever the clocks do.
+    /// When the last posting was decided. Times never decrease along a chain, whatever the clocks do.
     pub created_at: SystemTime,
 }
 
@@ -89,17 +89,17 @@ impl Default for Balance {
 /// The known balances of one wallet, by ticker.
 pub type Wallet = BTreeMap<TickerId, Balance>;
 
-/// All that the rules know.
+/// All that the rules know. The caller reads it; `apply` updates it.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// The tickers; shared, for they hardly ever change.
+    /// Shared, because tickers hardly ever change.
     pub tickers: Arc<Tickers>,
-    /// The existing ones among the touched wallets.
+    /// The touched wallets that exist; a missing one is an unknown wallet.
     pub wallets: HashMap<WalletId, Wallet>,
     /// The transactions that commands name, and those recorded before under identities that commands carry.
     pub transactions: HashMap<Uuid, Transaction>,
-    /// Wallets as they were at a time that is asked for.
+    /// Balances at the times that queries ask for (`at`).
     pub past: HashMap<(WalletId, SystemTime), Wallet>,
-    /// The pages of history that are asked for.
+    /// The pages that history queries ask for, as committed.
     pub pages: HashMap<HistoryQuery, Page>,
 }

@@ -1,110 +1,98 @@
-//! A transaction: how it was opened, how it ended, and the postings that each of the two wrote.
+//! A transaction: how it was opened, how its hold was resolved, and the postings of both steps.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
 use crate::{Balance, ErrorCode, Operation, RequestHash, Ticker, WalletId};
 
 /// The status of a transaction. `Success` and `Error` are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray)]
+#[strum(parse_err_ty = UnknownStatus, parse_err_fn = UnknownStatus::of)]
 pub enum Status {
-    /// Waits to be ended.
+    /// A hold: waits to be settled, cancelled or to expire.
     Created,
-    /// Done.
+    /// The money has moved.
     Success,
-    /// Refused or ended without effect.
+    /// Refused, cancelled or expired: no money has moved.
     Error,
 }
 
 impl Status {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Created, Self::Success, Self::Error];
+    /// All statuses, the initial one first.
+    pub const ALL: [Self; Self::VARIANTS.len()] =
+        *Self::VARIANTS.first_chunk().expect("as many as there are");
 
-    /// The name that travels and that the tables hold.
+    /// The name in replies, events and tables.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "Created",
-            Self::Success => "Success",
-            Self::Error => "Error",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A name that is no [`Status`].
+/// The text is not the name of a [`Status`]; names begin with a capital.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no such status: {0:?}")]
+#[error("unknown status {0:?}")]
 pub struct UnknownStatus(String);
 
-impl FromStr for Status {
-    type Err = UnknownStatus;
-
-    fn from_str(name: &str) -> Result<Self, UnknownStatus> {
-        let found = Self::ALL.into_iter().find(|status| status.as_str() == name);
-        found.ok_or_else(|| UnknownStatus(name.to_owned()))
+impl UnknownStatus {
+    fn of(name: &str) -> Self {
+        Self(name.to_owned())
     }
 }
 
-/// All that is kept of a transaction.
+/// A transaction as it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
-    /// Its id, which is the identity of the request that opened it.
+    /// The identity of the request that opened it.
     pub id: Uuid,
-    /// What opened it: `Invoice`, `Withdraw` or `Transfer`.
+    /// `Invoice`, `Withdraw` or `Transfer`.
     pub operation: Operation,
-    /// Whose balance it moves: the payer's, of a transfer.
+    /// The wallet whose balance it changes; the payer of a transfer.
     pub wallet_id: WalletId,
-    /// The payee of a transfer.
+    /// The payee of a transfer; none for the other operations.
     pub to_wallet_id: Option<WalletId>,
-    /// Of which ticker.
+    /// The currency of the amount.
     pub ticker: Ticker,
-    /// The amount asked for, in minor units.
+    /// The requested amount, in minor units.
     pub amount: i128,
-    /// The status that it was opened with.
+    /// The status it was opened with; `Created` for a hold.
     pub opened: Status,
-    /// Why it was refused when it was opened.
+    /// Why the request that opened it was refused, if it was.
     pub refusal: Option<ErrorCode>,
-    /// When it was opened.
+    /// When it was opened: the time of its first posting.
     pub created_at: SystemTime,
-    /// When it expires, if it still waits then.
+    /// When the hold expires unless it is resolved before.
     pub expires_at: Option<SystemTime>,
-    /// What the client wants to find again: the text of a JSON object.
+    /// The client's metadata: the text of a JSON object.
     pub metadata: Option<Arc<str>>,
-    /// Who asked for it, when that is known.
+    /// Who requested it, if known.
     pub requested_by: Option<Arc<str>>,
-    /// The hash of the request that opened it.
+    /// Hash over the meaning of the request that opened it.
     pub request_hash: RequestHash,
-    /// Whether that request may have been delivered before.
+    /// Whether the broker may have delivered that request before.
     pub redelivered: bool,
-    /// How it ended, when it was opened as `Created` and waits no more.
+    /// How the hold was resolved, if it was one and is no more.
     pub resolution: Option<Resolution>,
 }
 
-/// How a transaction that waited has ended.
+/// How a hold was resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// Why it was not done: `Cancelled` or `Expired`; none when it was settled.
+    /// `Cancelled` or `Expired`; none if it was settled.
     pub error: Option<ErrorCode>,
-    /// What was settled, or released, in minor units.
+    /// The amount captured, or released, in minor units.
     pub amount: i128,
-    /// When.
+    /// When it was resolved: the time of the posting.
     pub at: SystemTime,
-    /// Who asked for it, when that is known; none as well when the time was over before anybody asked.
+    /// Who requested the resolution, if known; none if the hold expired before the request was decided.
     pub requested_by: Option<Arc<str>>,
 }
 
 impl Transaction {
-    /// The present status.
+    /// The status after all steps so far.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self.resolution {
@@ -114,7 +102,7 @@ impl Transaction {
         }
     }
 
-    /// Why it is in status `Error`.
+    /// Why the status is `Error`.
     #[must_use]
     pub const fn error(&self) -> Option<ErrorCode> {
         match &self.resolution {
@@ -123,7 +111,7 @@ impl Transaction {
         }
     }
 
-    /// When it reached its final status.
+    /// When the final status was reached; none for a hold.
     #[must_use]
     pub fn ended_at(&self) -> Option<SystemTime> {
         match (&self.resolution, self.opened) {
@@ -133,37 +121,37 @@ impl Transaction {
         }
     }
 
-    /// What the last step moved, in minor units: the amount asked for, settled or released.
+    /// What the last step moved, in minor units: the amount requested, captured or released.
     #[must_use]
     pub fn moved(&self) -> i128 {
         self.resolution.as_ref().map_or(self.amount, |resolution| resolution.amount)
     }
 
-    /// The other wallet of a transfer.
+    /// The other wallet of a transfer, seen from this one.
     #[must_use]
     pub fn counterparty_of(&self, wallet_id: WalletId) -> Option<WalletId> {
         self.to_wallet_id.map(|to| if to == wallet_id { self.wallet_id } else { to })
     }
 
-    /// As it was when it was opened.
+    /// The transaction as it was opened, without its resolution.
     #[must_use]
     pub fn as_opened(&self) -> Self {
         Self { resolution: None, ..self.clone() }
     }
 }
 
-/// One change of one balance.
+/// One change of one balance: a link of its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Posting {
-    /// Whose balance.
+    /// The wallet whose balance changed.
     pub wallet_id: WalletId,
-    /// Which leg of the transaction: 0 opens it, 2 ends it, 1 and 3 are the payee's side of these.
+    /// The leg of the transaction: 0 opens it, 2 resolves it; 1 and 3 are the payee's side of these.
     pub leg: i16,
-    /// The balance after it, its number in the chain, and its time.
+    /// The balance after the posting, with its number in the chain and its time.
     pub after: Balance,
 }
 
-/// A step in the life of a transaction: it was opened, or it ended.
+/// One step of a transaction: it was opened, or its hold was resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The transaction after the step.
@@ -175,7 +163,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Its postings.
+    /// The postings of the step, in the order of their legs.
     pub fn postings(&self) -> impl Iterator<Item = &Posting> {
         std::iter::once(&self.first).chain(&self.second)
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use florin_amqp::Address;
 use florin_broker::{Access, Link, Topology};
-use florin_client::Address;
 use florin_http as http;
 use florin_metrics::{Health, Metrics};
 use florin_store::{self as store, Store};

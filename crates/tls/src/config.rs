@@ -1,4 +1,4 @@
-//! What makes a TLS client or a TLS server.
+//! Configurations of TLS clients and servers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,42 +13,42 @@ use crate::verify::WithoutName;
 /// How a client checks the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// Not at all: the connection is encrypted, by whomever it leads to.
+    /// Not at all: the connection is encrypted, but may lead to anybody.
     Nothing,
-    /// It is valid, and signed by somebody who is trusted; whatever name it is for.
+    /// Valid and signed by a trusted authority, for any name.
     Chain,
-    /// It is valid, signed by somebody who is trusted, and for the name that was dialled.
+    /// Valid, signed by a trusted authority, and for the host that was dialled.
     Full,
 }
 
-/// The files of a client.
+/// The files of a TLS client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// What the user calls them.
+    /// The names of the settings, for errors.
     pub names: &'static Names,
-    /// Who is trusted; those whom the system trusts when there is none.
+    /// Trusted authorities; none for the system's trust store.
     pub ca_file: Option<PathBuf>,
-    /// Our certificate, for servers that ask for one, with those that vouch for it.
+    /// The client certificate with its chain, for servers that ask for one.
     pub cert_file: Option<PathBuf>,
-    /// Its key, without a pass phrase.
+    /// The private key of the certificate, without a pass phrase.
     pub key_file: Option<PathBuf>,
 }
 
-/// The files of a server.
+/// The files of a TLS server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// What the user calls them.
+    /// The names of the settings, for errors.
     pub names: &'static Names,
-    /// Our certificate, with those that vouch for it.
+    /// The server certificate with its chain.
     pub cert_file: PathBuf,
-    /// Its key, without a pass phrase.
+    /// The private key of the certificate, without a pass phrase.
     pub key_file: PathBuf,
-    /// Who vouches for clients. With it, a client without such a certificate is refused.
+    /// Authorities for client certificates. If set, a client without one is refused.
     pub client_ca_file: Option<PathBuf>,
 }
 
 impl Client {
-    /// Reads the files. TLS 1.2 and 1.3 are spoken.
+    /// Reads the files. The versions are TLS 1.2 and 1.3.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Client {
 }
 
 impl Server {
-    /// Reads the files. TLS 1.2 and 1.3 are spoken.
+    /// Reads the files. The versions are TLS 1.2 and 1.3.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Server {
     }
 }
 
-/// Named everywhere instead of installed for the process, so that no other crate can choose another.
+/// Passed explicitly instead of installed for the process, so that no other crate can choose another.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

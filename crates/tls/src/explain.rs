@@ -1,4 +1,4 @@
-//! What a failed handshake is about, in the words of the settings.
+//! Failed handshakes, explained in terms of the settings.
 
 use std::error::Error;
 use std::io;
@@ -7,7 +7,7 @@ use rustls::CertificateError as Wrong;
 
 use crate::files::Names;
 
-/// Says which setting to look at, when TLS is the reason for this failure of a client.
+/// Names the setting to check, if TLS is the cause of a client's error.
 #[must_use]
 pub fn explain(error: &(dyn Error + 'static), names: &Names) -> Option<String> {
     let Names { ca, cert, key, host } = names;
@@ -15,24 +15,26 @@ pub fn explain(error: &(dyn Error + 'static), names: &Names) -> Option<String> {
     let hint = match error {
         rustls::Error::InvalidCertificate(wrong) => match wrong {
             Wrong::UnknownIssuer | Wrong::BadSignature => {
-                format!("the server's certificate is signed by nobody whom {ca} trusts")
+                format!("the server's certificate is not signed by an authority in {ca}")
             }
             Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
-                format!("the server's certificate is for another name than {host} has")
+                format!("the server's certificate is not for the name in {host}")
             }
             Wrong::Expired | Wrong::ExpiredContext { .. } => {
-                "the server's certificate has expired: the server needs a new one".to_owned()
+                "the server's certificate has expired: renew it on the server".to_owned()
             }
             Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet: compare the clocks".to_owned()
+                "the server's certificate is not valid yet: check the clocks".to_owned()
             }
-            _ => format!("the server's certificate cannot be used (trusted is {ca})"),
+            _ => format!("the server's certificate is not acceptable (trusted authorities: {ca})"),
         },
         rustls::Error::AlertReceived(_) => {
-            format!("the server refused us: it may want another certificate of ours ({cert}, {key}), or any")
+            format!(
+                "the server refused the connection: it may require a client certificate, or another one ({cert}, {key})"
+            )
         }
         rustls::Error::InvalidMessage(_) => {
-            format!("what answers there speaks no TLS: is it the right port ({host})?")
+            format!("the server does not speak TLS: check the port ({host})")
         }
         _ => "the TLS handshake failed".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! PEM files, and what the user calls them.
+//! PEM files, and the settings that name them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,77 +7,39 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{InconsistentKeys, RootCertStore};
 
-/// What the user calls the settings of one side, for errors.
+/// The names of one side's settings, for errors.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The certificates of those who are trusted.
+    /// The setting with the trusted authorities.
     pub ca: &'static str,
-    /// Our certificate.
+    /// The setting with our certificate.
     pub cert: &'static str,
-    /// The key of our certificate.
+    /// The setting with the key of our certificate.
     pub key: &'static str,
-    /// The name that the other side's certificate has to be for.
+    /// The setting with the name that the other side's certificate must have.
     pub host: &'static str,
 }
 
-/// Why the files make no TLS. Never holds what is in a file.
+/// Why the files cannot be used. Never contains what is in a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file cannot be read.
     #[error("{setting}: {} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// What the user calls it.
-        setting: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file does not hold what it should.
-    #[error("{setting}: {} holds no {expected} in PEM", path.display())]
-    Malformed {
-        /// What the user calls it.
-        setting: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What should be in it.
-        expected: &'static str,
-    },
+    Unreadable { setting: &'static str, path: PathBuf, source: io::Error },
+    #[error("{setting}: {} contains no {expected} in PEM", path.display())]
+    Malformed { setting: &'static str, path: PathBuf, expected: &'static str },
     /// A certificate without a key, or a key without a certificate.
-    #[error("{} and {} belong together: one of them is missing", names.cert, names.key)]
-    HalfIdentity {
-        /// What the user calls them.
-        names: &'static Names,
-    },
+    #[error("{} and {} must be set together", names.cert, names.key)]
+    HalfIdentity { names: &'static Names },
     /// The key belongs to another certificate.
     #[error("the key of {} does not belong to the certificate of {}", names.key, names.cert)]
-    KeyOfAnother {
-        /// What the user calls them.
-        names: &'static Names,
-    },
-    /// The certificate or its key cannot be used.
+    KeyOfAnother { names: &'static Names },
     #[error("{} and {} cannot be used: {source}", names.cert, names.key)]
-    Identity {
-        /// What the user calls them.
-        names: &'static Names,
-        /// Why.
-        source: rustls::Error,
-    },
-    /// Nobody would be trusted.
-    #[error("the system has no certificates of authorities: set {setting}")]
-    NobodyTrusted {
-        /// What the user calls the file that is missing.
-        setting: &'static str,
-    },
-    /// The certificates of authorities cannot be used.
+    Identity { names: &'static Names, source: rustls::Error },
+    #[error("the system's trust store is empty: set {setting}")]
+    NobodyTrusted { setting: &'static str },
     #[error("{setting} cannot be used: {source}")]
-    Authorities {
-        /// What the user calls the file.
-        setting: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The provider lacks the versions of TLS: a mistake in Florin.
+    Authorities { setting: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// The provider lacks the TLS versions: a bug in Florin.
     #[error("TLS cannot be set up: {0}")]
     Provider(#[source] rustls::Error),
 }
@@ -99,7 +61,7 @@ impl Error {
     }
 }
 
-/// A certificate with those that vouch for it, and its key.
+/// A certificate with its chain, and its key.
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
@@ -113,7 +75,7 @@ impl Identity {
     }
 }
 
-/// Those who are trusted: the certificates of this file, or else those that the system trusts.
+/// Trusted authorities: those of this file, or else of the system's trust store.
 pub(crate) fn authorities(ca: Option<&Path>, setting: &'static str) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
@@ -121,7 +83,7 @@ pub(crate) fn authorities(ca: Option<&Path>, setting: &'static str) -> Result<Ro
             roots.add(certificate).map_err(|source| Error::Authorities { setting, source: source.into() })?;
         }
     } else {
-        // Some systems keep a few that nobody can read any more; the others are enough.
+        // Some systems keep a few unreadable certificates; the others are enough.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() { Err(Error::NobodyTrusted { setting }) } else { Ok(roots) }

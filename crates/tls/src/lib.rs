@@ -1,8 +1,9 @@
-//! TLS of every connection, by rustls: certificates from PEM files, and whom to trust.
+//! TLS of all connections, by rustls: certificates from PEM files, and whom to trust.
 //!
 //! AMQP, PostgreSQL and HTTP all get their configurations here, with one cryptography provider (ring). In
-//! reading order: `files` reads PEM, `config` makes a client or a server of it, `verify` has the two weaker checks
-//! that PostgreSQL knows, `explain` says which setting a failed handshake is about, `url` keeps file names in URLs.
+//! reading order: `files` reads PEM, `config` makes a client or server configuration of it, `verify` has the
+//! two weaker checks that PostgreSQL knows, `explain` names the setting behind a failed handshake, `url`
+//! keeps file names in URLs.
 
 mod config;
 mod explain;

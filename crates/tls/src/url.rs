@@ -1,16 +1,16 @@
-//! Parameters of URLs that name files. Both RabbitMQ and PostgreSQL have such parameters, and neither of the
-//! libraries that connect knows them.
+//! URL parameters that name files. RabbitMQ and PostgreSQL both define them; the client libraries know
+//! neither.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What stays readable in a parameter.
+/// Characters that are percent-encoded in a parameter.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
-/// Takes these parameters out of a URL. Of one that is there twice, the last counts.
+/// Removes these parameters from a URL and returns them. If one appears twice, the last counts.
 #[must_use]
 pub fn take_parameters<const N: usize>(url: &str, names: [&str; N]) -> (String, [Option<String>; N]) {
     let mut taken = [const { None }; N];
-    // A password may hold a question mark; what follows the last one is then none of ours, and stays.
+    // A password may contain a question mark; what follows it then is not a parameter, and stays.
     let Some((address, parameters)) = url.rsplit_once('?') else { return (url.to_owned(), taken) };
     let mut kept = Vec::new();
     for parameter in parameters.split('&') {
@@ -32,7 +32,7 @@ pub fn with_parameters<'a>(
 ) -> String {
     let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));
     given.fold(url, |url, (name, value)| {
-        // Before the host, it would be part of a password.
+        // A question mark before the host is part of the password.
         let has_parameters = url.rsplit('@').next().is_some_and(|address| address.contains('?'));
         let separator = if has_parameters { '&' } else { '?' };
         format!("{url}{separator}{name}={}", utf8_percent_encode(value, ENCODED))

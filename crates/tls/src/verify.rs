@@ -1,5 +1,5 @@
-//! The checks of a server's certificate that leave its name out: what PostgreSQL's tools call `verify-ca`, and
-//! `require`, `prefer` and `allow`. Whether the server has the key of its certificate is checked in all of them.
+//! Checks of a server's certificate that ignore its name: PostgreSQL's `verify-ca`, and `require`, `prefer`
+//! and `allow`. That the server has the key of its certificate is checked in all of them.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Trusts whom these authorities vouch for, under any name; without authorities, anybody.
+/// Trusts certificates signed by these authorities, for any name; without authorities, any certificate.
 #[derive(Debug)]
 pub(crate) struct WithoutName {
     pub(crate) authorities: Option<RootCertStore>,

@@ -5,32 +5,34 @@ use std::borrow::Cow;
 use florin_ledger::{Command, ErrorCode, Identity, Operation, RequestHash};
 use serde_json::value::RawValue;
 
-use crate::decode::{Envelope, MAX_PAGE, command, operation};
-use crate::fields::{Field, Fields, flag};
+use crate::command::{MAX_PAGE, command, fields_of, operation};
+use crate::envelope::Envelope;
+use crate::fields::{Field, Fields, UnknownFields, flag};
 use crate::identity::BatchIdentities;
 use crate::json::string;
+use crate::names::BATCH;
 use crate::refusal::Refusal;
 use crate::requester::Requester;
 
-/// The operation that holds other operations.
-pub const BATCH: &str = "batch";
-
-/// A batch has at most so many operations.
+/// Maximum number of operations in a batch.
 pub const MAX_BATCH_OPERATIONS: usize = 1000;
 
-/// The histories of a batch give at most so many postings, as one alone does: what is answered fits into a message,
-/// and what others wait for is bounded.
+/// Maximum number of postings that the history queries of a batch may return together, as many as a single
+/// one may: so the reply fits into a message, and the time that others wait is bounded.
 pub(crate) const MAX_BATCH_POSTINGS: u16 = MAX_PAGE;
-/// A history counts as so many postings at least, for it may look at more than it gives.
+/// A history query counts as at least this many postings, because it may read more than it returns.
 const LEAST_POSTINGS: u16 = 100;
 
-/// What AMQP takes as a routing key or a `message_id`, in bytes.
+/// AMQP's limit for a routing key or a `message_id`, in bytes.
 const LONGEST_NAME: usize = 255;
+
+/// The fields of an operation of a batch beside those of a request.
+const OF_AN_OPERATION: &[Field] = &[Field::Operation, Field::Id, Field::OnBehalfOf];
 
 /// The operations of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Whether all of them are to be done, or none.
+    /// Whether all operations are applied, or none.
     pub atomic: bool,
     /// At least one.
     pub items: Vec<Item>,
@@ -46,7 +48,8 @@ pub struct Item {
 }
 
 impl Batch {
-    /// Whether the database need not be asked: all operations were to be done, and one of them cannot be read.
+    /// Whether the batch is refused without asking the database: it is atomic, and one operation cannot be
+    /// decoded.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.atomic && self.items.iter().any(|item| item.command.is_err())
@@ -58,7 +61,8 @@ impl Batch {
         body: &str,
     ) -> Result<Self, Refusal> {
         let fields = Fields::read(body)?;
-        let fields = fields.unambiguous()?;
+        let unknown = envelope.unknown_fields();
+        let fields = fields.check(&[&[Field::Operations, Field::Atomic]], unknown)?;
         let operations = fields.required(Field::Operations, "a list of operations", |raw| {
             serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok()
         })?;
@@ -67,8 +71,7 @@ impl Batch {
             0 => return Err(Refusal::malformed("a batch needs at least one operation")),
             1..=MAX_BATCH_OPERATIONS => {}
             given => {
-                let reason =
-                    format!("the batch has {given} operations; at most {MAX_BATCH_OPERATIONS} are taken");
+                let reason = format!("the batch has {given} operations; the limit is {MAX_BATCH_OPERATIONS}");
                 return Err(Refusal::too_large(reason));
             }
         }
@@ -76,16 +79,15 @@ impl Batch {
         let items = operations.into_iter().enumerate();
         let mut postings: u16 = 0;
         let items = items.map(|(index, raw)| {
-            let item =
-                Item::decode(raw.get(), requester, |id, request_hash| identities.at(index, id, request_hash));
-            item.within(&mut postings)
+            let identify = |id: Option<&str>, request_hash| identities.at(index, id, request_hash);
+            Item::decode(raw.get(), unknown, requester, identify).within(&mut postings)
         });
         Ok(Self { atomic, items: items.collect() })
     }
 }
 
 impl Item {
-    /// Refused when the histories before it have used up what a batch may read.
+    /// Refused if the history queries before it have used up what a batch may read.
     fn within(self, postings: &mut u16) -> Self {
         let Ok(Command::History(query)) = &self.command else { return self };
         *postings = postings.saturating_add(query.limit.max(LEAST_POSTINGS));
@@ -93,14 +95,15 @@ impl Item {
             return self;
         }
         let reason = format!(
-            "the histories of a batch give at most {MAX_BATCH_POSTINGS} postings, and each counts as at least \
-             {LEAST_POSTINGS}"
+            "the history queries of a batch may return {MAX_BATCH_POSTINGS} postings in all, and each counts as at \
+             least {LEAST_POSTINGS}"
         );
         Self { command: Err(Refusal::too_large(reason)), ..self }
     }
 
     fn decode(
         json: &str,
+        unknown: UnknownFields,
         requester: &Requester,
         identify: impl FnOnce(Option<&str>, RequestHash) -> Identity,
     ) -> Self {
@@ -117,9 +120,10 @@ impl Item {
             Err(refusal) => return Self { operation: Cow::Owned(name.into_owned()), command: Err(refusal) },
         };
         let command = || {
+            let fields = fields.check(&[fields_of(operation), OF_AN_OPERATION], unknown)?;
             let id = fields.optional(Field::Id, NAME, short_text)?;
-            let requested_by = requester.of_operation(&fields)?;
-            command(operation, &fields, requested_by, |request_hash| identify(id.as_deref(), request_hash))
+            let requested_by = requester.of_operation(fields)?;
+            command(operation, fields, requested_by, |request_hash| identify(id.as_deref(), request_hash))
         };
         Self { operation: Cow::Borrowed(operation.as_str()), command: command() }
     }
@@ -127,7 +131,7 @@ impl Item {
 
 fn known(name: &str) -> Result<Operation, Refusal> {
     if name == BATCH {
-        let reason = "there is no batch within a batch".to_owned();
+        let reason = "a batch cannot contain a batch".to_owned();
         return Err(Refusal { code: ErrorCode::UnknownOperation, reason });
     }
     operation(name)

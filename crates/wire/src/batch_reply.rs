@@ -1,75 +1,36 @@
-//! The answer to a batch: one result per operation, in one reply.
+//! The reply to a batch: one result per operation.
 
 use std::borrow::Cow;
 
 use florin_ledger::{Command, ErrorCode, Outcome};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
-use uuid::Uuid;
+use serde::{Serialize, Serializer};
 
-use crate::batch::BATCH;
-use crate::json::RawJson;
+use crate::bodies::ResultBody;
+use crate::names::BATCH;
 use crate::refusal::Refusal;
 use crate::reply::{Reply, Verdict, to_text};
-use crate::schema;
 
 /// What became of one operation of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// Its name as the client wrote it.
     pub operation: Cow<'static, str>,
-    /// Its command and the outcome; no outcome when the database was not asked, because the batch was to be done as
-    /// a whole and another operation could not be read.
+    /// Its command and the outcome; no outcome when the database was not asked, because the batch was to be
+    /// done as a whole and another operation could not be read.
     pub result: Result<(Command, Option<Outcome>), Refusal>,
 }
 
-/// The answer to a batch.
+/// The reply to a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchReply {
-    /// What is sent.
+    /// The reply to send.
     pub reply: Reply,
-    /// Whether all of it repeats earlier answers.
-    pub replayed: bool,
-}
-
-/// The body of the answer to a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct BatchBody {
-    /// One per operation, in their order.
-    pub results: Vec<ResultBody>,
-}
-
-/// The answer to one operation of a batch: a [`Reply`] whose body is JSON, not a string that holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ResultBody {
-    /// The operation that was asked for.
-    pub operation: String,
-    /// As in a reply.
-    #[schemars(with = "schema::Code")]
-    pub code: u16,
-    /// What was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Object")]
-    pub body: Option<RawJson>,
-    /// Why the operation was refused, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub reason: Option<String>,
-    /// Why the operation was refused: the name of an `ErrorCode`, which is stable.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::RefusalError")]
-    pub error: Option<String>,
-    /// The transaction in status Error that records the refusal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::TransactionId")]
-    pub transaction_id: Option<Uuid>,
-    /// Whether this repeats an earlier answer.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether all results repeat earlier ones.
     pub replayed: bool,
 }
 
 impl ResultBody {
-    /// The reply that a single request would have got, and whether that repeats an earlier one.
+    /// The reply that a single request would have got, and whether it repeats an earlier one.
     #[must_use]
     pub fn into_reply(self) -> (Reply, bool) {
         let reply = Reply {
@@ -85,7 +46,7 @@ impl ResultBody {
 }
 
 impl BatchReply {
-    /// The answer to a batch. With `atomic` it is a refusal as soon as one operation was refused.
+    /// The reply to a batch. An `atomic` one is refused as soon as one operation was refused.
     #[must_use]
     pub fn new(atomic: bool, answered: &[Answered]) -> Self {
         let failure = if atomic { Failure::of(answered) } else { None };
@@ -110,7 +71,7 @@ impl BatchReply {
 }
 
 impl Answered {
-    /// The code of the result, as in a reply.
+    /// The `code` of the result, as in a reply.
     #[must_use]
     pub const fn code(&self) -> u16 {
         match &self.result {
@@ -120,7 +81,7 @@ impl Answered {
         }
     }
 
-    /// Why the operation was refused.
+    /// The error of the result.
     fn refusal(&self) -> Option<ErrorCode> {
         match &self.result {
             Ok((_, Some(outcome))) => outcome.refusal(),
@@ -144,27 +105,28 @@ impl Answered {
 
 /// Why an atomic batch was refused.
 struct Failure {
-    /// The place of the operation that is named for it.
+    /// Index of the operation that is named as the cause.
     index: usize,
-    /// What is said of the batch, and of the operations that were refused for nothing else.
+    /// The reason of the batch, and of all operations that were refused only because of it.
     reason: String,
 }
 
 impl Failure {
-    /// Named is the first operation that was refused for a reason of its own. There is none when parts of an older
-    /// batch that failed are repeated.
+    /// Names the first operation that was refused for a reason of its own. There is none if only replays of
+    /// an older failed batch were refused; then the first refused one is named.
     fn of(answered: &[Answered]) -> Option<Self> {
         let refused = || answered.iter().enumerate().filter(|(_, answered)| answered.refusal().is_some());
         let mut own = refused().filter(|(_, answered)| answered.refusal() != Some(ErrorCode::BatchFailed));
         let (index, named) = own.next().or_else(|| refused().next())?;
         let (operation, why) = (&named.operation, named.verdict().into_reason());
-        let reason =
-            format!("operation {index} ({operation}) was refused: {why}; nothing of this batch was done");
+        let reason = format!(
+            "operation {index} ({operation}) was refused: {why}; no operation of this batch was applied"
+        );
         Some(Self { index, reason })
     }
 }
 
-/// The body of the answer, written at once: with a thousand results it pays not to build them first.
+/// The body, serialized in one go: with a thousand results it pays not to build them first.
 #[derive(Serialize)]
 struct Body<'a> {
     results: Results<'a>,

@@ -1,6 +1,6 @@
 //! The client's side of batches: one message out of several requests.
 
-use crate::fields::{Field, Fields};
+use crate::fields::{Field, Fields, text};
 use crate::refusal::Refusal;
 use crate::request::Request;
 
@@ -9,16 +9,16 @@ use crate::request::Request;
 pub struct BatchRequest {
     /// At least one, at most [`MAX_BATCH_OPERATIONS`](crate::MAX_BATCH_OPERATIONS).
     pub operations: Vec<BatchItem>,
-    /// Whether all of them are to be done, or none.
+    /// Whether all operations are applied, or none.
     pub atomic: bool,
 }
 
 /// One request of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchItem {
-    /// The client's own identity for it: as the `message_id` of a single request.
+    /// The client's identity for the operation: what `message_id` is for a single request.
     pub id: Option<String>,
-    /// What is asked for.
+    /// The operation and its arguments.
     pub request: Request,
 }
 
@@ -34,38 +34,39 @@ impl BatchRequest {
     }
 }
 
-/// The body of a single request, fit to stand in a batch as well: the text of one JSON object.
+/// The body of a single request, as the text of one JSON object that can be copied into a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(Vec<u8>);
 
 impl Body {
-    /// Takes a body that somebody else wrote.
+    /// Accepts a body that a caller wrote.
     ///
     /// # Errors
     ///
-    /// When it is no JSON object, or has a name twice, or one that a batch needs for itself (`operation`, `id`,
-    /// `on_behalf_of`): the
-    /// service would refuse it, or read it differently in a batch.
+    /// When it is not a JSON object, has a field twice, or a field that a batch needs for itself
+    /// (`operation`, `id`, `on_behalf_of`): the service would refuse it, or read it differently in a batch.
     pub fn read(json: &[u8]) -> Result<Self, Refusal> {
-        let text = crate::decode::text(json)?;
+        let text = text(json)?;
         let fields = Fields::read(text)?;
         let fields = fields.unambiguous()?;
         for field in [Field::Operation, Field::Id, Field::OnBehalfOf] {
             if fields.is_named(field) {
                 let name = field.name();
-                return Err(Refusal::malformed(format!("a body has no field {name:?} of its own")));
+                return Err(Refusal::malformed(format!(
+                    "field {name:?} is reserved for the operations of a batch"
+                )));
             }
         }
         Ok(Self(text.trim().as_bytes().to_vec()))
     }
 
-    /// The text.
+    /// The JSON text, without surrounding whitespace.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// What stands between the braces.
+    /// The text between the braces.
     fn content(&self) -> &[u8] {
         let inner = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default();
         inner.trim_ascii()
@@ -84,7 +85,7 @@ impl From<Body> for Vec<u8> {
     }
 }
 
-/// Writes the body of a batch, out of bodies that are written already.
+/// Writes the body of a batch from the bodies of single requests.
 #[derive(Debug, Clone)]
 pub struct BatchWriter {
     json: Vec<u8>,
@@ -98,14 +99,14 @@ impl Default for BatchWriter {
 }
 
 impl BatchWriter {
-    /// Without operations yet.
+    /// A batch without operations so far.
     #[must_use]
     pub fn new() -> Self {
         Self { json: br#"{"operations":["#.to_vec(), operations: 0 }
     }
 
-    /// Adds an operation, with the client's own identity for it, and for whom it is asked: that is believed of those
-    /// only whom the service trusts.
+    /// Adds an operation with the client's identity for it, and on whose behalf it is requested (the service
+    /// believes that only of users it trusts).
     ///
     /// # Panics
     ///
@@ -133,19 +134,19 @@ impl BatchWriter {
         json.push(b'}');
     }
 
-    /// How many operations there are.
+    /// Number of operations so far.
     #[must_use]
     pub const fn operations(&self) -> usize {
         self.operations
     }
 
-    /// How long the body is by now, in bytes, but for its end.
+    /// Size of the body so far, in bytes, without its end.
     #[must_use]
     pub const fn size_bytes(&self) -> usize {
         self.json.len()
     }
 
-    /// The body.
+    /// Completes the body.
     #[must_use]
     pub fn finish(self, atomic: bool) -> Vec<u8> {
         let Self { mut json, .. } = self;

@@ -9,153 +9,189 @@ use uuid::Uuid;
 
 use crate::json::{JsonDecimal, RawJson};
 use crate::time::JsonTime;
-use crate::{cursor, reason, schema};
+use crate::{cursor, reason, values};
 
-/// The body of the answer to a request that opened a transaction or ended one.
+/// The body of the reply to a request that opened a transaction or resolved a hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
-    /// The transaction.
-    #[schemars(with = "schema::TransactionId")]
+    /// The transaction that was opened or resolved.
+    #[schemars(with = "values::TransactionId")]
     pub transaction_id: Uuid,
-    /// Its status: `Created`, `Success` or `Error`.
-    #[schemars(with = "schema::TransactionStatus")]
+    /// The transaction's status: `Created` (a hold), `Success` or `Error`.
+    #[schemars(with = "values::TransactionStatus")]
     pub status: String,
-    /// How much of it was settled.
+    /// The amount captured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Amount")]
+    #[schemars(with = "values::Amount")]
     pub settled_amount: Option<JsonDecimal>,
-    /// Why it was not done: `cancelled` or `expired`.
+    /// Why the hold was released: `cancelled` or `expired`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::TransactionError")]
+    #[schemars(with = "values::TransactionError")]
     pub error: Option<String>,
 }
 
-/// The body of the answer to `balance`. A map without entries is left out.
+/// The body of the reply to `balance`. A map without entries is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BalanceBody {
-    /// What can be withdrawn, by ticker.
+    /// Available to withdraw, by ticker.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(with = "BTreeMap<String, schema::Balance>")]
+    #[schemars(with = "BTreeMap<String, values::Balance>")]
     pub actual_balance: BTreeMap<String, JsonDecimal>,
-    /// What waits on transactions in status Created, by ticker.
+    /// Frozen by holds, by ticker.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(with = "BTreeMap<String, schema::Balance>")]
+    #[schemars(with = "BTreeMap<String, values::Balance>")]
     pub frozen_balance: BTreeMap<String, JsonDecimal>,
 }
 
-/// The body of the answer to `transaction`.
+/// The body of the reply to `transaction`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "transaction.body", transform = schema::error_when_failed)]
+#[schemars(rename = "transaction.body", transform = values::error_when_failed)]
 pub struct TransactionBody {
-    /// Its id.
-    #[schemars(with = "schema::TransactionId")]
+    /// The id, by which it can be read.
+    #[schemars(with = "values::TransactionId")]
     pub transaction_id: Uuid,
-    /// What opened it: `invoice`, `withdraw` or `transfer`.
-    #[schemars(with = "schema::OpenedBy")]
+    /// The operation that opened it: `invoice`, `withdraw` or `transfer`.
+    #[schemars(with = "values::OpenedBy")]
     pub operation: String,
-    /// Its status: `Created`, `Success` or `Error`.
-    #[schemars(with = "schema::TransactionStatus")]
+    /// The transaction's status: `Created` (a hold), `Success` or `Error`.
+    #[schemars(with = "values::TransactionStatus")]
     pub status: String,
-    /// Whose balance it moves: the payer's, of a transfer.
-    #[schemars(with = "schema::WalletId")]
+    /// The wallet whose balance it changes; the payer of a transfer.
+    #[schemars(with = "values::WalletId")]
     pub wallet_id: WalletId,
-    /// The payee of a transfer.
+    /// The payee; only of a transfer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::WalletId")]
+    #[schemars(with = "values::WalletId")]
     pub to_wallet_id: Option<WalletId>,
-    /// Of which ticker.
-    #[schemars(with = "schema::Ticker")]
+    /// The currency of all amounts.
+    #[schemars(with = "values::Ticker")]
     pub ticker: String,
-    /// The amount asked for.
-    #[schemars(with = "schema::Amount")]
+    /// The requested amount.
+    #[schemars(with = "values::Amount")]
     pub amount: JsonDecimal,
-    /// How much was settled, when it had waited for that.
+    /// The amount captured, of a hold that was settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Amount")]
+    #[schemars(with = "values::Amount")]
     pub settled_amount: Option<JsonDecimal>,
-    /// Why it is in status `Error`: the name of an `ErrorCode`, which is stable.
+    /// Why the status is `Error`: a stable name, see `docs/errors.md`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::TransactionError")]
+    #[schemars(with = "values::TransactionError")]
     pub error: Option<String>,
-    /// The same, for people.
+    /// The same, for people; the words may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub reason: Option<String>,
     /// When it was opened.
-    #[schemars(with = "schema::Time")]
+    #[schemars(with = "values::Time")]
     pub created_at: JsonTime,
-    /// When it reached its final status.
+    /// When the final status was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Time")]
+    #[schemars(with = "values::Time")]
     pub ended_at: Option<JsonTime>,
-    /// When it expires, or would have expired.
+    /// When the hold expires, or would have expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Time")]
+    #[schemars(with = "values::Time")]
     pub expires_at: Option<JsonTime>,
-    /// Who asked for it: `amqp:<user>`, or whom a trusted user named.
+    /// Who requested it: `amqp:<user>`, or whom a trusted user named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Requester")]
+    #[schemars(with = "values::Requester")]
     pub requested_by: Option<String>,
-    /// Who asked for its end, when it had waited for that; none when one who came too late found it over.
+    /// Who requested the resolution of the hold; absent if it expired before the request was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Requester")]
+    #[schemars(with = "values::Requester")]
     pub ended_by: Option<String>,
-    /// What the client had kept with it.
+    /// The metadata that the client sent with it, to the byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Metadata")]
+    #[schemars(with = "values::Metadata")]
     pub metadata: Option<RawJson>,
 }
 
-/// The body of the answer to `history`.
+/// The body of the reply to `history`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryBody {
-    /// Newest first. There may be fewer than asked for, or none, and more on the next page.
+    /// Newest first. A page may have fewer than `limit`, or none, although there are more on the next page.
     pub postings: Vec<PostingBody>,
-    /// Where the next page begins, for `before`; none when there is nothing more.
+    /// Where the next page begins, for `before`; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::Cursor")]
+    #[schemars(with = "values::Cursor")]
     pub next: Option<String>,
 }
 
-/// One change of a balance.
+/// One posting: a change of a balance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(transform = schema::error_when_failed)]
+#[schemars(transform = values::error_when_failed)]
 pub struct PostingBody {
-    /// Of which ticker.
-    #[schemars(with = "schema::Ticker")]
+    /// The currency of the balance.
+    #[schemars(with = "values::Ticker")]
     pub ticker: String,
-    /// Its number in the chain of this balance: 1, 2, 3...
-    #[schemars(with = "schema::Version")]
+    /// The number of the posting in its chain: 1, 2, 3...
+    #[schemars(with = "values::Version")]
     pub version: i64,
-    /// The transaction that it belongs to.
-    #[schemars(with = "schema::TransactionId")]
+    /// The transaction that wrote the posting.
+    #[schemars(with = "values::TransactionId")]
     pub transaction_id: Uuid,
-    /// What opened that.
-    #[schemars(with = "schema::OpenedBy")]
+    /// The operation that opened the transaction.
+    #[schemars(with = "values::OpenedBy")]
     pub operation: String,
-    /// The status that this posting brought it into.
-    #[schemars(with = "schema::TransactionStatus")]
+    /// The status that this posting brought the transaction into.
+    #[schemars(with = "values::TransactionStatus")]
     pub status: String,
-    /// Why that is `Error`: the name of an `ErrorCode`, which is stable.
+    /// Why the status is `Error`: a stable name, see `docs/errors.md`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::TransactionError")]
+    #[schemars(with = "values::TransactionError")]
     pub error: Option<String>,
-    /// What was asked for, settled or released.
-    #[schemars(with = "schema::Amount")]
+    /// The amount requested, captured or released.
+    #[schemars(with = "values::Amount")]
     pub amount: JsonDecimal,
-    /// What could be withdrawn after it.
-    #[schemars(with = "schema::Balance")]
+    /// The actual balance after the posting.
+    #[schemars(with = "values::Balance")]
     pub actual_balance: JsonDecimal,
-    /// What waited on transactions in status Created after it.
-    #[schemars(with = "schema::Balance")]
+    /// The frozen balance after the posting.
+    #[schemars(with = "values::Balance")]
     pub frozen_balance: JsonDecimal,
-    /// The other wallet of a transfer.
+    /// The other wallet; only of a transfer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::WalletId")]
+    #[schemars(with = "values::WalletId")]
     pub counterparty_wallet_id: Option<WalletId>,
-    /// Its time.
-    #[schemars(with = "schema::Time")]
+    /// When the posting was decided.
+    #[schemars(with = "values::Time")]
     pub created_at: JsonTime,
+}
+
+/// The body of the reply to a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchBody {
+    /// One result per operation, in order.
+    pub results: Vec<ResultBody>,
+}
+
+/// The result of one operation of a batch: a [`Reply`] whose body is an object, not a string that holds one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResultBody {
+    /// The operation that was requested, as the client wrote it.
+    pub operation: String,
+    /// The code that a single request would have been answered with.
+    #[schemars(with = "values::Code")]
+    pub code: u16,
+    /// The result, as an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "values::Object")]
+    pub body: Option<RawJson>,
+    /// Why the operation was refused, for people; the words may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub reason: Option<String>,
+    /// Why the operation was refused, for programs: a stable name, see `docs/errors.md`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "values::RefusalError")]
+    pub error: Option<String>,
+    /// The transaction in status Error that records the refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "values::TransactionId")]
+    pub transaction_id: Option<Uuid>,
+    /// Whether this repeats an earlier result.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 impl Receipt {
@@ -163,7 +199,7 @@ impl Receipt {
         Self { transaction_id, status: status.as_str().to_owned(), settled_amount: None, error: None }
     }
 
-    pub(crate) fn ended(transaction_id: Uuid, settled: Option<Decimal>, error: Option<ErrorCode>) -> Self {
+    pub(crate) fn resolved(transaction_id: Uuid, settled: Option<Decimal>, error: Option<ErrorCode>) -> Self {
         let status = if error.is_none() { Status::Success } else { Status::Error };
         Self {
             settled_amount: settled.map(JsonDecimal),
@@ -184,7 +220,7 @@ impl BalanceBody {
 
 impl TransactionBody {
     pub(crate) fn new(transaction: &Transaction) -> Self {
-        let amount = |units| JsonDecimal(Decimal::from_minor(units, transaction.ticker.scale));
+        let amount = |minor| JsonDecimal(Decimal::from_minor(minor, transaction.ticker.scale));
         let resolution = transaction.resolution.as_ref();
         let settled = resolution.filter(|resolution| resolution.error.is_none());
         let error = transaction.error();
@@ -205,7 +241,7 @@ impl TransactionBody {
             expires_at: transaction.expires_at.map(JsonTime),
             requested_by: transaction.requested_by.as_deref().map(str::to_owned),
             ended_by: resolution.and_then(|resolution| resolution.requested_by.as_deref()).map(str::to_owned),
-            metadata: metadata.map(|text| text.parse().expect("only JSON is taken as metadata")),
+            metadata: metadata.map(|text| text.parse().expect("metadata is recorded as JSON")),
         }
     }
 }

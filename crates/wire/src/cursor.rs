@@ -1,7 +1,7 @@
-//! The text of a place in a history: what a page gives as `next`, and what the next request gives back.
+//! A place in a history as text: the `next` of a page, sent back as `before`.
 //!
-//! Clients need not know what is in it: the time in microseconds, the ticker's key and the number of the posting,
-//! in hexadecimal digits.
+//! Opaque to clients: the time in microseconds, the ticker's key and the number of the posting, in
+//! hexadecimal digits.
 
 use florin_ledger::Cursor;
 
@@ -12,7 +12,7 @@ pub(crate) fn to_text(cursor: &Cursor) -> String {
     format!("{micros:016x}{:08x}{:016x}", cursor.ticker_id, cursor.version)
 }
 
-/// Takes only what [`to_text`] writes: keys and numbers begin with 1.
+/// Accepts only what [`to_text`] writes: keys and versions start at 1.
 pub(crate) fn parse(text: &str) -> Option<Cursor> {
     let plain = text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let plain = plain.then_some(text)?;

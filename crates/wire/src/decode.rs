@@ -1,80 +1,36 @@
-//! The service's side of requests: how a delivery becomes commands.
+//! The service's side of requests: a delivery becomes commands.
 
-use std::borrow::Cow;
-use std::str::FromStr;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use florin_ledger::Command;
 
-use florin_ledger::{
-    BalanceQuery, Command, HistoryQuery, Identity, Movement, Operation, Pending, RequestHash, Resolve,
-    WalletId,
-};
-use jiff::RoundMode;
-use serde_json::value::RawValue;
-
-use crate::batch::{BATCH, Batch};
-use crate::fields::{Field, Fields, decimal, flag, transaction_id, whole};
-use crate::identity::{Meaning, identity};
-use crate::json::string;
+use crate::batch::Batch;
+use crate::command::{command, fields_of, operation};
+use crate::envelope::{Envelope, Limits};
+use crate::fields::{Fields, text};
+use crate::identity::identity;
+use crate::names::BATCH;
 use crate::refusal::Refusal;
 use crate::requester::Requester;
-use crate::{cursor, metadata, time};
 
-/// Ten years.
-pub(crate) const MAX_TIMEOUT_SECONDS: u64 = 315_360_000;
-const DEFAULT_PAGE: u16 = 100;
-pub(crate) const MAX_PAGE: u16 = 1000;
-
-/// What a delivery says beside its body.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Envelope<'a> {
-    /// The operation: the routing key, or the `type` of a message sent to the work queue directly.
-    pub operation: &'a str,
-    /// The client's own identity for the request.
-    pub message_id: Option<&'a str>,
-    /// The queue that waits for the reply.
-    pub reply_to: Option<&'a str>,
-    /// The client's number for the request, echoed in the reply.
-    pub correlation_id: Option<&'a str>,
-    /// When the broker delivered this message for the first time; none when it may have done so before.
-    pub first_received_at: Option<SystemTime>,
-    /// The user of the broker who sent the request: the broker takes no message with another's name.
-    pub user_id: Option<&'a str>,
-    /// For whom that user asks: the header [`ON_BEHALF_OF`](crate::ON_BEHALF_OF), empty when it is no text.
-    pub on_behalf_of: Option<&'a [u8]>,
-    /// Whether that user may ask for others. What others say of that is ignored.
-    pub speaks_for_others: bool,
-}
-
-/// How long a body may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Of a single request.
-    pub max_body_bytes: usize,
-    /// Of a batch.
-    pub max_batch_body_bytes: usize,
-}
-
-/// What a delivery asks for.
+/// A delivery, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
-    /// One thing.
+    /// A single request.
     One(Command),
-    /// Several things at once.
+    /// Several operations in one message.
     Batch(Batch),
 }
 
-/// Turns a delivery into what it asks for.
+/// Decodes a delivery.
 ///
 /// # Errors
 ///
-/// A [`Refusal`] when the body is too long, the operation is unknown or the body cannot be read. All other checks
-/// are the rules' business. The operations of a batch are refused each on its own.
+/// A [`Refusal`] if the body is too large, the operation is unknown or the body cannot be decoded. All other
+/// checks are the rules'. In a batch, each operation is refused on its own.
 pub fn decode(envelope: &Envelope<'_>, body: &[u8], limits: &Limits) -> Result<Decoded, Refusal> {
     let is_batch = envelope.operation == BATCH;
     let limit = if is_batch { limits.max_batch_body_bytes } else { limits.max_body_bytes };
     if body.len() > limit {
-        let reason = format!("the body has {} bytes; at most {limit} are taken", body.len());
+        let reason = format!("the body has {} bytes; the limit is {limit}", body.len());
         return Err(Refusal::too_large(reason));
     }
     let requester = Requester::of(envelope)?;
@@ -84,145 +40,7 @@ pub fn decode(envelope: &Envelope<'_>, body: &[u8], limits: &Limits) -> Result<D
     let operation = operation(envelope.operation)?;
     let body = text(body)?;
     let fields = Fields::read(body)?;
+    let fields = fields.check(&[fields_of(operation)], envelope.unknown_fields())?;
     let identify = |request_hash| identity(envelope, body, request_hash);
-    command(operation, &fields, requester.into_name(), identify).map(Decoded::One)
-}
-
-/// The operation of this name.
-pub(crate) fn operation(name: &str) -> Result<Operation, Refusal> {
-    name.parse().map_err(|_| Refusal::unknown_operation(name))
-}
-
-pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(body).map_err(|_| Refusal::malformed("the body cannot be read: it is not UTF-8"))
-}
-
-/// The command that the fields of a request make up.
-pub(crate) fn command(
-    operation: Operation,
-    fields: &Fields<'_>,
-    requested_by: Option<Arc<str>>,
-    identify: impl FnOnce(RequestHash) -> Identity,
-) -> Result<Command, Refusal> {
-    let fields = fields.unambiguous()?;
-    let resolve = |how, requested_by| {
-        Ok(Command::Resolve { transaction_id: named_transaction(fields)?, how, requested_by })
-    };
-    match operation {
-        Operation::Invoice => movement(operation, fields, None, requested_by, identify).map(Command::Invoice),
-        Operation::Withdraw => {
-            movement(operation, fields, None, requested_by, identify).map(Command::Withdraw)
-        }
-        Operation::Transfer => {
-            let to_wallet_id = wallet_id(fields, Field::ToWalletId)?;
-            let movement = movement(operation, fields, Some(to_wallet_id), requested_by, identify)?;
-            Ok(Command::Transfer { movement, to_wallet_id })
-        }
-        Operation::Settle => {
-            let amount = fields.optional(Field::Amount, AMOUNT, decimal)?;
-            resolve(Resolve::Settle { amount }, requested_by)
-        }
-        Operation::Cancel => resolve(Resolve::Cancel, requested_by),
-        Operation::Expire => resolve(Resolve::Expire, requested_by),
-        Operation::Balance => balance(fields).map(Command::Balance),
-        Operation::Transaction => Ok(Command::Transaction { transaction_id: named_transaction(fields)? }),
-        Operation::History => history(fields).map(Command::History),
-    }
-}
-
-const AMOUNT: &str = "a decimal number, or one in a string, such as 10.50";
-const TICKER: &str = "a string, such as \"USD\"";
-const TIME: &str = "a time in RFC 3339 and UTC, such as \"2026-01-31T08:15:30Z\"";
-
-fn movement(
-    operation: Operation,
-    fields: &Fields<'_>,
-    to_wallet_id: Option<WalletId>,
-    requested_by: Option<Arc<str>>,
-    identify: impl FnOnce(RequestHash) -> Identity,
-) -> Result<Movement, Refusal> {
-    let wallet_id = wallet_id(fields, Field::WalletId)?;
-    let ticker = fields.required(Field::Ticker, TICKER, string)?;
-    let amount = fields.required(Field::Amount, AMOUNT, decimal)?;
-    let pending = fields.optional(Field::Pending, "true or false", flag)?.unwrap_or_default();
-    let timeout_seconds = timeout_seconds(fields, pending)?;
-    let metadata = metadata(fields)?;
-    let meaning = Meaning {
-        operation,
-        wallet_id,
-        ticker: &ticker,
-        amount,
-        to_wallet_id,
-        pending,
-        timeout_seconds,
-        metadata,
-    };
-    let identity = identify(meaning.hash());
-    let pending = pending.then(|| Pending { timeout: timeout_seconds.map(Duration::from_secs) });
-    let metadata = metadata.map(Into::into);
-    let ticker = ticker.into_owned();
-    Ok(Movement { identity, wallet_id, ticker, amount, pending, metadata, requested_by })
-}
-
-fn wallet_id(fields: &Fields<'_>, field: Field) -> Result<WalletId, Refusal> {
-    fields.required(field, "a whole number of at most 63 bits", whole)
-}
-
-fn timeout_seconds(fields: &Fields<'_>, pending: bool) -> Result<Option<u64>, Refusal> {
-    let seconds = |raw: &RawValue| {
-        let seconds = u64::try_from(whole(raw)?).ok()?;
-        (1..=MAX_TIMEOUT_SECONDS).contains(&seconds).then_some(seconds)
-    };
-    let timeout =
-        fields.optional(Field::Timeout, "whole seconds from 1 to 315360000 (ten years)", seconds)?;
-    if timeout.is_some() && !pending {
-        return Err(Refusal::malformed("timeout needs \"pending\":true"));
-    }
-    Ok(timeout)
-}
-
-fn metadata<'a>(fields: &Fields<'a>) -> Result<Option<&'a str>, Refusal> {
-    fields.raw(Field::Metadata).map(metadata::check).transpose()
-}
-
-fn named_transaction(fields: &Fields<'_>) -> Result<uuid::Uuid, Refusal> {
-    const WHAT: &str = "a UUID in a string, such as \"0190a5b0-7c1e-7d3c-8c3e-0123456789ab\"";
-    fields.required(Field::TransactionId, WHAT, transaction_id)
-}
-
-fn balance(fields: &Fields<'_>) -> Result<BalanceQuery, Refusal> {
-    Ok(BalanceQuery {
-        wallet_id: wallet_id(fields, Field::WalletId)?,
-        ticker: asked_ticker(fields)?,
-        at: moment(fields, Field::At, RoundMode::Floor)?,
-    })
-}
-
-fn history(fields: &Fields<'_>) -> Result<HistoryQuery, Refusal> {
-    let limit =
-        |raw: &RawValue| u16::try_from(whole(raw)?).ok().filter(|limit| (1..=MAX_PAGE).contains(limit));
-    let status = "\"Created\", \"Success\" or \"Error\"";
-    let cursor = "the text of \"next\" of the page before";
-    Ok(HistoryQuery {
-        wallet_id: wallet_id(fields, Field::WalletId)?,
-        ticker: asked_ticker(fields)?,
-        status: fields.optional(Field::Status, status, parsed)?,
-        from: moment(fields, Field::From, RoundMode::Ceil)?,
-        until: moment(fields, Field::Until, RoundMode::Ceil)?,
-        before: fields.optional(Field::Before, cursor, |raw| cursor::parse(&string(raw)?))?,
-        limit: fields.optional(Field::Limit, "a whole number from 1 to 1000", limit)?.unwrap_or(DEFAULT_PAGE),
-    })
-}
-
-fn asked_ticker(fields: &Fields<'_>) -> Result<Option<String>, Refusal> {
-    Ok(fields.optional(Field::Ticker, TICKER, string)?.map(Cow::into_owned))
-}
-
-/// Postings have times of whole microseconds: `mode` keeps a comparison with them as it is.
-fn moment(fields: &Fields<'_>, field: Field, mode: RoundMode) -> Result<Option<SystemTime>, Refusal> {
-    fields.optional(field, TIME, |raw| time::parse_bound(&string(raw)?, mode))
-}
-
-fn parsed<T: FromStr>(raw: &RawValue) -> Option<T> {
-    string(raw)?.parse().ok()
+    command(operation, fields, requester.into_name(), identify).map(Decoded::One)
 }

@@ -1,7 +1,7 @@
-//! Events: what is told to everybody when a transaction was opened or ended.
+//! Events: published when a transaction was opened or its hold was resolved.
 //!
-//! Those that were committed together and have the same routing key share a message: under load, telling everybody
-//! then costs the broker next to nothing.
+//! Those that were committed together and have the same routing key share a message: under load, events then
+//! cost the broker next to nothing.
 
 use florin_ledger::{Change, Decimal, Posting, WalletId};
 use schemars::JsonSchema;
@@ -9,61 +9,61 @@ use serde::{Deserialize, Serialize};
 
 use crate::bodies::TransactionBody;
 use crate::json::JsonDecimal;
-use crate::schema;
 use crate::time::JsonTime;
+use crate::values;
 
-/// An event without metadata is about as long.
+/// About the size of an event without metadata.
 const USUAL_EVENT_BYTES: usize = 512;
 
-/// What a message tells: steps of transactions of one operation, to one status.
+/// The body of an event message: steps of transactions, all of one operation and to one status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Events {
-    /// In the order in which they were decided.
+    /// The events, in the order in which they were decided.
     #[schemars(length(min = 1))]
     pub events: Vec<Event>,
 }
 
-/// A step in the life of a transaction.
+/// One step of a transaction: it was opened, or its hold was resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// `<transaction_id>.<status>`, in lower case: the same whenever this step is told again.
+    /// `<transaction_id>.<status>`, in lower case: the same whenever this step is published again.
     pub event_id: String,
     /// The transaction after the step.
     pub transaction: TransactionBody,
-    /// The balances that the step wrote.
+    /// The balances after the step, one per posting.
     pub balances: Vec<EventBalance>,
-    /// The time of the step.
-    #[schemars(with = "schema::Time")]
+    /// When the step was decided.
+    #[schemars(with = "values::Time")]
     pub created_at: JsonTime,
 }
 
-/// A balance after a step of a transaction.
+/// A balance after one step of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventBalance {
-    /// Whose.
-    #[schemars(with = "schema::WalletId")]
+    /// The wallet that holds the balance.
+    #[schemars(with = "values::WalletId")]
     pub wallet_id: WalletId,
-    /// Of which ticker.
-    #[schemars(with = "schema::Ticker")]
+    /// The currency of the balance.
+    #[schemars(with = "values::Ticker")]
     pub ticker: String,
-    /// The number of the posting in the chain of this balance. Of two events, the one with the higher number tells
-    /// the later balance.
-    #[schemars(with = "schema::Version")]
+    /// The number of the posting in its chain. Of two events of one balance, the higher number has the later
+    /// balance.
+    #[schemars(with = "values::Version")]
     pub version: i64,
-    /// What can be withdrawn.
-    #[schemars(with = "schema::Balance")]
+    /// Available to withdraw.
+    #[schemars(with = "values::Balance")]
     pub actual_balance: JsonDecimal,
-    /// What waits on transactions in status Created.
-    #[schemars(with = "schema::Balance")]
+    /// Frozen by holds.
+    #[schemars(with = "values::Balance")]
     pub frozen_balance: JsonDecimal,
 }
 
 impl Event {
-    /// The event of a change.
+    /// The event for a change.
     #[must_use]
     pub fn new(change: &Change) -> Self {
         let ticker = &change.transaction.ticker;
-        let amount = |units| JsonDecimal(Decimal::from_minor(units, ticker.scale));
+        let amount = |minor| JsonDecimal(Decimal::from_minor(minor, ticker.scale));
         let balance = |posting: &Posting| EventBalance {
             wallet_id: posting.wallet_id,
             ticker: ticker.name.to_string(),
@@ -80,7 +80,7 @@ impl Event {
         }
     }
 
-    /// Where it is published: `transaction.<operation>.<status>`, in lower case.
+    /// The routing key: `transaction.<operation>.<status>`, in lower case.
     #[must_use]
     pub fn routing_key(&self) -> String {
         let TransactionBody { operation, status, .. } = &self.transaction;
@@ -89,7 +89,7 @@ impl Event {
 }
 
 impl Events {
-    /// The body of a message.
+    /// The body of the message as JSON.
     ///
     /// # Panics
     ///
@@ -105,7 +105,7 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// When the bytes are not events.
+    /// When the bytes are not an event message.
     pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(json)
     }

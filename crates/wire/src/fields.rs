@@ -1,7 +1,8 @@
 //! Reading one JSON object: the fields of a request as they stand in its text.
 //!
-//! `null` counts as missing, unknown fields are passed over, a name that stands there twice is refused. Values are
-//! looked at by those who know what they should be.
+//! `null` counts as missing, and a name that appears twice is refused. Unknown fields are refused too, except
+//! on the exchange of the first clients: see [`Fields::check`]. Values are read by the callers, who know
+//! their types.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,12 +20,13 @@ use crate::refusal::{Refusal, shown};
 
 macro_rules! fields {
     ($($variant:ident = $name:literal,)*) => {
-        /// The fields that any request has.
+        /// All fields of all requests.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Field { $($variant,)* }
 
         impl Field {
-            const COUNT: usize = [$($name),*].len();
+            const ALL: &[Self] = &[$(Self::$variant),*];
+            const COUNT: usize = Self::ALL.len();
 
             fn named(name: &str) -> Option<Self> {
                 match name {
@@ -62,23 +64,32 @@ fields! {
     OnBehalfOf = "on_behalf_of",
 }
 
+/// What to do with fields that a request does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnknownFields {
+    Refused,
+    Ignored,
+}
+
 /// The fields of one object.
 #[derive(Default)]
 pub(crate) struct Fields<'a> {
     values: [Option<&'a RawValue>; Field::COUNT],
-    /// Whether the name stands there, with whatever value.
+    /// Whether the field is present, even with the value null.
     named: [bool; Field::COUNT],
-    /// The first name that stands there a second time.
+    /// The first name that appears a second time.
     twice: Option<Cow<'a, str>>,
+    /// The first name that no request has.
+    unknown: Option<Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the text of one object. Whether a name stands there twice is to be asked with [`Fields::unambiguous`].
+    /// Parses one object. Duplicate names are found by [`Fields::unambiguous`].
     pub(crate) fn read(json: &'a str) -> Result<Self, Refusal> {
         serde_json::from_str(json).map_err(|error| Refusal::unreadable(&error))
     }
 
-    /// These fields, if no name stands there twice.
+    /// These fields, if no name appears twice.
     pub(crate) fn unambiguous(&self) -> Result<&Self, Refusal> {
         match &self.twice {
             None => Ok(self),
@@ -86,17 +97,36 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether the name stands there, with whatever value.
+    /// These fields, if no name appears twice and, unless `unknown` fields are ignored, each is in one of the
+    /// lists.
+    pub(crate) fn check(&self, known: &[&[Field]], unknown: UnknownFields) -> Result<&Self, Refusal> {
+        let fields = self.unambiguous()?;
+        if unknown == UnknownFields::Ignored {
+            return Ok(fields);
+        }
+        let Some(name) = fields.other_than(known) else { return Ok(fields) };
+        let known: Vec<&str> = known.iter().copied().flatten().map(|field| field.name()).collect();
+        Err(Refusal::unknown_name("field", name, &known))
+    }
+
+    /// A field that is in none of these lists.
+    fn other_than(&self, known: &[&[Field]]) -> Option<&str> {
+        let is_known = |field: &Field| known.iter().any(|list| list.contains(field));
+        let of_others = || Field::ALL.iter().find(|field| self.is_named(**field) && !is_known(field));
+        self.unknown.as_deref().or_else(|| of_others().map(|field| field.name()))
+    }
+
+    /// Whether the field is present, even with the value null.
     pub(crate) const fn is_named(&self, field: Field) -> bool {
         self.named[field as usize]
     }
 
-    /// The text of a field, if it is given.
+    /// The text of a field, if it is given and not null.
     pub(crate) const fn raw(&self, field: Field) -> Option<&'a RawValue> {
         self.values[field as usize]
     }
 
-    /// The value of a field, if it is given and `parse` takes it.
+    /// The value of a field, or none; an error if `parse` rejects it.
     pub(crate) fn optional<T>(
         &self,
         field: Field,
@@ -108,7 +138,7 @@ impl<'a> Fields<'a> {
         parse(raw).ok_or_else(wrong).map(Some)
     }
 
-    /// The value of a field that has to be given.
+    /// The value of a mandatory field.
     pub(crate) fn required<T>(
         &self,
         field: Field,
@@ -120,7 +150,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Not derived: a derived one reads arrays too, and unknown fields twice.
+/// Not derived: a derived implementation accepts arrays too, and buffers unknown fields.
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
@@ -138,7 +168,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        // Costs nothing until there is an unknown name.
+        // Allocates nothing until there is an unknown name.
         let mut unknown = HashSet::new();
         while let Some(Name(name)) = map.next_key()? {
             let first = match Field::named(&name) {
@@ -148,6 +178,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
+                    fields.unknown.get_or_insert_with(|| name.clone());
                     unknown.insert(name.clone())
                 }
             };
@@ -186,8 +217,14 @@ impl<'de> Visitor<'de> for NameVisitor {
     }
 }
 
-/// A whole number, or one in a string. Digits only: no sign but a minus, no leading zeros, no fraction or exponent,
-/// so that every number has one text and a card number in a string is taken as it stands or not at all.
+/// A body as text.
+pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(body).map_err(|_| Refusal::malformed("the body cannot be read: it is not UTF-8"))
+}
+
+/// A whole number, or one in a string. Digits only: no sign but a minus, no leading zeros, no fraction or
+/// exponent, so that every number has one text and a card number in a string is taken as it stands or not at
+/// all.
 pub(crate) fn whole(raw: &RawValue) -> Option<i64> {
     let text = digits(raw)?;
     let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));

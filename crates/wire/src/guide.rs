@@ -1,49 +1,50 @@
-//! What each error means to a client: the texts of `docs/errors.md`, kept beside the codes so that none is forgotten.
+//! What each error means to a client: the source of `docs/errors.md`. A new code does not compile without its
+//! text.
 
 use std::fmt;
 
 use florin_ledger::{ErrorCode, Operation};
 
-/// What a client should know of an error.
+/// What a client should know about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guide {
-    /// What was wrong.
+    /// What was wrong, in a sentence.
     pub meaning: &'static str,
-    /// What the client should do.
+    /// What the client should do about it.
     pub advice: &'static str,
-    /// Whether it helps to send the request again.
+    /// Whether sending the request again helps.
     pub retry: Retry,
-    /// Which requests are answered with it.
+    /// The requests that can be answered with it.
     pub givers: Givers,
 }
 
-/// Whether it helps to send a refused request again, and under which identity.
+/// Whether sending a refused request again helps, and under which identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// The same request is always refused. Nothing was recorded, so a changed one may keep the identity.
+    /// The same request is always refused. Nothing was recorded, so a corrected one may keep the identity.
     Changed,
-    /// The refusal was not recorded and what it depends on can change.
+    /// The refusal was not recorded, and its cause can go away.
     SameIdentity,
-    /// The refusal was recorded as a transaction in status Error: the same identity repeats it.
+    /// The refusal was recorded as a transaction in status Error, and the same identity replays it.
     NewIdentity,
-    /// By whether the refusal names a transaction that records it.
+    /// As `NewIdentity` if the refusal names a transaction that records it, else as `SameIdentity`.
     ByTransactionId,
-    /// It never helps.
+    /// No: the outcome is final.
     Never,
 }
 
-/// Which requests are answered with an error.
+/// The requests that can be answered with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Givers {
-    /// All.
+    /// Every request.
     All,
-    /// Those whose routing key names no operation, and such operations of a batch.
+    /// Requests whose routing key is not an operation, and such operations of a batch.
     UnknownOperations,
-    /// These.
+    /// Requests for one of these operations.
     These(&'static [Operation]),
-    /// A batch that is done whole or not at all, and its operations.
+    /// Atomic batches and their operations.
     AtomicBatches,
-    /// None: it is the reason of a transaction.
+    /// None: the error of a transaction, not of a request.
     None,
 }
 
@@ -54,7 +55,7 @@ const AMOUNT: &[Operation] = &[Invoice, Withdraw, Transfer, Settle];
 const WALLET: &[Operation] = &[Invoice, Withdraw, Transfer, Balance, History];
 
 impl Guide {
-    /// The guide to an error as the documents (AsyncAPI, OpenAPI) have it.
+    /// The guide to an error as the AsyncAPI and OpenAPI documents have it.
     #[must_use]
     pub fn document(code: ErrorCode) -> serde_json::Value {
         let Self { meaning, advice, retry, givers } = Self::of(code);
@@ -68,7 +69,7 @@ impl Guide {
         })
     }
 
-    /// What a client should know of this error.
+    /// The guide to this error.
     #[must_use]
     pub const fn of(code: ErrorCode) -> Self {
         match code {
@@ -88,80 +89,78 @@ impl Guide {
         }
     }
 
-    /// Of what the request shows by itself, or together with the ticker's scale.
+    /// Errors that are visible in the request itself, or together with the ticker's scale.
     const fn of_request(code: ErrorCode) -> Self {
         let (meaning, advice, givers) = match code {
             ErrorCode::TooLarge => (
-                "The body has more bytes than `max_body_bytes` (64 KiB unless configured), a batch more than \
-                 `max_batch_body_bytes` (1 MiB) or more than 1,000 operations, or its histories ask for more than 1,000 \
-                 postings (each counts as at least 100); or the answer would be longer than 16 MiB.",
-                "Send less metadata, or several batches; ask for less.",
+                "The body is larger than `max_body_bytes` (64 KiB unless configured). Or a batch is larger than \
+                 `max_batch_body_bytes` (1 MiB), has more than 1,000 operations, or its history queries ask for more than \
+                 1,000 postings (each counts as at least 100). Or the reply would be larger than 16 MiB.",
+                "Send less metadata, or several batches; ask for fewer postings.",
                 Givers::All,
             ),
             ErrorCode::UnknownOperation => (
-                "The routing key, or the `type` of a message sent to the queue directly, names no operation; or there \
-                 is a batch within a batch.",
-                "Mend the client. The reason lists the operations.",
+                "The routing key (or the `type` of a message sent to the queue by its name) is not an operation; or a \
+                 batch contains a batch.",
+                "Fix the client. The reason lists the operations.",
                 Givers::UnknownOperations,
             ),
             ErrorCode::Malformed => (
-                "The body is no JSON object; or a field is missing, given twice, of a wrong type or out of its range.",
-                "Mend the client. The reason names the field; `florin schema show` prints what is taken.",
+                "The body is not a JSON object; or a field is missing, unknown, given twice, of the wrong type or out of \
+                 range. Unknown fields are ignored on the exchange `queries` only.",
+                "Fix the client. The reason names the field; `florin schema show` prints the schema.",
                 Givers::All,
             ),
             ErrorCode::AmountNotPositive => {
-                ("The amount is 0 or below.", "Ask for more than 0.", Givers::These(AMOUNT))
+                ("The amount is 0 or negative.", "Send an amount above 0.", Givers::These(AMOUNT))
             }
             ErrorCode::SameWallet => (
                 "The payer and the payee of the transfer are the same wallet.",
-                "Name two wallets.",
+                "Name two different wallets.",
                 Givers::These(&[Transfer]),
             ),
             _ => (
                 "The amount has more decimal places than the ticker.",
-                "Round it as your business asks for; the service never rounds.",
+                "Round it by your own business rules; the service never rounds.",
                 Givers::These(AMOUNT),
             ),
         };
         Self { meaning, advice, retry: Retry::Changed, givers }
     }
 
-    /// Of the transaction that a request names, and of its end.
+    /// Errors of the transaction that a request names.
     const fn of_transaction(code: ErrorCode) -> Self {
         let (meaning, advice, retry, givers) = match code {
             ErrorCode::UnknownTransaction => (
-                "There is no transaction with this id.",
-                "Look at the id. When the request that opens it has no answer yet, send that one again first.",
+                "No transaction has this id.",
+                "Check the id. If the request that opens the transaction has no answer yet, send that one again first.",
                 Retry::SameIdentity,
                 Givers::These(&[Settle, Cancel, Expire, Transaction]),
             ),
             ErrorCode::AlreadyFinal => (
-                "The transaction has ended in another way, is over its time, or never waited.",
-                "Ask `transaction` what became of it.",
+                "The hold has ended in another way or has expired; or the transaction never was a hold.",
+                "Read its outcome with `transaction`.",
                 Retry::Never,
                 Givers::These(&[Settle, Cancel, Expire]),
             ),
             ErrorCode::NotExpired => (
-                "The transaction still has time, or no time limit.",
-                "Leave it to the service, or `cancel` it.",
+                "The hold has not reached its expiry time, or has none.",
+                "Let the service expire it, or `cancel` it.",
                 Retry::SameIdentity,
                 Givers::These(&[Expire]),
             ),
             ErrorCode::ExceedsPending => (
-                "The amount is more than what the transaction holds.",
-                "Settle at most its amount.",
+                "The amount exceeds the hold.",
+                "Settle at most the amount of the hold.",
                 Retry::Changed,
                 Givers::These(&[Settle]),
             ),
-            ErrorCode::Cancelled => (
-                "The transaction waited and was cancelled.",
-                "Nothing: this is its end.",
-                Retry::Never,
-                Givers::None,
-            ),
+            ErrorCode::Cancelled => {
+                ("The hold was cancelled.", "Nothing: this is final.", Retry::Never, Givers::None)
+            }
             _ => (
-                "The transaction waited and was not settled in time.",
-                "Nothing: this is its end. To try again, open another one.",
+                "The hold was not settled before its expiry time.",
+                "Nothing: this is final. To try again, open a new hold.",
                 Retry::Never,
                 Givers::None,
             ),
@@ -169,42 +168,42 @@ impl Guide {
         Self { meaning, advice, retry, givers }
     }
 
-    /// Of what the wallets, the tickers, the balances and the identities decide.
+    /// Errors of wallets, tickers, balances and identities.
     const fn of_decision(code: ErrorCode) -> Self {
         let (meaning, advice, retry, givers) = match code {
             ErrorCode::UnknownWallet => (
-                "There is no such wallet.",
-                "Look at the number, or have the wallet created (`florin wallet create`).",
+                "The wallet does not exist.",
+                "Check the number, or have the wallet created (`florin wallet create`).",
                 Retry::SameIdentity,
                 Givers::These(WALLET),
             ),
             ErrorCode::UnknownTicker => (
-                "There is no such ticker. Names are exact: `usd` is not `USD`.",
-                "Look at the name, or have the ticker added (`florin ticker add`).",
+                "The ticker does not exist. Names are case-sensitive: `usd` is not `USD`.",
+                "Check the name, or have the ticker added (`florin ticker add`).",
                 Retry::SameIdentity,
                 Givers::These(WALLET),
             ),
             ErrorCode::AmountOutOfRange => (
-                "The amount, or the balance that it would lead to, is 10^36 minor units or more.",
-                "Ask for less.",
+                "The amount, or the balance it would lead to, is 10^36 minor units or more.",
+                "Send a smaller amount.",
                 Retry::ByTransactionId,
                 Givers::These(AMOUNT),
             ),
             ErrorCode::IdentityReused => (
                 "This `message_id` (or `id` in a batch) belongs to a different request. Nothing was done.",
-                "Mend the client: one identity for one request. `transaction` shows what it stands for.",
+                "Fix the client: one identity per request. `transaction` shows the request it belongs to.",
                 Retry::NewIdentity,
                 Givers::These(OPENING),
             ),
             ErrorCode::InsufficientFunds => (
-                "The payer's actual balance is lower than the amount. Frozen money does not count.",
-                "Tell the payer; ask again when there is more.",
+                "The payer's actual balance is less than the amount. Frozen funds do not count.",
+                "Tell the payer; try again when the balance allows.",
                 Retry::NewIdentity,
                 Givers::These(&[Withdraw, Transfer]),
             ),
             _ => (
-                "Another operation of the same atomic batch was refused, so none was done. The reason names it.",
-                "Mend or leave out what was refused, and send the batch under new identities.",
+                "Another operation of the same atomic batch was refused, so none was applied. The reason names it.",
+                "Correct or remove that operation, and send the batch under new identities.",
                 Retry::NewIdentity,
                 Givers::AtomicBatches,
             ),
@@ -214,15 +213,15 @@ impl Guide {
 }
 
 impl Retry {
-    /// The answer for a person.
+    /// The answer, for the documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Changed => "no; once changed, under the same identity or a new one",
-            Self::SameIdentity => "yes, when that has changed; under the same identity",
-            Self::NewIdentity => "under a new identity; the same one repeats the refusal",
+            Self::Changed => "no; a corrected request may use the same identity or a new one",
+            Self::SameIdentity => "yes, once that has changed; under the same identity",
+            Self::NewIdentity => "under a new identity; the same one replays the refusal",
             Self::ByTransactionId => {
-                "when it is the balance, and that is lower; under a new identity if the refusal names a `transaction_id`"
+                "if it was the balance, once that is lower; under a new identity if the refusal names a `transaction_id`"
             }
             Self::Never => "no",
         }
@@ -236,7 +235,7 @@ impl Givers {
         match self {
             Self::All => true,
             Self::These(operations) => operations.contains(&operation),
-            // One that was part of such a batch, and is sent again under its identity.
+            // An operation of such a batch that is sent again, alone, under its identity.
             Self::AtomicBatches => OPENING.contains(&operation),
             Self::UnknownOperations | Self::None => false,
         }
@@ -253,7 +252,7 @@ impl fmt::Display for Givers {
                 f.write_str(&names.join(", "))
             }
             Self::AtomicBatches => f.write_str("batch, and each operation of an atomic one"),
-            Self::None => f.write_str("none: it is the reason of a transaction"),
+            Self::None => f.write_str("none: it is the error of a transaction"),
         }
     }
 }

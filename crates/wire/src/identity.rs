@@ -1,8 +1,8 @@
 //! What makes a retry the same request: the identity, which is the transaction id as well.
 //!
 //! A `message_id` that is a UUID is the id itself; any other is hashed to one. Without a `message_id` the id
-//! is the hash of what was sent, and then only the broker's redelivery flag tells a repetition from a second
-//! request that looks the same.
+//! is the hash of the message, and then only the broker's redelivery flag tells a redelivery from a second
+//! request with the same content.
 
 use std::cell::OnceCell;
 
@@ -10,9 +10,9 @@ use florin_ledger::{Decimal, Identity, OnExisting, Operation, RequestHash, Walle
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::decode::Envelope;
+use crate::envelope::Envelope;
 
-/// The identity of a request that came alone.
+/// The identity of a single request.
 pub(crate) fn identity(envelope: &Envelope<'_>, body: &str, request_hash: RequestHash) -> Identity {
     match envelope.message_id {
         Some(message_id) => named(envelope, named_id(message_id), request_hash),
@@ -24,7 +24,8 @@ pub(crate) fn identity(envelope: &Envelope<'_>, body: &str, request_hash: Reques
 pub(crate) struct BatchIdentities<'a> {
     envelope: &'a Envelope<'a>,
     body: &'a str,
-    /// The hash of what they have in common, once one of them needs it: a large body is hashed once.
+    /// The hash of what they have in common, computed when the first one needs it: a large body is hashed
+    /// once.
     common: OnceCell<Sha256>,
 }
 
@@ -33,7 +34,7 @@ impl<'a> BatchIdentities<'a> {
         Self { envelope, body, common: OnceCell::new() }
     }
 
-    /// The identity of the operation at this place, which may have an `id` of its own.
+    /// The identity of the operation at this index, which may have an `id`.
     pub(crate) fn at(&self, index: usize, id: Option<&str>, request_hash: RequestHash) -> Identity {
         let envelope = self.envelope;
         if let Some(id) = id {
@@ -52,13 +53,13 @@ impl<'a> BatchIdentities<'a> {
     }
 }
 
-/// The client said what makes a retry the same request.
+/// The client sent an identity.
 const fn named(envelope: &Envelope<'_>, transaction_id: Uuid, request_hash: RequestHash) -> Identity {
     let redelivered = envelope.first_received_at.is_none();
     Identity { transaction_id, request_hash, on_existing: OnExisting::Replay, redelivered }
 }
 
-/// The client said nothing: only the broker's redelivery flag tells a repetition.
+/// The client sent no identity: only the broker's redelivery flag tells a redelivery.
 fn derived(envelope: &Envelope<'_>, transaction_id: Uuid, request_hash: RequestHash) -> Identity {
     let on_existing = match envelope.first_received_at {
         Some(received_at) => OnExisting::Renew { received_at },
@@ -72,20 +73,20 @@ fn named_id(message_id: &str) -> Uuid {
     hyphenated(message_id).unwrap_or_else(|| id_of(hash(&[b"message_id", message_id.as_bytes()])))
 }
 
-/// A UUID in its usual notation. `Uuid::parse_str` takes others too.
+/// A UUID with hyphens. `Uuid::parse_str` accepts other notations too.
 pub(crate) fn hyphenated(text: &str) -> Option<Uuid> {
     const LENGTH: usize = 36;
     (text.len() == LENGTH).then(|| Uuid::parse_str(text).ok()).flatten()
 }
 
-/// The hash of all that was sent.
+/// The hash of the whole message.
 fn sent(envelope: &Envelope<'_>, body: &str) -> Sha256 {
     let reply_to = envelope.reply_to.unwrap_or_default().as_bytes();
     let correlation_id = envelope.correlation_id.unwrap_or_default().as_bytes();
     hash(&[b"request", reply_to, correlation_id, envelope.operation.as_bytes(), body.as_bytes()])
 }
 
-/// What a request asks for, beside where it comes from.
+/// What a request asks for, without where it comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Meaning<'a> {
     pub(crate) operation: Operation,
@@ -99,8 +100,8 @@ pub(crate) struct Meaning<'a> {
 }
 
 impl Meaning<'_> {
-    /// Two texts of one amount ask for the same. What most requests have is hashed alone when there is no more, as
-    /// it was before there was more.
+    /// Different texts of one amount hash alike. The fields that came later are only hashed if one of them is
+    /// given, so that the hashes of plain requests stay as they were recorded.
     pub(crate) fn hash(&self) -> RequestHash {
         let wallet_id = self.wallet_id.to_be_bytes();
         let amount = self.amount.to_string();

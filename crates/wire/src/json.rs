@@ -1,4 +1,4 @@
-//! JSON values whose text is kept: no number passes through a float.
+//! JSON values that keep their text: no number passes through a float.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// A [`Decimal`] that is written as a JSON number with its exact digits, and read from a number or a string.
+/// A [`Decimal`], written as a JSON number with its exact digits, and read from a number or a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JsonDecimal(pub Decimal);
 
@@ -34,16 +34,16 @@ impl<'de> Deserialize<'de> for JsonDecimal {
 pub struct RawJson(Box<RawValue>);
 
 impl RawJson {
-    /// The JSON of a value.
+    /// Serializes a value.
     ///
     /// # Errors
     ///
-    /// When the value has no JSON.
+    /// When the value cannot be serialized.
     pub fn new(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(Self)
     }
 
-    /// The text.
+    /// The JSON text, to the byte.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.get()

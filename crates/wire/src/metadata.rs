@@ -1,4 +1,4 @@
-//! What a client may have kept with a transaction: any JSON object, to the byte, within limits.
+//! Metadata that a client keeps with a transaction: any JSON object, to the byte, within limits.
 
 use serde_json::value::RawValue;
 
@@ -7,14 +7,14 @@ use crate::refusal::Refusal;
 const MAX_BYTES: usize = 4096;
 const MAX_DEPTH: usize = 32;
 
-/// The text of the metadata, if they are an object, short, not deep, and of text that every reader can hold.
+/// The text of the metadata, if it is an object within the limits and every reader can hold its strings.
 pub(crate) fn check(raw: &RawValue) -> Result<&str, Refusal> {
     let json = raw.get();
     if !json.starts_with('{') {
         return Err(Refusal::malformed("metadata must be a JSON object"));
     }
     if json.len() > MAX_BYTES {
-        let reason = format!("metadata have {} bytes; at most {MAX_BYTES} are taken", json.len());
+        let reason = format!("metadata has {} bytes; the limit is {MAX_BYTES}", json.len());
         return Err(Refusal::malformed(reason));
     }
     let mut depth = 0;
@@ -31,14 +31,14 @@ pub(crate) fn check(raw: &RawValue) -> Result<&str, Refusal> {
             _ => depth -= 1,
         }
         if depth > MAX_DEPTH {
-            return Err(Refusal::malformed(format!("metadata are nested more than {MAX_DEPTH} deep")));
+            return Err(Refusal::malformed(format!("metadata is nested deeper than {MAX_DEPTH} levels")));
         }
         rest = &rest[at + 1..];
     }
     Ok(json)
 }
 
-/// The length of the string that `json` begins with, quotes included.
+/// The length of the string at the start of `json`, with its quotes.
 fn string_length(json: &str) -> usize {
     let mut escaped = true;
     let end = json.bytes().position(|byte| {
@@ -49,14 +49,14 @@ fn string_length(json: &str) -> usize {
     end.map_or(json.len(), |end| end + 1)
 }
 
-/// Neither PostgreSQL nor many a reader can hold a NUL character, or half of a surrogate pair.
+/// PostgreSQL and many readers can hold neither a NUL character nor half of a surrogate pair.
 fn check_string(json: &str) -> Result<(), Refusal> {
     if !json.contains('\\') {
         return Ok(());
     }
     match serde_json::from_str::<String>(json) {
         Ok(text) if !text.contains('\0') => Ok(()),
-        Ok(_) => Err(Refusal::malformed("metadata hold a NUL character")),
-        Err(_) => Err(Refusal::malformed("metadata hold a string that is no Unicode text")),
+        Ok(_) => Err(Refusal::malformed("metadata contains a NUL character")),
+        Err(_) => Err(Refusal::malformed("metadata contains a string that is not valid Unicode")),
     }
 }

@@ -1,23 +1,27 @@
-//! The names of exchanges and queues.
+//! The names of exchanges, queues and the batch operation.
 
-/// The durable topic exchange for requests, with the operation as the routing key.
+/// The durable topic exchange for requests. The routing key is the operation.
 pub const REQUESTS_EXCHANGE: &str = "florin.requests";
 
-/// The topic exchange of the first clients. They declare it themselves, as not durable, so it stays so.
+/// The topic exchange of the first clients, who declare it themselves as not durable, so the service does
+/// too.
 pub const SEED_EXCHANGE: &str = "queries";
 
-/// Queues whose names begin so are the service's own: no answer is sent there.
+/// Prefix of the service's own queues: no reply is sent there.
 pub const OWN_QUEUES: &str = "florin.";
 
-/// But these are the reply queues of the Rust client; a random UUID follows.
+/// Prefix of the Rust client's reply queues, followed by a random UUID: the exception to [`OWN_QUEUES`].
 pub const REPLY_QUEUES: &str = "florin.reply.";
 
-/// The queue that requests wait in.
+/// The queue of requests, unless configured otherwise.
 pub const WORK_QUEUE: &str = "florin.work";
 
-/// The fanout exchange, and the queue behind it, for messages that could not be worked on. An exchange of
-/// their own keeps their routing keys.
+/// The fanout exchange for dead letters, and the queue bound to it. Through an exchange of their own they
+/// keep their routing keys.
 pub const DEAD_LETTERS: &str = "florin.dead";
 
-/// The durable topic exchange that tells every change of a transaction.
+/// The durable topic exchange for events.
 pub const EVENTS_EXCHANGE: &str = "florin.events";
+
+/// The operation that carries other operations.
+pub const BATCH: &str = "batch";

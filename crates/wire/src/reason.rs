@@ -1,15 +1,16 @@
 //! Why a request was refused, for people.
 //!
-//! A reason depends on the request alone, so that a replayed answer is the same to the byte.
+//! A reason depends on the request alone, so that a replayed answer is the same to the byte. That is why
+//! `insufficient_funds` does not say how much was available: inside an atomic batch that was rolled back, it
+//! is not the balance of the posting that records the refusal.
 
-use florin_ledger::{Command, Decimal, ErrorCode, Operation, Resolve, Transaction, WalletId};
+use florin_ledger::{Command, Decimal, ErrorCode, Resolve, Transaction, WalletId};
 use uuid::Uuid;
 
-use crate::refusal::shown;
+use crate::refusal::{Refusal, shown};
 
-/// What a reason speaks of, as far as it is known.
+/// What a reason may mention, as far as the request has it.
 struct Subject<'a> {
-    operation: Operation,
     wallet_id: WalletId,
     to_wallet_id: Option<WalletId>,
     ticker: &'a str,
@@ -17,7 +18,7 @@ struct Subject<'a> {
     transaction_id: Option<Uuid>,
 }
 
-/// Why a command was refused.
+/// The reason for a refused command.
 pub(crate) fn of_command(code: ErrorCode, command: &Command) -> String {
     let mut wallet_ids = command.wallet_ids();
     let movement = command.movement();
@@ -26,7 +27,6 @@ pub(crate) fn of_command(code: ErrorCode, command: &Command) -> String {
         _ => None,
     };
     let subject = Subject {
-        operation: command.operation(),
         wallet_id: wallet_ids.next().unwrap_or_default(),
         to_wallet_id: wallet_ids.next(),
         ticker: command.ticker().unwrap_or_default(),
@@ -36,10 +36,9 @@ pub(crate) fn of_command(code: ErrorCode, command: &Command) -> String {
     subject.reason(code)
 }
 
-/// Why a transaction is in status Error.
+/// The reason for a transaction in status Error.
 pub(crate) fn of_transaction(code: ErrorCode, transaction: &Transaction) -> String {
     let subject = Subject {
-        operation: transaction.operation,
         wallet_id: transaction.wallet_id,
         to_wallet_id: transaction.to_wallet_id,
         ticker: &transaction.ticker.name,
@@ -51,12 +50,12 @@ pub(crate) fn of_transaction(code: ErrorCode, transaction: &Transaction) -> Stri
 
 impl Subject<'_> {
     fn reason(&self, code: ErrorCode) -> String {
-        let Self { operation, wallet_id, ticker, .. } = self;
+        let Self { wallet_id, ticker, .. } = self;
         let id = self.transaction_id.unwrap_or_default();
         match code {
             ErrorCode::AmountNotPositive => "the amount must be greater than 0".to_owned(),
             ErrorCode::SameWallet => "a transfer needs two different wallets".to_owned(),
-            ErrorCode::UnknownTransaction => format!("there is no transaction {id}"),
+            ErrorCode::UnknownTransaction => Refusal::unknown_transaction(id).reason,
             ErrorCode::UnknownWallet => match self.to_wallet_id {
                 Some(to_wallet_id) => format!("there is no wallet {wallet_id} or no wallet {to_wallet_id}"),
                 None => format!("there is no wallet {wallet_id}"),
@@ -66,22 +65,22 @@ impl Subject<'_> {
             }
             ErrorCode::AmountTooPrecise => {
                 let ticker = if ticker.is_empty() { "the ticker" } else { ticker };
-                format!("{} has more decimal places than {ticker} has", self.amount())
+                format!("{} has more decimal places than {ticker} allows", self.amount())
             }
             ErrorCode::AmountOutOfRange => {
                 let sum = format!("{} {ticker}", self.amount());
                 format!("{} would exceed what a balance can hold (10^36 minor units)", sum.trim_end())
             }
             ErrorCode::IdentityReused => "this message_id belongs to a different request".to_owned(),
-            ErrorCode::AlreadyFinal => format!("transaction {id} is final already"),
-            ErrorCode::NotExpired => format!("the time of transaction {id} is not over"),
+            ErrorCode::AlreadyFinal => format!("transaction {id} has already ended; `transaction` says how"),
+            ErrorCode::NotExpired => format!("transaction {id} has not expired yet"),
             ErrorCode::ExceedsPending => format!("{} is more than transaction {id} holds", self.amount()),
             ErrorCode::InsufficientFunds => {
-                format!("wallet {wallet_id} has less than {} {ticker} to {operation}", self.amount())
+                format!("wallet {wallet_id} has less than {} {ticker} available", self.amount())
             }
-            ErrorCode::BatchFailed => "an atomic batch that it was part of failed".to_owned(),
-            ErrorCode::Cancelled => "it was cancelled".to_owned(),
-            ErrorCode::Expired => "it was not settled in time".to_owned(),
+            ErrorCode::BatchFailed => "another operation of its atomic batch was refused".to_owned(),
+            ErrorCode::Cancelled => "the hold was cancelled".to_owned(),
+            ErrorCode::Expired => "the hold expired".to_owned(),
             ErrorCode::TooLarge | ErrorCode::UnknownOperation | ErrorCode::Malformed => code.to_string(),
         }
     }

@@ -3,16 +3,19 @@
 use std::fmt;
 
 use florin_ledger::{ErrorCode, Operation};
+use uuid::Uuid;
 
-/// Names and messages that a client wrote are shown up to so many characters.
+use crate::names::BATCH;
+
+/// Text that a client wrote is quoted up to this many characters.
 const SHOWN: usize = 32;
 
-/// A request that is refused before the rules see it.
+/// A request that is refused before the rules see it, with the reply's error and reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why, for programs.
+    /// The `error` of the reply, for programs.
     pub code: ErrorCode,
-    /// Why, for people.
+    /// The `reason` of the reply, for people.
     pub reason: String,
 }
 
@@ -31,20 +34,46 @@ impl Refusal {
         Self { code: ErrorCode::TooLarge, reason: reason.into() }
     }
 
-    /// What the parser says may hold all of a long string.
+    /// Shortened: the parser may quote all of a long string.
     pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
         const LONGEST: usize = 120;
         Self::malformed(format!("the body cannot be read: {}", shortened(&error.to_string(), LONGEST)))
     }
 
+    /// An unknown name of a field or parameter; the reason names the nearest known one, or all of them.
+    #[must_use]
+    pub fn unknown_name(what: &str, name: &str, known: &[&str]) -> Self {
+        let name = shown(name);
+        Self::malformed(match nearest(name, known) {
+            Some(nearest) => format!("unknown {what} {name:?}; did you mean {nearest:?}?"),
+            None if known.is_empty() => format!("unknown {what} {name:?}; there are none here"),
+            None => format!("unknown {what} {name:?}; known are {}", known.join(", ")),
+        })
+    }
+
+    /// The named transaction does not exist, or must look as if it did not.
+    #[must_use]
+    pub fn unknown_transaction(id: Uuid) -> Self {
+        Self { code: ErrorCode::UnknownTransaction, reason: format!("there is no transaction {id}") }
+    }
+
     pub(crate) fn unknown_operation(name: &str) -> Self {
         let known = Operation::ALL.map(Operation::as_str).join(", ");
-        let reason = format!("there is no operation {name:?}; there are {known}, {}", crate::BATCH);
+        let reason = format!("unknown operation {name:?}; known are {known}, {BATCH}");
         Self { code: ErrorCode::UnknownOperation, reason }
     }
 }
 
-/// A name as it is shown to people.
+/// The most similar of these names, if at most a third of its letters differ.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let distance = |known: &str| strsim::osa_distance(&name, known);
+    let nearest = known.iter().copied().min_by_key(|known| distance(known))?;
+    let longest = name.chars().count().max(nearest.len());
+    (distance(nearest) <= longest / 3).then_some(nearest)
+}
+
+/// A name as it is quoted in reasons.
 pub(crate) fn shown(name: &str) -> &str {
     shortened(name, SHOWN)
 }

@@ -1,4 +1,4 @@
-//! Replies: what a client gets back.
+//! Replies: what the service answers.
 
 use std::borrow::Cow;
 
@@ -8,42 +8,41 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::batch_reply::{BatchBody, ResultBody};
-use crate::bodies::{BalanceBody, HistoryBody, Receipt, TransactionBody};
+use crate::bodies::{BalanceBody, BatchBody, HistoryBody, Receipt, ResultBody, TransactionBody};
 use crate::reason;
 use crate::refusal::Refusal;
-use crate::schema;
+use crate::values;
 
 /// The header of a reply that repeats the answer to an earlier request with the same identity.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 
-/// An answer. `body` is a string that holds JSON, as the first clients of this protocol expect.
+/// A reply. `body` is a string that holds JSON, as the first clients of this protocol expect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reply {
-    /// The operation that was asked for.
+    /// The operation that was requested, as the client wrote it.
     pub operation: String,
-    /// 200 when it was done, 202 when it waits; 400 and above when it was refused.
-    #[schemars(with = "schema::Code")]
+    /// 200 when done, 202 for a new hold; 400 and above when refused.
+    #[schemars(with = "values::Code")]
     pub code: u16,
-    /// What was asked for, as JSON: see [`Reply::receipt`] and its neighbours.
+    /// The result, as JSON: see [`Reply::receipt`] and its neighbours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", description = "What was asked for: a string that holds JSON.")]
+    #[schemars(with = "String", description = "The result: a string that holds JSON.")]
     pub body: Option<String>,
-    /// Why the request was refused, for people.
+    /// Why the request was refused, for people; the words may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub reason: Option<String>,
-    /// Why the request was refused: the name of an `ErrorCode`, which is stable.
+    /// Why the request was refused, for programs: a stable name, see `docs/errors.md`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::RefusalError")]
+    #[schemars(with = "values::RefusalError")]
     pub error: Option<String>,
     /// The transaction in status Error that records the refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "schema::TransactionId")]
+    #[schemars(with = "values::TransactionId")]
     pub transaction_id: Option<Uuid>,
 }
 
-/// An answer whose body is not written yet: that becomes a string in a [`Reply`], and stands as it is in a batch.
+/// A reply whose body is not serialized yet: it becomes a string in a [`Reply`], and an object in a batch.
 #[derive(Serialize)]
 pub(crate) struct Verdict<'a> {
     operation: &'a str,
@@ -70,7 +69,7 @@ enum Body {
 }
 
 impl<'a> Verdict<'a> {
-    /// What became of a command.
+    /// The reply to a command.
     pub(crate) fn on(command: &Command, outcome: &Outcome) -> Self {
         let operation = command.operation().as_str();
         let body = match &outcome.answer {
@@ -78,7 +77,7 @@ impl<'a> Verdict<'a> {
                 Body::Receipt(Receipt::opened(*transaction_id, *status))
             }
             Answer::Resolved { transaction_id, settled, error } => {
-                Body::Receipt(Receipt::ended(*transaction_id, *settled, *error))
+                Body::Receipt(Receipt::resolved(*transaction_id, *settled, *error))
             }
             Answer::Balance(lines) => Body::Balance(BalanceBody::new(lines)),
             Answer::Transaction(transaction) => {
@@ -102,8 +101,8 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// A refusal.
-    pub(crate) const fn refused(operation: &'a str, code: ErrorCode, reason: Cow<'a, str>) -> Self {
+    /// The reply to a request that was refused.
+    pub(crate) fn refused(operation: &'a str, code: ErrorCode, reason: Cow<'a, str>) -> Self {
         Self {
             operation,
             code: code.status(),
@@ -120,7 +119,7 @@ impl<'a> Verdict<'a> {
         self.reason.unwrap_or_default()
     }
 
-    /// With another reason.
+    /// The same with another reason.
     pub(crate) fn because(self, reason: &'a str) -> Self {
         Self { reason: Some(Cow::Borrowed(reason)), ..self }
     }
@@ -145,13 +144,13 @@ pub(crate) fn to_text(body: &impl Serialize) -> String {
 }
 
 impl Reply {
-    /// The answer to a command.
+    /// The reply to a command.
     #[must_use]
     pub fn to_command(command: &Command, outcome: &Outcome) -> Self {
         Verdict::on(command, outcome).into()
     }
 
-    /// The answer to a request that was refused, under the name of the operation that the client wrote.
+    /// The reply to a request that was refused, with the operation as the client wrote it.
     #[must_use]
     pub fn refused(operation: &str, refusal: &Refusal) -> Self {
         Verdict::refused(operation, refusal.code, Cow::Borrowed(&refusal.reason)).into()
@@ -167,7 +166,7 @@ impl Reply {
         serde_json::to_vec(self).expect("text and numbers are JSON")
     }
 
-    /// Reads a reply.
+    /// Parses a reply.
     ///
     /// # Errors
     ///
@@ -176,13 +175,13 @@ impl Reply {
         serde_json::from_slice(json)
     }
 
-    /// Whether the request was done.
+    /// Whether the request was accepted: done, or a hold was opened.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         self.code < 300
     }
 
-    /// The receipt of a request that opened or ended a transaction.
+    /// The body of a reply to a request that opened a transaction or resolved a hold.
     ///
     /// # Errors
     ///
@@ -191,7 +190,7 @@ impl Reply {
         self.read()
     }
 
-    /// The balances that `balance` asked for.
+    /// The body of a reply to `balance`.
     ///
     /// # Errors
     ///
@@ -200,7 +199,7 @@ impl Reply {
         self.read()
     }
 
-    /// The transaction that `transaction` asked for.
+    /// The body of a reply to `transaction`.
     ///
     /// # Errors
     ///
@@ -209,7 +208,7 @@ impl Reply {
         self.read()
     }
 
-    /// The page that `history` asked for.
+    /// The body of a reply to `history`.
     ///
     /// # Errors
     ///
@@ -218,7 +217,7 @@ impl Reply {
         self.read()
     }
 
-    /// What became of each operation of a batch, in their order.
+    /// The results of a batch, one per operation, in order.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The client's side of requests: what there is to ask for, and its JSON.
+//! The client's side of requests, and their JSON.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::json::{JsonDecimal, RawJson};
-use crate::schema;
 use crate::time::JsonTime;
+use crate::values;
 
-/// A request of a client.
+/// A request: one operation with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Credits a wallet.
@@ -20,129 +20,129 @@ pub enum Request {
     Withdraw(MovementBody),
     /// Debits one wallet and credits another.
     Transfer(TransferBody),
-    /// Ends a transaction that waits: it is done.
+    /// Captures a hold, in full or in part; the rest is released.
     Settle(SettleBody),
-    /// Ends a transaction that waits: it is not done.
+    /// Releases a hold.
     Cancel {
-        /// Which one.
+        /// The transaction that is the hold.
         transaction_id: Uuid,
     },
-    /// Ends a transaction whose time is over.
+    /// Releases a hold whose expiry time has passed. The service does so by itself.
     Expire {
-        /// Which one.
+        /// The identity of the request that opened it.
         transaction_id: Uuid,
     },
     /// Reads the balances of a wallet.
     Balance(BalanceQueryBody),
-    /// Reads a transaction.
+    /// Reads one transaction.
     Transaction {
-        /// Which one.
+        /// The identity of the request that opened it.
         transaction_id: Uuid,
     },
-    /// Reads the postings of a wallet.
+    /// Reads a page of a wallet's postings, newest first.
     History(HistoryQueryBody),
 }
 
 /// The body of `invoice` and `withdraw`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(transform = schema::timeout_needs_pending)]
+#[schemars(transform = values::timeout_needs_pending)]
 pub struct MovementBody {
-    /// Whose balance changes: the payer's, of a transfer.
-    #[schemars(with = "schema::GivenWalletId")]
+    /// The wallet whose balance changes; the payer of a transfer.
+    #[schemars(with = "values::GivenWalletId")]
     pub wallet_id: WalletId,
-    /// The ticker's name.
+    /// The ticker's name; case-sensitive.
     pub ticker: String,
-    /// How much.
-    #[schemars(with = "schema::GivenAmount")]
+    /// The amount to credit or debit.
+    #[schemars(with = "values::GivenAmount")]
     pub amount: JsonDecimal,
-    /// Whether the transaction waits to be settled or cancelled.
+    /// Whether to open a hold, which is settled or cancelled later.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(with = "Option<bool>")]
     pub pending: bool,
-    /// Seconds after which it expires. Needs `"pending": true`.
+    /// Seconds until the hold expires. Needs `"pending": true`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::GivenSeconds>")]
+    #[schemars(with = "Option<values::GivenSeconds>")]
     pub timeout: Option<u64>,
-    /// What is to be kept with the transaction: a JSON object of at most 4096 bytes.
+    /// Kept with the transaction: a JSON object of at most 4096 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::Metadata>")]
+    #[schemars(with = "Option<values::Metadata>")]
     pub metadata: Option<RawJson>,
 }
 
 /// The body of `transfer`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TransferBody {
-    /// What leaves the payer's wallet.
+    /// The payer's side.
     #[serde(flatten)]
     pub movement: MovementBody,
-    /// The payee.
-    #[schemars(with = "schema::GivenWalletId")]
+    /// The wallet that is credited.
+    #[schemars(with = "values::GivenWalletId")]
     pub to_wallet_id: WalletId,
 }
 
 /// The body of `settle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SettleBody {
-    /// Which transaction.
-    #[schemars(with = "schema::GivenTransactionId")]
+    /// The transaction: the UUID that its receipt names.
+    #[schemars(with = "values::GivenTransactionId")]
     pub transaction_id: Uuid,
-    /// How much of it; all when there is none.
+    /// The amount to capture; the whole hold if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::GivenAmount>")]
+    #[schemars(with = "Option<values::GivenAmount>")]
     pub amount: Option<JsonDecimal>,
 }
 
 /// The body of `cancel`, `expire` and `transaction`.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct NamedBody {
-    /// Which transaction.
-    #[schemars(with = "schema::GivenTransactionId")]
+    /// The transaction: the UUID that its receipt names.
+    #[schemars(with = "values::GivenTransactionId")]
     transaction_id: Uuid,
 }
 
 /// The body of `balance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BalanceQueryBody {
-    /// Whose balances.
-    #[schemars(with = "schema::GivenWalletId")]
+    /// The wallet whose balances are read.
+    #[schemars(with = "values::GivenWalletId")]
     pub wallet_id: WalletId,
-    /// Only of this ticker.
+    /// Only this ticker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticker: Option<String>,
-    /// As they were then.
+    /// The balances at this time; now if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::Time>")]
+    #[schemars(with = "Option<values::Time>")]
     pub at: Option<JsonTime>,
 }
 
 /// The body of `history`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HistoryQueryBody {
-    /// Whose postings.
-    #[schemars(with = "schema::GivenWalletId")]
+    /// The wallet whose postings are read.
+    #[schemars(with = "values::GivenWalletId")]
     pub wallet_id: WalletId,
-    /// Only of this ticker.
+    /// Only this ticker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticker: Option<String>,
-    /// Only those that brought their transaction into this status.
+    /// Only postings that brought their transaction into this status.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "status_name")]
-    #[schemars(with = "Option<schema::TransactionStatus>")]
+    #[schemars(with = "Option<values::TransactionStatus>")]
     pub status: Option<Status>,
-    /// Only those of this time or later.
+    /// Only postings at or after this time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::Time>")]
+    #[schemars(with = "Option<values::Time>")]
     pub from: Option<JsonTime>,
-    /// Only those before this time.
+    /// Only postings before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::Time>")]
+    #[schemars(with = "Option<values::Time>")]
     pub until: Option<JsonTime>,
-    /// What the page before gave as `next`.
+    /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::Cursor>")]
+    #[schemars(with = "Option<values::Cursor>")]
     pub before: Option<String>,
-    /// At most so many: 1 to 1000; 100 when there is none.
+    /// Page size: 1 to 1000; 100 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<schema::GivenLimit>")]
+    #[schemars(with = "Option<values::GivenLimit>")]
     pub limit: Option<u16>,
 }
 
@@ -151,14 +151,13 @@ fn status_name<S: Serializer>(status: &Option<Status>, serializer: S) -> Result<
 }
 
 impl MovementBody {
-    /// A body for this much of a ticker.
+    /// A movement that completes at once, without metadata.
     pub fn new(wallet_id: WalletId, ticker: impl Into<String>, amount: Decimal) -> Self {
         let (ticker, amount) = (ticker.into(), JsonDecimal(amount));
         Self { wallet_id, ticker, amount, pending: false, timeout: None, metadata: None }
     }
 
-    /// The transaction waits to be settled or cancelled, and expires after this time, which is rounded up to
-    /// seconds.
+    /// Opens a hold instead, which expires after this time, rounded up to seconds.
     #[must_use]
     pub fn pending(mut self, timeout: Option<Duration>) -> Self {
         self.pending = true;
@@ -166,14 +165,14 @@ impl MovementBody {
         self
     }
 
-    /// Keeps a JSON object with the transaction.
+    /// Keeps a JSON object of at most 4096 bytes with the transaction.
     #[must_use]
     pub fn metadata(mut self, metadata: RawJson) -> Self {
         self.metadata = Some(metadata);
         self
     }
 
-    /// As a transfer to this wallet.
+    /// Makes it a transfer to this wallet.
     #[must_use]
     pub const fn to_wallet(self, to_wallet_id: WalletId) -> TransferBody {
         TransferBody { movement: self, to_wallet_id }
@@ -181,13 +180,13 @@ impl MovementBody {
 }
 
 impl SettleBody {
-    /// Settles all of a transaction.
+    /// Captures the whole hold.
     #[must_use]
     pub const fn new(transaction_id: Uuid) -> Self {
         Self { transaction_id, amount: None }
     }
 
-    /// Settles this much of it.
+    /// Captures only this much; the rest is released.
     #[must_use]
     pub const fn amount(mut self, amount: Decimal) -> Self {
         self.amount = Some(JsonDecimal(amount));
@@ -196,20 +195,20 @@ impl SettleBody {
 }
 
 impl BalanceQueryBody {
-    /// All balances of a wallet, as they are.
+    /// All balances of a wallet, now.
     #[must_use]
     pub const fn new(wallet_id: WalletId) -> Self {
         Self { wallet_id, ticker: None, at: None }
     }
 
-    /// Only of this ticker.
+    /// Restricts it to this ticker.
     #[must_use]
     pub fn ticker(mut self, ticker: impl Into<String>) -> Self {
         self.ticker = Some(ticker.into());
         self
     }
 
-    /// As they were then.
+    /// Reads the balances at this time.
     #[must_use]
     pub const fn at(mut self, time: SystemTime) -> Self {
         self.at = Some(JsonTime(time));
@@ -218,49 +217,49 @@ impl BalanceQueryBody {
 }
 
 impl HistoryQueryBody {
-    /// The newest postings of a wallet.
+    /// The first page of a wallet's postings.
     #[must_use]
     pub const fn new(wallet_id: WalletId) -> Self {
         let (ticker, status, from, until) = (None, None, None, None);
         Self { wallet_id, ticker, status, from, until, before: None, limit: None }
     }
 
-    /// Only of this ticker.
+    /// Restricts it to this ticker.
     #[must_use]
     pub fn ticker(mut self, ticker: impl Into<String>) -> Self {
         self.ticker = Some(ticker.into());
         self
     }
 
-    /// Only those that brought their transaction into this status.
+    /// Restricts it to postings that brought their transaction into this status.
     #[must_use]
     pub const fn status(mut self, status: Status) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Only those of this time or later.
+    /// Restricts it to postings at or after this time.
     #[must_use]
     pub const fn from(mut self, time: SystemTime) -> Self {
         self.from = Some(JsonTime(time));
         self
     }
 
-    /// Only those before this time.
+    /// Restricts it to postings before this time.
     #[must_use]
     pub const fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(JsonTime(time));
         self
     }
 
-    /// Those that come after what the page before gave as `next`.
+    /// Continues after the `next` of the previous page.
     #[must_use]
     pub fn before(mut self, next: impl Into<String>) -> Self {
         self.before = Some(next.into());
         self
     }
 
-    /// At most so many: 1 to 1000.
+    /// Sets the page size: 1 to 1000.
     #[must_use]
     pub const fn limit(mut self, limit: u16) -> Self {
         self.limit = Some(limit);
@@ -269,7 +268,7 @@ impl HistoryQueryBody {
 }
 
 impl Request {
-    /// The operation, which is the routing key.
+    /// The operation; also the routing key.
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match self {

@@ -1,30 +1,31 @@
-//! Who asks: what is recorded with a transaction of the one who opened it or ended it.
+//! The requester: recorded with a transaction as who opened it or resolved it.
 //!
-//! The broker vouches for the user of a connection, in the property `user_id`. A user that the service trusts may ask
-//! for others, and says for whom: with a header for a whole message, or else with a field for one operation of a batch.
-//! What anybody else says of that is not even looked at. None of it makes a request a different one.
+//! The broker verifies the user of a connection, in the property `user_id`. A user that the service trusts
+//! may request on behalf of others, and names them: with a header for a whole message, or with a field for
+//! one operation of a batch. From anybody else these are not even read. The requester is no part of a
+//! request's identity.
 
 use std::sync::Arc;
 
-use crate::decode::Envelope;
+use crate::envelope::Envelope;
 use crate::fields::{Field, Fields};
 use crate::json::string;
 use crate::refusal::Refusal;
 
-/// The header that says for whom a trusted user asks.
+/// The header in which a trusted user names on whose behalf it requests.
 pub const ON_BEHALF_OF: &str = "florin-on-behalf-of";
 
-/// Of what is recorded, in bytes.
+/// Maximum length of what is recorded, in bytes.
 const LONGEST: usize = 255;
-/// Stands before the name of a user of the broker.
+/// Prefix of a broker user's name in what is recorded.
 const USER: &str = "amqp:";
 const NAME: &str = "a string of 1 to 255 printable ASCII characters";
 
-/// The one who sent a message, and for whom.
+/// Who sent a message, and on whose behalf.
 pub(crate) struct Requester {
-    /// Whether the operations of a batch say for whom they are asked.
+    /// Whether the operations of a batch may name their own requesters.
     speaks_for_others: bool,
-    /// What is recorded when they do not.
+    /// What is recorded otherwise.
     name: Option<Arc<str>>,
 }
 
@@ -36,16 +37,16 @@ impl Requester {
             Some(name) => Some(another(name)?),
             None => envelope.user_id.map(user).transpose()?,
         };
-        // Who says it for the whole message need not have written the operations in it.
+        // A header applies to the whole message: its sender need not have written the operations in it.
         Ok(Self { speaks_for_others: speaks_for_others && envelope.on_behalf_of.is_none(), name })
     }
 
-    /// For whom a message asks that is one request.
+    /// The requester of a single request.
     pub(crate) fn into_name(self) -> Option<Arc<str>> {
         self.name
     }
 
-    /// For whom one operation of a batch is asked.
+    /// The requester of one operation of a batch.
     pub(crate) fn of_operation(&self, fields: &Fields<'_>) -> Result<Option<Arc<str>>, Refusal> {
         if !self.speaks_for_others {
             return Ok(self.name.clone());
@@ -58,7 +59,7 @@ impl Requester {
 
 fn user(user_id: &str) -> Result<Arc<str>, Refusal> {
     if user_id.len() > LONGEST - USER.len() || user_id.contains(char::is_control) {
-        let reason = "user_id cannot be recorded: it is longer than 250 bytes, or has control characters";
+        let reason = "user_id cannot be recorded: longer than 250 bytes, or with control characters";
         return Err(Refusal::malformed(reason));
     }
     Ok(format!("{USER}{user_id}").into())

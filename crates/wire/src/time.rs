@@ -1,4 +1,4 @@
-//! Times as they travel: RFC 3339 in UTC, such as `2026-01-31T08:15:30.25Z`.
+//! Times on the wire: RFC 3339 in UTC, such as `2026-01-31T08:15:30.25Z`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A time that is written and read in RFC 3339, in UTC with `Z` and up to nine decimals of a second.
+/// A time, in RFC 3339 and UTC, with `Z` and up to nine decimals of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JsonTime(pub SystemTime);
 
-/// A text that is no such time.
+/// The text is not a time in this notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a time in RFC 3339 and UTC, such as 2026-01-31T08:15:30Z")]
 pub struct ParseTimeError;
@@ -43,16 +43,16 @@ impl<'de> Deserialize<'de> for JsonTime {
     }
 }
 
-/// Reads a time that is compared with those of postings, which are kept to the microsecond, and rounds it to the
-/// microsecond so that the comparison stays the same.
+/// Parses a time that is compared with the times of postings. Those are kept to the microsecond, so it is
+/// rounded in the direction that keeps the comparison exact.
 pub(crate) fn parse_bound(text: &str, mode: RoundMode) -> Option<SystemTime> {
     let exact = parse(text)?;
     let rounded = exact.round(TimestampRound::new().smallest(Unit::Microsecond).mode(mode));
-    // Only the last microsecond that there is cannot be rounded up.
+    // Only the very last microsecond cannot be rounded up.
     Some(rounded.unwrap_or(exact).into())
 }
 
-/// The time of so many microseconds since 1970, if RFC 3339 can write it.
+/// The time this many microseconds after 1970, if RFC 3339 can express it.
 pub(crate) fn from_micros(micros: i64) -> Option<SystemTime> {
     /// The first moment of the year 0.
     const FIRST: Timestamp = Timestamp::constant(-62_167_219_200, 0);
@@ -64,8 +64,8 @@ pub(crate) fn to_micros(time: SystemTime) -> i64 {
     timestamp(time).as_microsecond()
 }
 
-/// Takes no other notation than the one that is documented; the parser knows more of them. It also takes a leap
-/// second, anywhere, for the second before.
+/// Accepts only the documented notation: the library's parser accepts more, and takes a leap second,
+/// anywhere, for the second before.
 fn parse(text: &str) -> Option<Timestamp> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
     let (whole, rest) = text.split_at_checked(SHAPE.len())?;
@@ -82,7 +82,7 @@ fn parse(text: &str) -> Option<Timestamp> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Times are those of a clock or come from [`parse`]; another is shown as the last one there is.
+/// Times come from a clock or from [`parse`]; any other is shown as the last representable one.
 fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::try_from(time).unwrap_or(Timestamp::MAX)
 }

@@ -18,7 +18,7 @@ use amq_protocol::protocol::channel::{self, AMQPMethod as OfChannel};
 use amq_protocol::protocol::connection::{self, AMQPMethod as OfConnection};
 use amq_protocol::protocol::constants::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, REPLY_SUCCESS};
 use amq_protocol::protocol::{AMQPClass, basic};
-use florin_client::{Address, AddressError};
+use florin_amqp::{Address, AddressError};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;

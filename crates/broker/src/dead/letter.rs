@@ -5,7 +5,9 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use sha2::{Digest, Sha256};
 
 use super::bare::Arrived;
-use crate::given_up::{ERROR, EXCHANGE, REASON, REQUEUED, ROUTING_KEY, TIME, own_headers, own_properties};
+use crate::given_up::{
+    ERROR, EXCHANGE, REASON, REQUEUED, ROUTING_KEY, TIME, own_headers, own_properties, published_to,
+};
 use crate::operation;
 
 /// Hexadecimal digits of an id.
@@ -136,6 +138,8 @@ impl DeadLetter {
     pub(super) fn requeued(&self) -> BasicProperties {
         let mut headers = own_headers(&self.properties);
         headers.insert(REQUEUED.into(), AMQPValue::Boolean(true));
+        let exchange = published_to(&self.exchange, &self.properties);
+        headers.insert(EXCHANGE.into(), AMQPValue::LongString(exchange.into()));
         own_properties(&self.properties).with_type(self.operation.clone()).with_headers(headers)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use florin_client::{Address, AddressError};
+use florin_amqp::{Address, AddressError};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Confirmation, Connection};

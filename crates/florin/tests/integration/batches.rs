@@ -89,7 +89,7 @@ async fn an_atomic_batch_is_done_whole_or_not_at_all() {
 
     let named = client.properties().with_message_id("second".into());
     let failed = send_as(&mut client, &body(20, 28), named.clone()).await;
-    let why = "operation 1 (withdraw) was refused: wallet 1 has less than 28 USD to withdraw; nothing of this batch was done";
+    let why = "operation 1 (withdraw) was refused: wallet 1 has less than 28 USD available; no operation of this batch was applied";
     assert_eq!(
         (failed.code, failed.error.as_deref(), failed.reason.as_deref()),
         (400, Some("batch_failed"), Some(why))

@@ -26,5 +26,6 @@ mod seed;
 mod status;
 mod store;
 mod tls;
+mod unknown_fields;
 mod vectors;
 mod verify;

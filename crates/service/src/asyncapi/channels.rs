@@ -59,7 +59,8 @@ fn requests(exchange: &Exchange, work: &Queue) -> Value {
     } else {
         (
             "Requests of the first clients",
-            "The same for clients that declare this exchange themselves, as not durable.",
+            "The same for clients that declare this exchange themselves, as not durable. Here unknown fields are ignored; \
+             everywhere else they are refused.",
         )
     };
     let names: Vec<String> = operation_names().map(request).collect();

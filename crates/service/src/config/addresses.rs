@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use florin_client::TLS_PARAMETERS;
+use florin_amqp::TLS_PARAMETERS;
 use florin_tls::{take_parameters, with_parameters};
 use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

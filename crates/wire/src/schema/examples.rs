@@ -4,9 +4,9 @@ use florin_ledger::ErrorCode;
 use serde_json::{Map, Value, json};
 
 use super::REFUSAL;
-use crate::batch::BATCH;
+use crate::names::BATCH;
 
-/// The examples of this schema. Those of a reply are made from those of its body and of refusals.
+/// The examples of this schema. Those of a reply are composed from those of its body and of refusals.
 pub(super) fn of(name: &str) -> Vec<Value> {
     let all: Map<String, Value> =
         serde_json::from_str(include_str!("examples.json")).expect("the examples are JSON");
@@ -21,7 +21,7 @@ pub(super) fn of(name: &str) -> Vec<Value> {
     done.chain(refused).chain(failed.iter().map(failed_reply)).collect()
 }
 
-/// The reply to a batch of which nothing was done.
+/// The reply to an atomic batch that was refused.
 fn failed_reply(body: &Value) -> Value {
     let code = ErrorCode::BatchFailed;
     json!({

@@ -1,14 +1,15 @@
-//! JSON Schema (2020-12) of everything that travels, generated from the types of this crate.
+//! JSON Schema (2020-12) of all messages, generated from the types of this crate.
 //!
-//! They say what the service takes and sends, as far as JSON Schema can say it; objects may always have more fields,
-//! which a reader passes over. What no schema can say (that a name stands there once, how long a text is in bytes, that
-//! `1.0` is no wallet) is in the descriptions, and all kinds of it are listed in `wire/tests/schema/requests.rs`, which
-//! holds the decoder against the schemas. No feature hides them: the library that generates them is small.
+//! They say what the service accepts and sends, as far as JSON Schema can. A request has no other fields,
+//! because the service refuses them (except on the exchange of the first clients); replies and events may get
+//! more, which a reader must ignore. What no schema can say (that a name appears once, how long a text is in
+//! bytes, that `1.0` is no wallet) is in the descriptions, and all kinds of it are listed in
+//! `tests/schema/requests.rs`, which holds the decoder against the schemas. No feature hides them: the
+//! library that generates them is small.
 
 mod examples;
 mod replies;
 mod requests;
-mod types;
 
 use std::collections::BTreeSet;
 
@@ -18,23 +19,19 @@ use schemars::transform::{RemoveRefSiblings, Transform};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::BATCH;
 use crate::event::Events;
+use crate::names::BATCH;
 
-pub(crate) use replies::error_when_failed;
-pub(crate) use requests::timeout_needs_pending;
-pub(crate) use types::*;
-
-/// The name of the schema of a message of events.
+/// Name of the schema of an event message.
 pub const EVENTS: &str = "events";
-/// The name of the schema of a reply to a request that was refused, whatever was asked for.
+/// Name of the schema of a refusal of any request.
 pub const REFUSAL: &str = "refusal";
 
-/// Where schemas that others refer to are kept.
+/// Where referenced schemas are kept.
 const DEFINITIONS: &str = "#/$defs/";
 
-/// All schemas: `<operation>.request`, `<operation>.reply` and `<operation>.body` (what the string `body` of the reply
-/// holds) of each operation, `refusal` and `events`.
+/// All schemas: `<operation>.request`, `<operation>.reply` and `<operation>.body` (what the string `body` of
+/// the reply holds) of each operation, `refusal` and `events`.
 #[derive(Debug, Clone)]
 pub struct Schemas {
     names: Vec<String>,
@@ -48,7 +45,7 @@ impl Default for Schemas {
 }
 
 impl Schemas {
-    /// Generates them.
+    /// Generates all schemas.
     #[must_use]
     pub fn new() -> Self {
         let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -74,12 +71,12 @@ impl Schemas {
         Self { names, definitions }
     }
 
-    /// Their names, in a sensible order.
+    /// The names, by operation: request, body, reply.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// One of them, complete in itself.
+    /// The schema with this name, with everything that it refers to.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value> {
         self.names.iter().find(|known| *known == name)?;
@@ -94,8 +91,8 @@ impl Schemas {
         Some(complete.into())
     }
 
-    /// All of them with what they refer to, by name, for a document that keeps them at this place, such as
-    /// `#/components/schemas/`. They can be read as draft 7 too: a reference there stands alone.
+    /// All schemas by name, with everything that they refer to, for a document that keeps them at this place,
+    /// such as `#/components/schemas/`. They are valid as draft 7 too: no keywords stand beside a `$ref`.
     #[must_use]
     pub fn definitions_at(&self, place: &str) -> Map<String, Value> {
         let all: Value = self.names.iter().map(|name| reference(name)).collect();
@@ -109,7 +106,7 @@ impl Schemas {
         needed.into_iter().collect()
     }
 
-    /// What this schema refers to, and what that refers to.
+    /// What this schema refers to, transitively.
     fn needed_by(&self, schema: &Value) -> Vec<(String, Value)> {
         let mut names = BTreeSet::new();
         let mut open = vec![schema];
@@ -126,19 +123,19 @@ impl Schemas {
     }
 }
 
-/// An operation, or none for a batch of them.
-type Asked = Option<Operation>;
+/// An operation, or none for `batch`.
+type OperationOrBatch = Option<Operation>;
 
-/// All that can be asked for.
-fn operations() -> impl Iterator<Item = Asked> {
+/// All operations, and `batch`.
+fn operations() -> impl Iterator<Item = OperationOrBatch> {
     Operation::ALL.into_iter().map(Some).chain([None])
 }
 
-fn name_of(operation: Asked) -> &'static str {
+fn name_of(operation: OperationOrBatch) -> &'static str {
     operation.map_or(BATCH, Operation::as_str)
 }
 
-/// The names that this schema refers to, wherever the reference stands.
+/// The names that this schema refers to, at any depth.
 fn references(schema: &Value) -> Vec<&str> {
     match schema {
         Value::Object(fields) => {
@@ -150,7 +147,7 @@ fn references(schema: &Value) -> Vec<&str> {
     }
 }
 
-/// What is wrapped in the source is one line of text.
+/// Joins the lines of descriptions: they are wrapped in the source only.
 fn unwrap_descriptions(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -177,7 +174,7 @@ fn move_references(schema: &mut Value, place: &str) {
     }
 }
 
-/// The schema of a type itself, not a reference to it.
+/// The schema of a type, not a reference to it.
 fn definition_of<T: schemars::JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     T::json_schema(generator).to_value()
 }

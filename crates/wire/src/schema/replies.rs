@@ -1,18 +1,17 @@
 //! What the service sends.
 
 use florin_ledger::{ErrorCode, Operation};
-use schemars::{Schema, SchemaGenerator};
+use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
-use super::types::answered;
-use super::{Asked, definition_of, name_of, operations, reference};
-use crate::batch_reply::{BatchBody, ResultBody};
-use crate::bodies::{BalanceBody, HistoryBody, Receipt, TransactionBody};
+use super::{OperationOrBatch, definition_of, name_of, operations, reference};
+use crate::bodies::{BalanceBody, BatchBody, HistoryBody, Receipt, ResultBody, TransactionBody};
 use crate::guide::{Givers, Guide};
 use crate::reply::Reply;
+use crate::values::answered;
 
 /// The schema of what the string `body` of a reply holds.
-pub(super) fn body_of(operation: Asked, generator: &mut SchemaGenerator) -> Value {
+pub(super) fn body_of(operation: OperationOrBatch, generator: &mut SchemaGenerator) -> Value {
     let mut receipt = |status: &[&str], more: &[(&str, Value)]| {
         let receipt = definition_of::<Receipt>(generator);
         let own = [("transaction_id", json!({})), ("status", json!({"enum": status}))];
@@ -36,7 +35,7 @@ pub(super) fn body_of(operation: Asked, generator: &mut SchemaGenerator) -> Valu
 }
 
 /// The schema of a reply.
-pub(super) fn of(operation: Asked, generator: &mut SchemaGenerator) -> Value {
+pub(super) fn of(operation: OperationOrBatch, generator: &mut SchemaGenerator) -> Value {
     let name = name_of(operation);
     let reply = definition_of::<Reply>(generator);
     let body =
@@ -55,7 +54,7 @@ pub(super) fn of(operation: Asked, generator: &mut SchemaGenerator) -> Value {
     json!({"description": format!("The reply to `{name}`."), "type": "object", "oneOf": variants})
 }
 
-/// The schema of a refusal of whatever was asked for.
+/// The schema of a refusal of any request.
 pub(super) fn refusal(generator: &mut SchemaGenerator) -> Value {
     let reply = definition_of::<Reply>(generator);
     let codes: Vec<ErrorCode> = answered().collect();
@@ -65,13 +64,6 @@ pub(super) fn refusal(generator: &mut SchemaGenerator) -> Value {
                              when there is no such operation."
             .into();
     schema
-}
-
-/// There is an error when the status says so, and only then.
-pub(crate) fn error_when_failed(schema: &mut Schema) {
-    schema.insert("if".to_owned(), json!({"properties": {"status": {"const": "Error"}}}));
-    schema.insert("then".to_owned(), json!({"required": ["error"]}));
-    schema.insert("else".to_owned(), json!({"properties": {"error": false}}));
 }
 
 fn batch_body(generator: &mut SchemaGenerator) -> Value {
@@ -115,21 +107,21 @@ fn refusal_properties(operation: &Value, errors: &[ErrorCode]) -> Vec<(&'static 
     ]
 }
 
-fn done_codes(operation: Asked) -> Value {
+fn done_codes(operation: OperationOrBatch) -> Value {
     json!({"enum": if opens(operation) { vec![200, 202] } else { vec![200] }})
 }
 
-/// Whether it may leave a transaction behind that records its refusal.
-fn recorded(operation: Asked) -> bool {
+/// Whether its refusal may be recorded as a transaction.
+fn recorded(operation: OperationOrBatch) -> bool {
     opens(operation)
 }
 
-fn opens(operation: Asked) -> bool {
+fn opens(operation: OperationOrBatch) -> bool {
     matches!(operation, Some(Operation::Invoice | Operation::Withdraw | Operation::Transfer))
 }
 
-/// What a request that comes alone can be refused for.
-fn codes_of(operation: Asked) -> Vec<ErrorCode> {
+/// The errors that a single request can be refused with.
+fn codes_of(operation: OperationOrBatch) -> Vec<ErrorCode> {
     let gives = |code: &ErrorCode| match (Guide::of(*code).givers, operation) {
         (givers, Some(operation)) => givers.include(operation),
         (givers, None) => givers == Givers::All,
@@ -137,7 +129,8 @@ fn codes_of(operation: Asked) -> Vec<ErrorCode> {
     ErrorCode::ALL.into_iter().filter(gives).collect()
 }
 
-/// An object with these properties of another, each of them narrowed: the first all there, the others perhaps.
+/// An object with these properties of another, each of them narrowed: the first ones required, the others
+/// optional.
 fn narrowed(object: &Value, required: &[(&str, Value)], optional: &[(&str, Value)]) -> Value {
     let property = |(name, narrower): &(&str, Value)| {
         let property =

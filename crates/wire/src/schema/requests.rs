@@ -1,15 +1,17 @@
-//! What the service takes.
+//! What the service accepts.
 
 use florin_ledger::Operation;
-use schemars::{Schema, SchemaGenerator};
+use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
-use super::{Asked, GivenIdentity, GivenRequester, definition_of, reference};
-use crate::batch::{BATCH, MAX_BATCH_OPERATIONS};
+use super::{OperationOrBatch, definition_of};
+use crate::batch::MAX_BATCH_OPERATIONS;
+use crate::names::BATCH;
 use crate::request::{BalanceQueryBody, HistoryQueryBody, MovementBody, NamedBody, SettleBody, TransferBody};
+use crate::values::{GivenIdentity, GivenRequester};
 
 /// The schema of a request.
-pub(super) fn of(operation: Asked, generator: &mut SchemaGenerator) -> Value {
+pub(super) fn of(operation: OperationOrBatch, generator: &mut SchemaGenerator) -> Value {
     let mut schema = match operation {
         Some(Operation::Invoice | Operation::Withdraw) => definition_of::<MovementBody>(generator),
         Some(Operation::Transfer) => definition_of::<TransferBody>(generator),
@@ -22,49 +24,36 @@ pub(super) fn of(operation: Asked, generator: &mut SchemaGenerator) -> Value {
         None => batch(generator),
     };
     schema["description"] = about(operation).into();
+    schema["additionalProperties"] = false.into();
     schema
 }
 
-/// What an operation does.
-pub(super) const fn about(operation: Asked) -> &'static str {
+/// What an operation does, for the documents.
+pub(super) const fn about(operation: OperationOrBatch) -> &'static str {
     match operation {
         Some(Operation::Invoice) => {
-            "Credits a wallet. When it waits, the amount is frozen until it is settled."
+            "Credits a wallet. With `pending`, the amount is held until it is settled, cancelled or expires."
         }
         Some(Operation::Withdraw) => {
-            "Debits a wallet. When it waits, the amount is frozen until it is settled."
+            "Debits a wallet. With `pending`, the amount is held until it is settled, cancelled or expires."
         }
         Some(Operation::Transfer) => {
-            "Debits one wallet and credits another. When it waits, the amount is frozen at the payer until it is \
-             settled. The two wallets must differ."
+            "Debits one wallet and credits another. With `pending`, the amount is held in the payer's wallet until it is \
+             settled, cancelled or expires. The two wallets must differ."
         }
-        Some(Operation::Settle) => {
-            "Ends a transaction that waits: it is done, all of it or the amount given; the rest is released."
-        }
-        Some(Operation::Cancel) => {
-            "Ends a transaction that waits: it is not done, and all of it is released."
-        }
+        Some(Operation::Settle) => "Captures a hold, in full or the given amount; the rest is released.",
+        Some(Operation::Cancel) => "Releases a hold: no money moves.",
         Some(Operation::Expire) => {
-            "Ends a transaction that waits and whose time is over. The service asks itself for it; anybody may."
+            "Releases a hold whose expiry time has passed. The service does so by itself; clients may too."
         }
-        Some(Operation::Balance) => "Reads the balances of a wallet, now or as they were at a time.",
+        Some(Operation::Balance) => "Reads the balances of a wallet, now or at a time.",
         Some(Operation::Transaction) => "Reads a transaction.",
         Some(Operation::History) => "Reads the postings of a wallet, newest first, in pages.",
         None => {
-            "Up to 1,000 operations in one message. Each is decided by itself, in their order; with `atomic` all of \
-             them are done, or none."
+            "Up to 1,000 operations in one message. Each is decided by itself, in order; with `atomic`, all are applied or \
+             none."
         }
     }
-}
-
-/// A timeout is refused without `"pending": true`. One that is `null` is not given.
-pub(crate) fn timeout_needs_pending(schema: &mut Schema) {
-    let given = json!({"properties": {"timeout": {"not": {"type": "null"}}}, "required": ["timeout"]});
-    schema.insert("if".to_owned(), given);
-    schema.insert(
-        "then".to_owned(),
-        json!({"properties": {"pending": {"const": true}}, "required": ["pending"]}),
-    );
 }
 
 fn batch(generator: &mut SchemaGenerator) -> Value {
@@ -74,7 +63,7 @@ fn batch(generator: &mut SchemaGenerator) -> Value {
         "type": "object",
         "properties": {
             "operations": {
-                "description": "What is asked for, in the order in which it is decided. One that cannot be read is \
+                "description": "The operations, in the order in which they are decided. One that cannot be decoded is \
                                 refused alone, unless the batch is atomic.",
                 "type": "array",
                 "minItems": 1,
@@ -82,7 +71,7 @@ fn batch(generator: &mut SchemaGenerator) -> Value {
                 "items": {"oneOf": operations},
             },
             "atomic": {
-                "description": "Whether all of them are to be done, or none.",
+                "description": "Whether all operations are applied, or none.",
                 "type": ["boolean", "null"],
             },
         },
@@ -90,17 +79,22 @@ fn batch(generator: &mut SchemaGenerator) -> Value {
     })
 }
 
-/// A request with its operation, an identity of its own, and for whom it is asked.
+/// A request with its operation, an identity of its own, and on whose behalf it is requested. It cannot refer
+/// to the schema of the single request, which allows no further fields.
 fn element(operation: Operation, generator: &mut SchemaGenerator) -> Value {
     let name = operation.as_str();
-    json!({
-        "title": format!("{BATCH}: {name}"),
-        "allOf": [reference(&format!("{name}.request"))],
-        "properties": {
-            "operation": {"description": "The operation.", "const": name},
-            "id": generator.subschema_for::<Option<GivenIdentity>>(),
-            "on_behalf_of": generator.subschema_for::<Option<GivenRequester>>(),
-        },
-        "required": ["operation"],
-    })
+    let mut schema = of(Some(operation), generator);
+    schema["title"] = format!("{BATCH}: {name}").into();
+    let own = [
+        ("operation", json!({"description": "The operation.", "const": name})),
+        ("id", generator.subschema_for::<Option<GivenIdentity>>().to_value()),
+        ("on_behalf_of", generator.subschema_for::<Option<GivenRequester>>().to_value()),
+    ];
+    for (field, value) in own {
+        schema["properties"][field] = value;
+    }
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.push("operation".into());
+    }
+    schema
 }

@@ -44,19 +44,18 @@ fn fields(operation: Operation) -> BoxedStrategy<String> {
     let more =
         select(&["", r#","pending":true"#, r#","pending":true,"timeout":10"#, r#","metadata":{"a":1}"#][..]);
     match operation {
-        Operation::Invoice | Operation::Withdraw | Operation::Transfer => (
-            wallet(),
-            wallet(),
-            ticker(),
-            amount(),
-            more,
-        )
-            .prop_map(|(from, to, ticker, amount, more)| {
-                format!(
-                    r#""wallet_id":{from},"to_wallet_id":{to},"ticker":"{ticker}","amount":{amount}{more}"#
-                )
-            })
-            .boxed(),
+        Operation::Invoice | Operation::Withdraw | Operation::Transfer => {
+            (wallet(), wallet(), ticker(), amount(), more)
+                .prop_map(move |(from, to, ticker, amount, more)| {
+                    let payee = if operation == Operation::Transfer {
+                        format!(r#""to_wallet_id":{to},"#)
+                    } else {
+                        String::new()
+                    };
+                    format!(r#""wallet_id":{from},{payee}"ticker":"{ticker}","amount":{amount}{more}"#)
+                })
+                .boxed()
+        }
         Operation::Settle => (id(), amount(), any::<bool>())
             .prop_map(|(id, amount, whole)| {
                 let amount = if whole { String::new() } else { format!(r#","amount":{amount}"#) };
@@ -67,9 +66,10 @@ fn fields(operation: Operation) -> BoxedStrategy<String> {
             id().prop_map(|id| format!(r#""transaction_id":"{id}""#)).boxed()
         }
         Operation::Balance | Operation::History => (wallet(), ticker(), any::<bool>())
-            .prop_map(|(wallet, ticker, all)| {
+            .prop_map(move |(wallet, ticker, all)| {
                 let ticker = if all { String::new() } else { format!(r#","ticker":"{ticker}""#) };
-                format!(r#""wallet_id":{wallet}{ticker},"limit":2"#)
+                let limit = if operation == Operation::History { r#","limit":2"# } else { "" };
+                format!(r#""wallet_id":{wallet}{ticker}{limit}"#)
             })
             .boxed(),
     }
@@ -172,7 +172,8 @@ fn after_its_batch_failed(operation: Operation) -> ErrorCode {
     let mut world = World::new();
     world.ask("invoice", "funds", r#"{"wallet_id":1,"ticker":"USD","amount":1}"#);
     let name = operation.as_str();
-    let fields = r#""wallet_id":1,"to_wallet_id":2,"ticker":"USD","amount":1"#;
+    let payee = if operation == Operation::Transfer { r#""to_wallet_id":2,"# } else { "" };
+    let fields = format!(r#""wallet_id":1,{payee}"ticker":"USD","amount":1"#);
     let element = format!(r#"{{"operation":"{name}","id":"one",{fields}}}"#);
     let refused = r#"{"operation":"balance","wallet_id":9}"#;
     let batch = format!(r#"{{"operations":[{element},{refused}],"atomic":true}}"#);

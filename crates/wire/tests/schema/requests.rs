@@ -28,7 +28,7 @@ fn what_no_schema_can_say() {
         format!(r#"{{"wallet_id":1,"ticker":"USD","amount":1,"metadata":{{"a":"{}"}}}}"#, "a".repeat(4096));
     let deep = format!("{}{}", r#"{"a":"#.repeat(32), "{}") + &"}".repeat(32);
     let deep = format!(r#"{{"wallet_id":1,"ticker":"USD","amount":1,"metadata":{deep}}}"#);
-    let large = format!(r#"{{"wallet_id":1,"more":"{}"}}"#, "a".repeat(64 * 1024));
+    let large = format!(r#"{{"wallet_id":1,"ticker":"{}"}}"#, "a".repeat(64 * 1024));
     let id =
         format!(r#"{{"operations":[{{"operation":"balance","id":"{}","wallet_id":1}}]}}"#, "é".repeat(128));
     let cases = [

@@ -54,7 +54,7 @@ fn each_operation_has_its_result() {
     let expected = concat!(
         r#"{"operation":"batch","code":200,"body":"{\"results\":["#,
         r#"{\"operation\":\"invoice\",\"code\":200,\"body\":{\"transaction_id\":\"00000000-0000-0000-0000-000000000007\",\"status\":\"Success\"}},"#,
-        r#"{\"operation\":\"withdraw\",\"code\":400,\"reason\":\"wallet 3 has less than 1.5 USD to withdraw\",\"error\":\"insufficient_funds\",\"transaction_id\":\"00000000-0000-0000-0000-000000000007\",\"replayed\":true},"#,
+        r#"{\"operation\":\"withdraw\",\"code\":400,\"reason\":\"wallet 3 has less than 1.5 USD available\",\"error\":\"insufficient_funds\",\"transaction_id\":\"00000000-0000-0000-0000-000000000007\",\"replayed\":true},"#,
         r#"{\"operation\":\"withdraw\",\"code\":400,\"reason\":\"amount is \\\"missing\\\"\",\"error\":\"malformed\"},"#,
         r#"{\"operation\":\"balance\",\"code\":200,\"body\":{}}"#,
         r#"]}"}"#,
@@ -89,9 +89,9 @@ fn an_atomic_batch_that_failed_names_the_operation_and_why() {
             withdraw(refused(ErrorCode::InsufficientFunds, replayed)),
         ]
     };
-    let reason = "operation 2 (withdraw) was refused: wallet 3 has less than 1.5 USD to withdraw; nothing of this batch was done";
+    let reason = "operation 2 (withdraw) was refused: wallet 3 has less than 1.5 USD available; no operation of this batch was applied";
     let failed = r#"{\"operation\":\"invoice\",\"code\":400,\"reason\":\"REASON\",\"error\":\"batch_failed\",\"transaction_id\":\"00000000-0000-0000-0000-000000000007\"}"#;
-    let own = r#"{\"operation\":\"withdraw\",\"code\":400,\"reason\":\"wallet 3 has less than 1.5 USD to withdraw\",\"error\":\"insufficient_funds\",\"transaction_id\":\"00000000-0000-0000-0000-000000000007\"}"#;
+    let own = r#"{\"operation\":\"withdraw\",\"code\":400,\"reason\":\"wallet 3 has less than 1.5 USD available\",\"error\":\"insufficient_funds\",\"transaction_id\":\"00000000-0000-0000-0000-000000000007\"}"#;
     let expected = format!(
         r#"{{"operation":"batch","code":400,"body":"{{\"results\":[{failed},{failed},{own},{own}]}}","reason":"REASON","error":"batch_failed"}}"#
     );
@@ -107,7 +107,8 @@ fn an_atomic_batch_that_failed_names_the_operation_and_why() {
 #[test]
 fn a_malformed_operation_refuses_an_atomic_batch_without_the_database() {
     let reply = BatchReply::new(true, &[invoice(None), malformed(), withdraw(None), malformed()]).reply;
-    let reason = "operation 1 (withdraw) was refused: amount is \"missing\"; nothing of this batch was done";
+    let reason =
+        "operation 1 (withdraw) was refused: amount is \"missing\"; no operation of this batch was applied";
     assert_eq!(
         (reply.code, reply.error.as_deref(), reply.reason.as_deref()),
         (400, Some("batch_failed"), Some(reason))
@@ -126,8 +127,8 @@ fn without_another_reason_the_first_that_failed_before_is_named() {
         withdraw(refused(ErrorCode::BatchFailed, false)),
     ];
     let reply = BatchReply::new(true, &list).reply;
-    let own = "an atomic batch that it was part of failed";
-    let reason = format!("operation 1 (withdraw) was refused: {own}; nothing of this batch was done");
+    let own = "another operation of its atomic batch was refused";
+    let reason = format!("operation 1 (withdraw) was refused: {own}; no operation of this batch was applied");
     assert_eq!((reply.code, reply.reason.as_ref()), (400, Some(&reason)));
     let failed = |reason: &str| (400, Some("batch_failed".to_owned()), Some(reason.to_owned()));
     assert_eq!(results(&reply), [(200, None, None), failed(own), failed(&reason)]);
@@ -143,6 +144,6 @@ fn a_result_is_named_as_the_client_named_it() {
     let answered = Answered { operation: Cow::Owned("no\"such".into()), result: Err(refusal) };
     let reply = BatchReply::new(true, &[answered]).reply;
     assert_eq!(reply.results().unwrap()[0].operation, "no\"such");
-    let expected = "operation 0 (no\"such) was refused: ?; nothing of this batch was done";
+    let expected = "operation 0 (no\"such) was refused: ?; no operation of this batch was applied";
     assert_eq!(reply.reason.as_deref(), Some(expected));
 }

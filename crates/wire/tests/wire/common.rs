@@ -7,6 +7,7 @@ use florin_ledger::{
     Command, Decimal, ErrorCode, Identity, Movement, OnExisting, Operation, Scale, Status, Ticker,
     Transaction,
 };
+use florin_wire::names::SEED_EXCHANGE;
 use florin_wire::{BATCH, Batch, Decoded, Envelope, Limits, Refusal, decode};
 use uuid::Uuid;
 
@@ -17,6 +18,11 @@ pub(crate) const ID_TEXT: &str = "00000000-0000-0000-0000-000000000007";
 /// Decodes a request that comes alone.
 pub(crate) fn decode_as(operation: &str, body: impl AsRef<[u8]>) -> Result<Command, Refusal> {
     decode_in(&Envelope { operation, ..Envelope::default() }, body)
+}
+
+/// Decodes a request that came by the exchange of the first clients, where unknown fields are ignored.
+pub(crate) fn decode_from_seed(operation: &str, body: impl AsRef<[u8]>) -> Result<Command, Refusal> {
+    decode_in(&Envelope { operation, exchange: SEED_EXCHANGE, ..Envelope::default() }, body)
 }
 
 pub(crate) fn decode_in(envelope: &Envelope<'_>, body: impl AsRef<[u8]>) -> Result<Command, Refusal> {

@@ -14,3 +14,4 @@ mod properties;
 mod replies;
 mod requesters;
 mod requests;
+mod unknown_fields;

@@ -82,7 +82,7 @@ fn an_end_answers_with_how_it_ended() {
 #[test]
 fn refusals_carry_a_reason_for_people_and_a_code_for_programs() {
     let answer = Answer::Refused { code: ErrorCode::InsufficientFunds, transaction_id: Some(ID) };
-    let expected = r#"{"operation":"withdraw","code":400,"reason":"wallet 3 has less than 1.5 USD to withdraw","error":"insufficient_funds","transaction_id":"00000000-0000-0000-0000-000000000007"}"#;
+    let expected = r#"{"operation":"withdraw","code":400,"reason":"wallet 3 has less than 1.5 USD available","error":"insufficient_funds","transaction_id":"00000000-0000-0000-0000-000000000007"}"#;
     assert_eq!(json(&withdraw(), answer), expected);
     let refusal = Refusal { code: ErrorCode::TooLarge, reason: "too \"large\"".into() };
     let reply = Reply::refused("x", &refusal).to_json();
@@ -123,28 +123,33 @@ fn every_refusal_says_what_it_is_about() {
             400,
             format!("there is no ticker \"{}\"; names are exact, such as \"USD\"", "\\\"us\\n".repeat(8)),
         ),
-        (withdraw(), ErrorCode::AmountTooPrecise, 400, "1.5 has more decimal places than USD has".into()),
+        (withdraw(), ErrorCode::AmountTooPrecise, 400, "1.5 has more decimal places than USD allows".into()),
         (
             part.clone(),
             ErrorCode::AmountTooPrecise,
             400,
-            "1.5 has more decimal places than the ticker has".into(),
+            "1.5 has more decimal places than the ticker allows".into(),
         ),
         (withdraw(), ErrorCode::AmountOutOfRange, 400, format!("1.5 USD {too_much}")),
         (part.clone(), ErrorCode::AmountOutOfRange, 400, format!("1.5 {too_much}")),
         (all.clone(), ErrorCode::AmountOutOfRange, 400, format!("the amount {too_much}")),
         (withdraw(), ErrorCode::IdentityReused, 409, "this message_id belongs to a different request".into()),
-        (all, ErrorCode::AlreadyFinal, 409, format!("transaction {ID_TEXT} is final already")),
+        (
+            all,
+            ErrorCode::AlreadyFinal,
+            409,
+            format!("transaction {ID_TEXT} has already ended; `transaction` says how"),
+        ),
         (
             end(Resolve::Expire),
             ErrorCode::NotExpired,
             409,
-            format!("the time of transaction {ID_TEXT} is not over"),
+            format!("transaction {ID_TEXT} has not expired yet"),
         ),
         (part, ErrorCode::ExceedsPending, 400, format!("1.5 is more than transaction {ID_TEXT} holds")),
-        (withdraw(), ErrorCode::InsufficientFunds, 400, "wallet 3 has less than 1.5 USD to withdraw".into()),
-        (transfer(), ErrorCode::InsufficientFunds, 400, "wallet 3 has less than 1.5 USD to transfer".into()),
-        (withdraw(), ErrorCode::BatchFailed, 400, "an atomic batch that it was part of failed".into()),
+        (withdraw(), ErrorCode::InsufficientFunds, 400, "wallet 3 has less than 1.5 USD available".into()),
+        (transfer(), ErrorCode::InsufficientFunds, 400, "wallet 3 has less than 1.5 USD available".into()),
+        (withdraw(), ErrorCode::BatchFailed, 400, "another operation of its atomic batch was refused".into()),
     ];
     for (command, code, number, reason) in rows {
         let reply = reply(&command, Answer::Refused { code, transaction_id: None });
@@ -221,8 +226,8 @@ fn a_transaction_is_told_from_beginning_to_end() {
         format!(r#"{head},"settled_amount":1.2,{created},{at},{tail}"#).replace("STATUS", "Success");
     assert_eq!(body_of(ended(None)), expected);
     let why = [
-        (ErrorCode::Cancelled, r#""error":"cancelled","reason":"it was cancelled""#),
-        (ErrorCode::Expired, r#""error":"expired","reason":"it was not settled in time""#),
+        (ErrorCode::Cancelled, r#""error":"cancelled","reason":"the hold was cancelled""#),
+        (ErrorCode::Expired, r#""error":"expired","reason":"the hold expired""#),
     ];
     for (error, why) in why {
         let expected = format!("{head},{why},{created},{at},{tail}").replace("STATUS", "Error");

@@ -1,6 +1,7 @@
 //! Who is recorded: the user whom the broker vouches for, or the one for whom a trusted user asks.
 
 use florin_ledger::{Command, ErrorCode};
+use florin_wire::names::SEED_EXCHANGE;
 use florin_wire::{BATCH, BatchWriter, Body, Envelope, Refusal};
 
 use crate::common::{ID_TEXT, decode_batch_in, decode_in};
@@ -11,6 +12,8 @@ const OPENING: &str = r#"{"wallet_id":1,"ticker":"USD","amount":1,"on_behalf_of"
 fn from<'a>(user_id: Option<&'a str>, trusted: bool, header: Option<&'a str>) -> Envelope<'a> {
     Envelope {
         operation: "invoice",
+        // Elsewhere a body that says for whom it asks is refused.
+        exchange: SEED_EXCHANGE,
         message_id: Some("order-17"),
         user_id,
         on_behalf_of: header.map(str::as_bytes),

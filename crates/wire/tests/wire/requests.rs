@@ -146,8 +146,8 @@ fn bodies_of_others_are_spliced_as_they_are() {
     let bodies = [
         (" {\r\n\t\"wallet_id\" : 1 } \n", r#""wallet_id" : 1"#),
         (
-            r#"{"wallet_id":1,"x":{"operation":1,"id":[]},"y":"}, {"}"#,
-            r#""wallet_id":1,"x":{"operation":1,"id":[]},"y":"}, {""#,
+            r#"{"wallet_id":1,"ticker":"}, {\"operation\":1,\"id\":[]}"}"#,
+            r#""wallet_id":1,"ticker":"}, {\"operation\":1,\"id\":[]}""#,
         ),
         ("{}", ""),
         ("{ \n}", ""),

@@ -69,7 +69,7 @@ async fn a_requeued_request_that_was_never_applied_is_applied_once() {
     assert_eq!(message.properties.expiration(), &None);
     let headers = message.properties.headers().clone().unwrap();
     let names: Vec<&str> = headers.inner().keys().map(ShortString::as_str).collect();
-    assert_eq!(names, ["florin-requeued"], "nothing of its former life");
+    assert_eq!(names, ["florin-exchange", "florin-requeued"], "nothing else of its former life");
     // There are two of it, as after a crash of the tool.
     for _ in 0..2 {
         publish(&client, "", WORK, &message.data, message.properties.clone()).await;
@@ -80,6 +80,30 @@ async fn a_requeued_request_that_was_never_applied_is_applied_once() {
     assert_eq!(replies[0].code, 200);
     assert_eq!(replies[0], replies[1]);
     assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, 1);
+}
+
+/// Unknown fields are ignored on the exchange of the first clients only: a requeued request keeps where it came from, also
+/// when it dies and is requeued once more.
+#[tokio::test]
+async fn a_requeued_request_is_judged_by_the_exchange_that_it_was_published_to() {
+    const ODD: &[u8] = br#"{"wallet_id":1,"ticker":"USD","amount":1,"comment":"odd"}"#;
+    let world = World::new().await;
+    let mut client = without_a_service(&world).await;
+    for (exchange, expected) in [("queries", 200), ("florin.requests", 400)] {
+        let properties = client.properties().with_expiration("1".into());
+        publish(&client, exchange, "invoice", ODD, properties).await;
+        await_ready(&client, DEAD, 1).await;
+        assert_eq!(dead(&world, &["requeue", "--all", "--queue", WORK]).await.code, Some(0));
+        // It dies again, as what is rejected does.
+        let [message] = take_all(&client, WORK).await.try_into().unwrap();
+        publish(&client, "", DEAD, &message.data, message.properties).await;
+        await_ready(&client, DEAD, 1).await;
+        assert_eq!(dead(&world, &["requeue", "--all"]).await.code, Some(0));
+        let service = Service::start(&world, &[]).await;
+        assert_eq!(client.next_reply().await.code, expected, "{exchange}");
+        assert!(service.terminate().await.0.success());
+    }
+    world.ledger().await.assert_sound().await;
 }
 
 #[tokio::test]

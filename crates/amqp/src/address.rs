@@ -1,4 +1,4 @@
-//! Where the broker is: a URL, and the certificates that it names.
+//! AMQP URLs with TLS parameters.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 
-/// What RabbitMQ's own tools call the files in a URL.
+/// URL parameters for TLS files, as RabbitMQ's own tools name them.
 pub const TLS_PARAMETERS: [&str; 3] = ["cacertfile", "certfile", "keyfile"];
 
-/// What the user calls them: of the service, or of any program that uses this crate.
+/// The settings of the service, and the URL parameters of any program that uses this crate.
 const NAMES: Names = Names {
     ca: "broker.ca_file (in a URL: cacertfile)",
     cert: "broker.cert_file (in a URL: certfile)",
@@ -18,33 +18,33 @@ const NAMES: Names = Names {
     host: "broker.host (or broker.url)",
 };
 
-/// Where a broker is.
+/// The address of a broker.
 ///
-/// `amqps://host/vhost` is TLS, and the server's certificate is always checked, with its name. The parameters
-/// `cacertfile` (who is trusted; those whom the system trusts when it is missing), `certfile` and `keyfile` (our
-/// certificate and its key) name files in PEM. They are read for each connection, so new ones count from the next.
+/// `amqps://host/vhost` is TLS; the server's certificate is always verified, with its name. The parameters
+/// `cacertfile` (trusted authorities, by default the system's), `certfile` and `keyfile` (client certificate
+/// and key) name PEM files. They are read for each connection, so new files take effect with the next one.
 #[derive(Debug, Clone)]
 pub struct Address {
     uri: AMQPUri,
     tls: Option<Client>,
 }
 
-/// Why an address cannot be used. The URL is left out: it holds a password.
+/// Why an address cannot be used. The URL is left out: it contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// The URL cannot be read.
-    #[error("the URL of the broker cannot be read: {0}")]
+    /// The URL cannot be parsed.
+    #[error("the broker URL cannot be parsed: {0}")]
     Url(String),
-    /// There are certificates, and nothing would be encrypted.
-    #[error("the URL of the broker names certificates, so it has to begin with amqps://")]
+    /// The URL names certificates, but is not one of TLS.
+    #[error("the broker URL names certificates, so it must begin with amqps://")]
     Unencrypted,
-    /// The certificates cannot be used.
+    /// The certificates cannot be loaded.
     #[error(transparent)]
     Tls(#[from] florin_tls::Error),
 }
 
 impl Address {
-    /// Reads a URL, and once the files that it names, so that a wrong one is found at once.
+    /// Parses a URL, and reads the files that it names, so that an unusable one is found at once.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Address {
         Ok(Self { uri, tls })
     }
 
-    /// How the connection behaves when the URL does not say: seconds between heartbeats, bytes of a frame.
+    /// Defaults for what the URL does not set: the heartbeat in seconds, the maximum frame size in bytes.
     #[must_use]
     pub fn with_defaults(mut self, heartbeat: u16, frame_max: Option<u32>) -> Self {
         self.uri.query.heartbeat.get_or_insert(heartbeat);
@@ -74,22 +74,22 @@ impl Address {
         self
     }
 
-    /// Host, port, user and virtual host.
+    /// Host, port, credentials and virtual host.
     #[must_use]
     pub const fn uri(&self) -> &AMQPUri {
         &self.uri
     }
 
-    /// What a TLS connection made by other means needs; `None` when it is not to be encrypted.
+    /// The TLS configuration, for connecting by other means; `None` for a plain `amqp://`.
     ///
     /// # Errors
     ///
-    /// When a file cannot be used any more.
+    /// When a file cannot be read any more.
     pub fn tls_config(&self) -> Result<Option<ClientConfig>, florin_tls::Error> {
         self.tls.as_ref().map(|tls| tls.config(Check::Full)).transpose()
     }
 
-    /// Says which setting a failed connection made by other means is about.
+    /// Names the setting to check after a failed connection by other means.
     #[must_use]
     pub fn explain(error: io::Error) -> io::Error {
         florin_tls::explain(&error, &NAMES).map_or(error, io::Error::other)
@@ -99,8 +99,8 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// When the broker cannot be reached or refuses, or when the TLS handshake fails: the text then says which
-    /// setting to look at.
+    /// When the broker cannot be reached or refuses, or the TLS handshake fails: the text then names the
+    /// setting to check.
     pub async fn connect(&self, properties: ConnectionProperties) -> lapin::Result<Connection> {
         let Some(config) = self.tls_config().map_err(io::Error::other)? else {
             return Connection::connect_uri(self.uri.clone(), properties).await;
@@ -116,7 +116,7 @@ impl Address {
     }
 }
 
-/// A refusal of our certificate arrives after the handshake, with the first answer.
+/// The server refuses a client certificate only after the handshake, with its first answer.
 fn explained(error: lapin::Error) -> lapin::Error {
     let ErrorKind::IOError(cause) = error.kind() else { return error };
     match florin_tls::explain(cause.as_ref(), &NAMES) {
