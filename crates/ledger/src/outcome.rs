@@ -32,7 +32,7 @@ pub enum Answer {
         /// `Cancelled` or `Expired`; none if it was settled.
         error: Option<ErrorCode>,
     },
-    /// The balances of a wallet, sorted by ticker name; only those that ever held anything.
+    /// The balances of a wallet, sorted by ticker name; only those that were ever credited.
     Balance(Vec<BalanceLine>),
     /// The transaction that was asked for, with all its details.
     Transaction(Box<Transaction>),

@@ -34,16 +34,16 @@ const OF_AN_OPERATION: &[Field] = &[Field::Operation, Field::Id, Field::OnBehalf
 pub struct Batch {
     /// Whether all operations are applied, or none.
     pub atomic: bool,
-    /// At least one.
+    /// The operations, in order: 1 to [`MAX_BATCH_OPERATIONS`].
     pub items: Vec<Item>,
 }
 
 /// One operation of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// Its name as the client wrote it; empty when it cannot be read.
+    /// The name as the client wrote it; empty if it cannot be read.
     pub operation: Cow<'static, str>,
-    /// What it asks for, or why it is refused already.
+    /// The command, or why it is refused without asking the rules.
     pub command: Result<Command, Refusal>,
 }
 

@@ -10,13 +10,13 @@ use crate::names::BATCH;
 use crate::refusal::Refusal;
 use crate::reply::{Reply, Verdict, to_text};
 
-/// What became of one operation of a batch.
+/// One operation of a batch with its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// Its name as the client wrote it.
+    /// The name as the client wrote it.
     pub operation: Cow<'static, str>,
-    /// Its command and the outcome; no outcome when the database was not asked, because the batch was to be
-    /// done as a whole and another operation could not be read.
+    /// The command and its outcome; no outcome if the database was not asked, because the batch is atomic and
+    /// another operation cannot be decoded.
     pub result: Result<(Command, Option<Outcome>), Refusal>,
 }
 

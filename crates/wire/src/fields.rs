@@ -223,7 +223,7 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
 }
 
 /// A whole number, or one in a string. Digits only: no sign but a minus, no leading zeros, no fraction or
-/// exponent, so that every number has one text and a card number in a string is taken as it stands or not at
+/// exponent, so that every number has one text, and a card number in a string is read as written or not at
 /// all.
 pub(crate) fn whole(raw: &RawValue) -> Option<i64> {
     let text = digits(raw)?;
