@@ -181,7 +181,7 @@ impl Supervisor {
             BatchAnswer::Refused(reason) => self.retry_alone(callers, &reason),
             // As if it had not arrived: the callers retry, each alone.
             BatchAnswer::Unreadable(reason) => {
-                tracing::warn!(reason, "the reply to a batch cannot be parsed")
+                tracing::warn!(reason, "the reply to a batch cannot be parsed");
             }
         }
     }
