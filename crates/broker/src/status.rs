@@ -60,7 +60,7 @@ pub struct QueueStatus {
 pub struct Counts {
     /// Messages that no consumer holds.
     pub ready: u32,
-    /// Consumers, those on standby included.
+    /// Consumers. Of a queue with a single active consumer RabbitMQ counts that one, and none on standby.
     pub consumers: u32,
 }
 

@@ -26,13 +26,14 @@ Examples:
   florin status --json | jq .problems
 
 It changes nothing. To see whether the broker takes messages, it publishes one that no queue gets.
-AMQP tells how many instances consume the work queue, not which of them is active.
+AMQP does not tell which instance is active, and RabbitMQ counts the active ones alone: how many
+are on standby is seen in its management tools.
 
 JSON: {\"ok\", \"version\", \"problems\", \"broker\": {\"address\", \"virtual_host\", \"reachable\",
 \"product\", \"blocked\"}, \"work_queue\": {\"name\", \"exists\", \"ready\", \"differs\"},
-\"dead_letters\": the same, \"consumers\": {\"connected\", \"active\", \"standby\"}, \"database\":
-{\"address\", \"name\", \"reachable\", \"version\", \"encoding\", \"read_only\", \"schema_version\",
-\"expected_schema_version\"}, \"pending\": {\"count\", \"oldest\"}}
+\"dead_letters\": the same, \"active_instances\", \"database\": {\"address\", \"name\", \"reachable\",
+\"version\", \"encoding\", \"read_only\", \"schema_version\", \"expected_schema_version\"}, \"pending\":
+{\"count\", \"oldest\"}}
 What cannot be told is null. problems is a list of sentences, empty if ok is true. pending.count
 stops at 10000.
 

@@ -73,7 +73,7 @@ pub(super) fn for_people(List { messages, total }: &List) -> String {
         text.push_str(&format!("{}: {}\n", visible(error), visible(reason)));
     }
     if rows.len() < total as usize {
-        text.push_str(&format!("\nthe oldest {} of {total}; --limit shows more\n", rows.len()));
+        text.push_str(&format!("\nthe oldest {} of {total}: --limit shows more\n", rows.len()));
     }
     text
 }

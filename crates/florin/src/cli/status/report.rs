@@ -22,7 +22,7 @@ pub(super) struct Report {
     broker: Broker,
     work_queue: Queue,
     dead_letters: Queue,
-    consumers: Consumers,
+    active_instances: Option<u32>,
     database: Database,
     pending: Option<Pending>,
 }
@@ -42,14 +42,6 @@ struct Queue {
     exists: Option<bool>,
     ready: Option<u32>,
     differs: Option<String>,
-}
-
-/// The instances of the service, as far as the broker tells.
-#[derive(Debug, Serialize)]
-struct Consumers {
-    connected: Option<u32>,
-    active: Option<u32>,
-    standby: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,7 +72,8 @@ impl Report {
         let mut found = |result: anyhow::Error| problems.push(one_line(&result));
         let broker = broker.map_err(&mut found).ok();
         let database = database.map_err(&mut found).ok();
-        let consumers = Consumers::new(config, broker.as_ref());
+        let counts = broker.as_ref().and_then(|broker| broker.work_queue.counts.as_ref().ok());
+        let active_instances = counts.map(|counts| counts.consumers);
         if let Some(broker) = &broker {
             problems.extend(broker_problems(broker));
         }
@@ -95,7 +88,7 @@ impl Report {
                 florin_wire::names::DEAD_LETTERS,
                 broker.as_ref().map(|broker| &broker.dead_letters),
             ),
-            consumers,
+            active_instances,
             pending: database.as_ref().and_then(|database| database.pending).map(Pending::from),
             broker: Broker::new(config, broker),
             database: Database::new(config, database),
@@ -126,21 +119,6 @@ impl Queue {
             }),
             ready: status.and_then(|status| Some(status.counts.as_ref().ok()?.ready)),
             differs: status.and_then(|status| status.differs.clone()),
-        }
-    }
-}
-
-impl Consumers {
-    /// With a single active consumer, the broker gives requests to one of them. It does not say to which.
-    fn new(config: &Config, broker: Option<&BrokerStatus>) -> Self {
-        let counts = broker.and_then(|broker| broker.work_queue.counts.as_ref().ok());
-        let connected = counts.map(|counts| counts.consumers);
-        let single = config.broker.single_active_consumer;
-        let active = connected.map(|connected| if single { connected.min(1) } else { connected });
-        Self {
-            connected,
-            active,
-            standby: connected.zip(active).map(|(connected, active)| connected - active),
         }
     }
 }
@@ -215,7 +193,7 @@ fn database_problems(database: &DatabaseStatus) -> Vec<String> {
 
 /// One line per item, then the verdict and the problems.
 pub(super) fn text(report: &Report) -> String {
-    let Report { broker, consumers, database, .. } = report;
+    let Report { broker, database, .. } = report;
     let mut table = table(&["ITEM", "STATUS"], &[]);
     let unknown = || "unknown".to_owned();
     let at = format!("{}, virtual host {}", broker.address, broker.virtual_host);
@@ -229,12 +207,10 @@ pub(super) fn text(report: &Report) -> String {
     };
     table.add_row(["publishing", &publishing]);
     table.add_row(["work queue", &queue(&report.work_queue, "requests ready")]);
-    let instances = match (consumers.connected, consumers.active, consumers.standby) {
-        (Some(0), ..) => "NONE connected".to_owned(),
-        (Some(connected), Some(active), Some(standby)) => {
-            format!("{connected} connected: {active} active, {standby} on standby")
-        }
-        _ => unknown(),
+    let instances = match report.active_instances {
+        Some(0) => "NONE active".to_owned(),
+        Some(active) => format!("{active} active"),
+        None => unknown(),
     };
     table.add_row(["instances", &instances]);
     table.add_row(["dead letters", &queue(&report.dead_letters, "messages")]);
