@@ -1,6 +1,6 @@
-//! Sends changes to the work queue: HTTP is a client of the broker like any other, so that there is one way in.
+//! Sends changes to the work queue: HTTP is a client of the broker like any other.
 //!
-//! Concurrent calls share messages. The connection is opened by the first call; from then on the client keeps it.
+//! Concurrent calls share messages. The first call connects; from then on the client keeps the connection.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What HTTP asks of the database, as values: the service answers them from its store, so that this crate knows
-//! neither SQL nor connections.
+//! What HTTP asks of the database, as values: the service answers them from its store, so that this crate
+//! knows neither SQL nor connections.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -44,8 +44,8 @@ pub enum DatabaseRequest {
     PendingSummary(Call<(), PendingSummary>),
 }
 
-/// The parameters of a request and the way back for its answer. Who gives up waiting drops the other end, so the
-/// work can stop.
+/// The parameters of a request and the way back for its answer. Who gives up waiting drops the other end, so
+/// the work can stop.
 #[derive(Debug)]
 pub struct Call<P, A> {
     /// What the request is about.

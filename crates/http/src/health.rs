@@ -24,8 +24,8 @@ pub(super) async fn healthz() -> Response {
     Json(json!({"status": "alive"})).into_response()
 }
 
-/// `/readyz`: 200 when requests can be executed, 503 otherwise, with the reasons. Do not restart for this one: the
-/// service recovers by itself.
+/// `/readyz`: 200 when requests can be executed, 503 otherwise, with the reasons. Do not restart for this
+/// one: the service recovers by itself.
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let readiness = Readiness::of(&app).await;
     let ready = readiness.reasons.is_empty();

@@ -1,7 +1,7 @@
 //! HTTP: the API, the operator console, the documents, metrics and health.
 //!
-//! HTTP is a client of the broker like any other: changes are sent to the work queue and wait for their reply, so
-//! that there is one way in; queries are answered from the database.
+//! HTTP is a client of the broker like any other: changes are sent to the work queue and wait for their
+//! reply, so that there is one way in; queries are answered from the database.
 //!
 //! In reading order:
 //! - `routes`: all endpoints in one table; `auth`: who may use them;

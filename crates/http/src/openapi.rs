@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the table of endpoints that also makes the router, and from the wire types.
+//! The OpenAPI 3.1 document, made from the wire types and the table of endpoints that makes the router.
 
 use std::sync::LazyLock;
 

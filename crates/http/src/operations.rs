@@ -1,7 +1,7 @@
 //! The operations, with the same bodies as over AMQP.
 //!
-//! Each is decoded here as the service would decode it, so that a malformed request is refused at once and never
-//! reaches the broker. Changes then go through the broker, queries to the database.
+//! Each is decoded here as the service would decode it, so that a malformed request is refused at once and
+//! never reaches the broker. Changes then go through the broker, queries to the database.
 
 use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};

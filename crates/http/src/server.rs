@@ -1,7 +1,7 @@
 //! Serves connections until shutdown: one task per connection.
 //!
-//! Slow request heads are cut off and the number of connections is bounded. Why this is not a ready-made server:
-//! `docs/decisions/0014-http-server.md`.
+//! Slow request heads are cut off and the number of connections is bounded. Why this is not a ready-made
+//! server: `docs/decisions/0014-http-server.md`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Further connections wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
-/// For the requests in progress at shutdown. A client that keeps its connection open must not keep the service
-/// from stopping.
+/// For the requests in progress at shutdown. A client that keeps its connection open must not keep the
+/// service from stopping.
 const GRACE: Duration = Duration::from_secs(2);
 
 pub(super) async fn serve<L>(mut listener: L, router: Router, shutdown: CancellationToken)

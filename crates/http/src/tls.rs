@@ -1,7 +1,8 @@
 //! Accepts connections, plain or TLS.
 //!
-//! Handshakes run concurrently, each with a time limit, so that a slow client delays nobody else; their number is
-//! bounded. SIGHUP reloads the certificates for new connections; files that cannot be used change nothing.
+//! Handshakes run concurrently, each with a time limit, so that a slow client delays nobody else; their
+//! number is bounded. SIGHUP reloads the certificates for new connections; files that cannot be used change
+//! nothing.
 
 use std::io;
 use std::net::SocketAddr;

@@ -14,8 +14,8 @@ const RESERVED_CONNECTIONS: usize = 2;
 /// How often the use of the pool is recorded.
 const RECORD_PERIOD: Duration = Duration::from_secs(1);
 
-/// Answers requests until HTTP ends. Their number is bounded by HTTP, which waits for each; those that work on the
-/// database at a time are bounded here, so that queries cannot starve the writer.
+/// Answers requests until HTTP ends. Their number is bounded by HTTP, which waits for each; those that work
+/// on the database at a time are bounded here, so that queries cannot starve the writer.
 pub(crate) async fn answer(
     store: Store,
     mut requests: mpsc::Receiver<DatabaseRequest>,

@@ -83,8 +83,8 @@ fn http_parts(
     }
 }
 
-/// Runs a step before the service starts. A database that is not there yet is waited for, as the rest of the service
-/// does; any other failure is final. None on shutdown.
+/// Runs a step before the service starts. A database that is not there yet is waited for, as the rest of the
+/// service does; any other failure is final. None on shutdown.
 async fn prepare<T>(
     shutdown: &CancellationToken,
     step: impl AsyncFn() -> Result<T, store::Error>,

@@ -1,4 +1,4 @@
-//! The balance over time, as a chart. Floats only become pixels here: the table beside it has the exact digits.
+//! The balance over time, as a chart. Floats only become pixels: the table beside it has the exact digits.
 
 use std::time::SystemTime;
 

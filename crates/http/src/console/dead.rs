@@ -1,7 +1,7 @@
 //! Dead letters: listed, shown, requeued, dropped.
 //!
-//! The same as `florin dead`, by the same functions. Letters that are being read are held by their reader, so only
-//! one reader works at a time; whatever happens, letters that were not removed go back to the queue.
+//! The same as `florin dead`, by the same functions. Letters that are being read are held by their reader, so
+//! only one reader works at a time; whatever happens, letters that were not removed go back to the queue.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,7 +1,7 @@
 //! The updates of the overview, as server-sent events: one task takes a sample every second for all streams.
 //!
-//! Counters are in memory, so they are sampled always, and the overview opens with the last two minutes. The broker
-//! and the database are asked only while somebody watches.
+//! Counters are in memory, so they are sampled always, and the overview opens with the last two minutes. The
+//! broker and the database are asked only while somebody watches.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;

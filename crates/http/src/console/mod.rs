@@ -1,9 +1,9 @@
 //! The operator console: pages rendered on the server that work without JavaScript.
 //!
-//! In reading order: `session` (sign-in, and protection against forged forms), `layout` (what all pages share),
-//! `text` (amounts and times), `assets`; then one module per page: `overview` with `live` (its updates), `wallets`
-//! with `chart`, `transactions`, `pending`, `dead`. Nothing is loaded from elsewhere: the content security policy
-//! forbids it.
+//! In reading order: `session` (sign-in, and protection against forged forms), `layout` (what all pages
+//! share), `text` (amounts and times), `assets`; then one module per page: `overview` with `live` (its
+//! updates), `wallets` with `chart`, `transactions`, `pending`, `dead`. Nothing is loaded from elsewhere: the
+//! content security policy forbids it.
 
 mod assets;
 mod chart;

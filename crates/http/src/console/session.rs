@@ -1,8 +1,8 @@
 //! Sessions: the API key in a cookie that only the console gets, and no script.
 //!
-//! The cookie is the key itself: a revoked or expired key is out at once, and the server keeps no sessions. Forged
-//! forms are refused twice: browsers send the cookie with forms of our own pages only (`SameSite=Strict`), and a form
-//! is taken only if the browser says that it comes from our own origin.
+//! The cookie is the key itself: a revoked or expired key is out at once, and the server keeps no sessions.
+//! Forged forms are refused twice: browsers send the cookie with forms of our own pages only
+//! (`SameSite=Strict`), and a form is taken only if the browser says that it comes from our own origin.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use florin_ledger::{Decimal, Scale};
 use florin_wire::JsonTime;
 use maud::{Markup, html};
 
-/// All digits, with as many decimal places as the ticker has, so that columns line up, and thousands separators.
+/// All digits, grouped by thousands, with as many decimal places as the ticker has: columns line up.
 pub(super) fn amount(decimal: Decimal, scale: Scale) -> String {
     padded(&decimal.to_string(), scale)
 }
@@ -36,8 +36,8 @@ fn grouped(whole: &str) -> String {
     grouped
 }
 
-/// An amount with the direction of the money: `+` credits the wallet, `−` debits it. A transaction in status Error
-/// moved nothing.
+/// An amount with the direction of the money: `+` credits the wallet, `−` debits it. A transaction in status
+/// Error moved nothing.
 pub(super) fn signed(decimal: Decimal, scale: Scale, status: &str, is_debit: bool) -> String {
     let sign = match (status, is_debit) {
         ("Error", _) => "",

@@ -1,6 +1,6 @@
-//! One transaction and its postings; operators settle or cancel it, each with a page that asks for confirmation.
+//! One transaction and its postings; operators settle or cancel it, after a page that asks for confirmation.
 //!
-//! Both go through the broker like all changes. Sending a form twice does no harm: the second answer repeats the first.
+//! Both go through the broker like all changes. Sending a form twice does no harm: the answer is repeated.
 
 use axum::Extension;
 use axum::extract::{Path, State};

@@ -202,7 +202,7 @@ fn tickers(here: &str, chosen: &str, balances: &BalanceBody) -> Markup {
     }
 }
 
-/// The transfers among these postings that this wallet pays: a posting itself does not say which side it is of.
+/// The transfers among these postings that this wallet pays, which a posting itself does not say.
 async fn paid_by(
     app: &App,
     wallet_id: Option<WalletId>,
