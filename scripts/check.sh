@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What can be said of a change without running it: format, spelling, dependencies, lints. `make check` installs what is
-# missing first.
+# What can be said of a change without running it: format, spelling, dependencies, lints. `make check`
+# installs what is missing first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

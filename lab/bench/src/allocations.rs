@@ -1,7 +1,7 @@
 //! The scenario `allocations`: how often the service calls the allocator for a request.
 //!
-//! heaptrack's library counts them: it writes a line for each call. A service that was started and stopped without a
-//! request is subtracted. What heaptrack costs does not matter, for nothing is timed here.
+//! heaptrack's library counts them: it writes a line for each call. A service that was started and stopped
+//! without a request is subtracted. What heaptrack costs does not matter, for nothing is timed here.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -26,8 +26,8 @@ const PLACES: [&str; 5] = [
 const REQUESTS: u64 = 20_000;
 const REQUESTS_QUICK: u64 = 2_000;
 const IN_FLIGHT: u32 = 1000;
-/// How much stack the service gives its threads: when it finds that it has so much, it does not start itself again,
-/// which heaptrack would not survive.
+/// How much stack the service gives its threads: when it finds that it has so much, it does not start itself
+/// again, which heaptrack would not survive.
 const STACK: (&str, &str) = ("RUST_MIN_STACK", "67108864");
 /// Fewer calls for a request than that are not those of the service.
 const LEAST: f64 = 1.0;

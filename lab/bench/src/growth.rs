@@ -1,8 +1,8 @@
 //! The scenario `growth`: whether speed depends on how much is in the database.
 //!
-//! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment. That takes
-//! minutes, in which servers and machine change as well. So the goal is checked at the end: the same loads on
-//! the large database and on one that stayed small, in turn.
+//! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment.
+//! That takes minutes, in which servers and machine change as well. So the goal is checked at the end: the
+//! same loads on the large database and on one that stayed small, in turn.
 
 use crate::load::{self, Lasts};
 use crate::plan::{Load, MIX, WRITES, WorldPlan};

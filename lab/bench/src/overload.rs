@@ -1,5 +1,5 @@
-//! The scenario `overload`: requests arrive faster than they can be answered; then they stop. How long until all are
-//! answered, and a call is as fast as before?
+//! The scenario `overload`: requests arrive faster than they can be answered; then they stop. How long until
+//! all are answered, and a call is as fast as before?
 
 use std::sync::Arc;
 

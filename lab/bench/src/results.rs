@@ -1,4 +1,5 @@
-//! What a run leaves behind: one JSON file, from which the report is made. Rates and latencies only, no money.
+//! What a run leaves behind: one JSON file, from which the report is made. Rates and latencies only, no
+//! money.
 
 use std::collections::BTreeMap;
 use std::fs;

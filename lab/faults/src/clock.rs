@@ -1,6 +1,7 @@
 //! A clock for one process, which can be stepped while the process runs (libfaketime).
 //!
-//! Only the time of day moves. What measures durations (the monotonic clock, and with it all timeouts) goes on.
+//! Only the time of day moves. What measures durations (the monotonic clock, and with it all timeouts) goes
+//! on.
 
 use std::fs;
 use std::io;

@@ -64,7 +64,8 @@ pub async fn listen(amqp_url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until the work queue is empty and no hold is overdue, or the limit. Returns whether that was reached.
+/// Waits until the work queue is empty and no hold is overdue, or the limit. Returns whether that was
+/// reached.
 pub async fn drain(world: &World) -> Result<bool, Error> {
     let (_connection, channel) = open(world.amqp_url()).await?;
     let database = connect(world.database_url()).await?;

@@ -1,8 +1,8 @@
-//! What the clients write down: one line of JSON before each sending and after each answer, in the order in which it
-//! happened to that client.
+//! What the clients write down: one line of JSON before each sending and after each answer, in the order in
+//! which it happened to that client.
 //!
-//! The order of the lines is what the checker reasons with, so a line is written before the thing that it announces
-//! (a sending) and after the thing that it reports (an answer).
+//! The order of the lines is what the checker reasons with, so a line is written before the thing that it
+//! announces (a sending) and after the thing that it reports (an answer).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

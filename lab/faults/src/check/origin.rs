@@ -1,4 +1,5 @@
-//! Which request made which row: each row is asked for, by one request, and each request is applied once at most.
+//! Which request made which row: each row is asked for, by one request, and each request is applied once at
+//! most.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
 //! Reads: never older than what the client knew when it asked.
 //!
-//! For each client, the lines of its history are gone through in their order. What an answer proves (a row that was committed,
-//! a version that was read) counts for the reads that are sent for the first time after it.
+//! For each client, the lines of its history are gone through in their order. What an answer proves (a row
+//! that was committed, a version that was read) counts for the reads that are sent for the first time after
+//! it.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,7 +1,7 @@
 //! The load: several clients, each with many requests at a time, that record what they do.
 //!
-//! `choose` makes requests, `link` keeps the connection to the broker, `http` sends over HTTP, `send` sends one request
-//! until its outcome is known.
+//! `choose` makes requests, `link` keeps the connection to the broker, `http` sends over HTTP, `send` sends
+//! one request until its outcome is known.
 
 mod choose;
 mod http;
@@ -56,7 +56,8 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// Waits for the answer to a request that is sent after this moment. Says how long that took from then on.
+    /// Waits for the answer to a request that is sent after this moment. Says how long that took from then
+    /// on.
     pub async fn answer_after(&self, moment: Instant, limit: Duration) -> Option<Duration> {
         let mut answered = self.answered.subscribe();
         let later = answered.wait_for(|sent| *sent > moment);

@@ -1,8 +1,9 @@
 //! Sends one request until its outcome is known.
 //!
-//! A sending that is not answered in time, or whose connection is lost, is unknown: it may be applied, or still be on its
-//! way. A request with an identity is then sent again under it. One without an identity, or of a client that does not
-//! repeat itself, is left: if the broker had confirmed it, its answer has to come all the same.
+//! A sending that is not answered in time, or whose connection is lost, is unknown: it may be applied, or
+//! still be on its way. A request with an identity is then sent again under it. One without an identity, or
+//! of a client that does not repeat itself, is left: if the broker had confirmed it, its answer has to come
+//! all the same.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
