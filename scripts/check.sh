@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What can be said of a change without running it: format, spelling, dependencies, lints. `make check`
-# installs what is missing first.
+# Static checks: format, spelling, dependencies, lints. `make check` installs what is missing first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -71,7 +71,7 @@ pub(crate) struct Flood {
 #[derive(Debug, Default)]
 struct Signals {
     stop: AtomicBool,
-    /// All that were sent are confirmed.
+    /// All published messages are confirmed.
     stopped: AtomicBool,
     end: AtomicBool,
     failure: std::sync::Mutex<Option<String>>,

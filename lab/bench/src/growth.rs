@@ -136,7 +136,7 @@ fn written(mix: &Round) -> u64 {
     };
     let unrecorded = mix.cpu.map_or(0, |cpu| cpu.requests.saturating_sub(mix.requests));
     let written = count(&["invoice", "withdraw"]);
-    // Those that are not counted by operation were of the same mix.
+    // The warm-up is not counted by operation, but had the same mix.
     written + unrecorded * written / mix.requests.max(1)
 }
 

@@ -88,7 +88,7 @@ fn flood(ground: &Ground, world: &World, seconds: f64, p50_before: u64, ui: &Ui)
     Ok(overload)
 }
 
-/// Waits until a call is as quick as before.
+/// Waits until a call is as fast as before.
 fn recover(
     ground: &Ground,
     world: &World,

@@ -117,12 +117,12 @@ impl Rabbit {
         self.start()
     }
 
-    /// Stops the node in its tracks (SIGSTOP): it hangs, connections stay open.
+    /// Suspends the node (SIGSTOP): it hangs, connections stay open.
     pub fn suspend(&mut self) -> Result<(), Error> {
         self.server.suspend()
     }
 
-    /// Lets a suspended node go on (SIGCONT).
+    /// Resumes a suspended node (SIGCONT).
     pub fn resume(&mut self) {
         self.server.resume();
     }

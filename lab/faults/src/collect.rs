@@ -41,7 +41,7 @@ const POSTINGS: &str = "
 pub enum Error {
     #[error("the queues cannot be read: {0}")]
     Broker(#[from] lapin::Error),
-    /// A queue gave less than it has.
+    /// A queue delivered fewer messages than it has.
     #[error("queue {queue} holds {expected} messages, but gave {found}")]
     Short { queue: String, expected: u32, found: usize },
     #[error("the tables cannot be read: {0}")]

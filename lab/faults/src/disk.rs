@@ -41,8 +41,8 @@ pub enum Error {
 /// A mounted disk of its own. Dropping it unmounts it and removes its image.
 ///
 /// What was handed to the disk counts as stored: a power cut loses what the file system had not written yet,
-/// but not what a real disk would lose from its own cache. So it shows who forgets to flush, not who flushes
-/// into a cache that lies.
+/// but not what a real disk would lose from its own cache. So it finds a missing flush, not a
+/// disk cache that ignores flushes.
 #[derive(Debug)]
 pub struct LoopDisk {
     image: PathBuf,
@@ -61,7 +61,7 @@ pub fn keep_mounts_private() -> Result<(), Error> {
 }
 
 impl LoopDisk {
-    /// Says why there can be no such disks here.
+    /// Fails with the reason if this machine cannot have such disks.
     pub fn available() -> Result<(), Error> {
         if !nix::unistd::Uid::effective().is_root() {
             return Err(Error::NotRoot);

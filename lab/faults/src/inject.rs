@@ -61,7 +61,7 @@ pub struct Happened {
     /// How long after that the first request was answered that had been sent after it. None when there was
     /// none in time.
     pub recovery_ms: Option<u64>,
-    /// Whether another fault was there before that answer: then this is not the time of this fault alone.
+    /// Whether another fault began before that answer: then this is not the recovery time of this fault alone.
     pub disturbed: bool,
     /// Why it was not injected as planned.
     pub failed: Option<String>,
@@ -213,8 +213,7 @@ async fn one(fault: &Fault, world: &World, pulse: &Pulse) -> Result<Instant, Err
     Ok(Instant::now())
 }
 
-/// What happens to instances of the service. Another one takes over, so a killed one counts as healed at
-/// once.
+/// Faults of instances of the service. Another one takes over, so a killed one counts as healed at once.
 async fn instances(fault: &Fault, world: &World) -> Result<Instant, Error> {
     let mut together = JoinSet::new();
     let lasts = Duration::from_millis(fault.for_ms);
@@ -242,7 +241,7 @@ async fn instances(fault: &Fault, world: &World) -> Result<Instant, Error> {
     Ok(if fault.kind == Kind::KillService { began } else { Instant::now() })
 }
 
-/// Connections that are cut, late, slow or silent.
+/// Connections that are cut, delayed, throttled or silent.
 async fn wires(fault: &Fault, world: &World, lasts: Duration) {
     use Kind::{
         CutBroker, CutClients, CutDatabase, DelayBroker, DelayClients, DelayDatabase, SilenceBroker,
@@ -328,7 +327,7 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
 fn remove_empty_lock(folder: &Path) {
     let lock = folder.join("data/postmaster.pid");
     if std::fs::metadata(&lock).is_ok_and(|found| found.len() == 0) {
-        // If it stays, the start fails and says so.
+        // If it stays, the start fails with the reason.
         let _ = std::fs::remove_file(lock);
     }
 }

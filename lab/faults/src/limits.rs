@@ -73,7 +73,7 @@ impl Alarm {
     }
 }
 
-/// All connections that PostgreSQL had left. Dropping it gives them back.
+/// All connections that PostgreSQL had left. Dropping it releases them.
 pub struct Crowd {
     members: Vec<Client>,
 }

@@ -162,7 +162,7 @@ impl Report {
             "{requests} requests, {answers} answered in time; {unknown} attempts of unknown outcome, {resolved} requests \
              resolved by a retry\n{} attempts, {} confirmed, {} answers ({} requests with several, {} with none), \
              {} queued, {} dead letters\n{} postings in {} chains, {} expired, {} events, {} reads compared",
-            seen.sendings,
+            seen.attempts,
             seen.confirmed,
             seen.answers,
             seen.repeated,

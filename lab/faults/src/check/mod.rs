@@ -89,7 +89,7 @@ pub struct Verdict {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub requests: usize,
-    pub sendings: usize,
+    pub attempts: usize,
     /// Attempts that the broker confirmed.
     pub confirmed: usize,
     /// Answers, copies included.

@@ -149,7 +149,7 @@ impl<'a> Client<'a, '_> {
         })
     }
 
-    /// Each posting is one that there is, and the newest of a ticker is not older than what was known.
+    /// Each posting exists, and the newest of a ticker is not older than what was known.
     fn history(&mut self, request: &Request<'a>, reply: &Reply) -> Result<(), String> {
         let sent = self.sent.get(request.name).cloned().unwrap_or_default();
         if !reply.is_done() {

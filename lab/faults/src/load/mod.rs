@@ -47,9 +47,9 @@ pub struct Pulse {
     /// Requests sent for the first time.
     pub requests: AtomicU64,
     pub answers: AtomicU64,
-    /// Sendings that nobody knew the outcome of.
+    /// Attempts that nobody knew the outcome of.
     pub unknown: AtomicU64,
-    /// Requests that had such a sending and got their answer after all.
+    /// Requests that had such an attempt and got their answer after all.
     pub resolved: AtomicU64,
     /// How often clients are asked to send copies of old requests.
     copies: watch::Sender<u64>,
