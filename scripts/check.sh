@@ -15,7 +15,7 @@ step cargo-machete --with-metadata --skip-target-dir
 step cargo-deny --locked --workspace check bans licenses sources
 # Advisories are a database of their own, which is fetched anew each time.
 if cargo-deny fetch db >/dev/null 2>&1; then
-    step cargo-deny --locked --workspace check --disable-fetch advisories
+    step cargo-deny --locked --workspace check advisories
 else
     printf '\ncheck: the database of security advisories cannot be reached: advisories are NOT checked\n'
 fi
