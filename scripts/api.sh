@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lets schemathesis generate thousands of requests from /openapi.json and check every answer against it: status,
-# type, schema, and that what the document forbids is refused. `make api` installs what is missing first.
+# Lets schemathesis generate thousands of requests from /openapi.json and check every answer against it:
+# status, type, schema, and that what the document forbids is refused. `make api` installs what is missing
+# first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,8 +26,8 @@ until [ -f "$ready" ]; do
 done
 field() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$ready" "$1"; }
 
-# All checks, but that what the document allows is done: the rules may refuse it (400: no such ticker, not enough money);
-# and that a batch with a wrong operation is refused: only that operation is.
+# All checks, but that what the document allows is done: the rules may refuse it (400: no such ticker, not
+# enough money); and that a batch with a wrong operation is refused: only that operation is.
 settings=$folder/florin.toml
 cat >"$settings" <<'TOML'
 [checks]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The console and the documentation in a real browser, against a Florin of its own. Installs what is missing:
-# Chromium, Node.js and the packages of lab/browser/package-lock.json. `--pictures` also takes docs/images/ anew.
+# Chromium, Node.js and the packages of lab/browser/package-lock.json. `--pictures` also takes docs/images/
+# anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

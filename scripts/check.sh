@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What can be said of a change without running it: format, spelling, dependencies, lints. `make check` installs what is
-# missing first.
+# Static checks: format, spelling, dependencies, lints. `make check` installs what is missing first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +13,7 @@ step cargo fmt --all --check
 step typos
 step cargo-machete --with-metadata --skip-target-dir
 step cargo-deny --locked --workspace check bans licenses sources
-# Advisories are a database of their own, which is fetched each time.
+# Advisories are a database of their own, which is fetched anew each time.
 if cargo-deny fetch db >/dev/null 2>&1; then
     step cargo-deny --locked --workspace check advisories
 else

@@ -5,8 +5,8 @@
 # SEEDS    how many runs (1).
 # MINUTES  how long the load runs in all; each run gets its share (3).
 # KINDS    only these kinds of faults, with commas between them.
-# Arguments go to `florin-faults run`. What was violated stays in target/faults/SEED; the results of all runs stay in
-# target/faults/*.json, and are added up at the end.
+# Arguments go to `florin-faults run`. What was violated stays in target/faults/SEED; the results of all runs
+# stay in target/faults/*.json, and are added up at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

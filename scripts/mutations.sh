@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Shows that the fault runs can fail.
 #
-# Each patch in lab/faults/mutations/ breaks one guarantee of Florin. It is applied to a copy of the tree, built, and run
-# under the faults that its head names (`Kinds`); the checker must report one of the rules in `Caught as`. Chance decides
-# what a fault hits, so up to three seeds are tried (`Seeds`, or 1 2 3). Then the controls: Florin as it is, on servers
-# that lose what they confirmed.
+# Each patch in lab/faults/mutations/ breaks one guarantee of Florin. It is applied to a copy of the tree,
+# built, and run under the faults that its head names (`Kinds`); the checker must report one of the rules in
+# `Caught as`. Chance decides what a fault hits, so up to three seeds are tried (`Seeds`, or 1 2 3). Then the
+# controls: Florin as it is, on servers that lose what they confirmed.
 #
-# Arguments: names of mutations and controls; without any, all. `make mutations` installs what is missing first.
-# The files of every run stay in target/mutations/runs.
+# Arguments: names of mutations and controls; without any, all. `make mutations` installs what is missing
+# first. The files of every run stay in target/mutations/runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,7 +44,8 @@ found() {
 }
 
 missed=()
-# NAME PROGRAM_UNDER_TEST PROGRAM_THAT_TESTS KINDS EXPECTED ARGUMENTS... : runs until one of the rules is found broken.
+# NAME PROGRAM_UNDER_TEST PROGRAM_THAT_TESTS KINDS EXPECTED ARGUMENTS... : runs until one of the rules is
+# found broken.
 must_be_caught() {
     local name=$1 florin=$2 faults=$3 kinds=$4 expected=$5 seed folder rule
     shift 5

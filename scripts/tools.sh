@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the tools that `make check` needs into target/tools, at the versions that are named here. Safe to repeat.
+# Installs the tools that `make check` needs into target/tools, at the versions that are named here. Safe to
+# repeat.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

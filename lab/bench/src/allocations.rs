@@ -1,7 +1,7 @@
 //! The scenario `allocations`: how often the service calls the allocator for a request.
 //!
-//! heaptrack's library counts them: it writes a line for each call. A service that was started and stopped without a
-//! request is subtracted. What heaptrack costs does not matter, for nothing is timed here.
+//! heaptrack's library counts them: it writes a line for each call. A service that was started and stopped
+//! without a request is subtracted. What heaptrack costs does not matter, for nothing is timed here.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -26,10 +26,10 @@ const PLACES: [&str; 5] = [
 const REQUESTS: u64 = 20_000;
 const REQUESTS_QUICK: u64 = 2_000;
 const IN_FLIGHT: u32 = 1000;
-/// How much stack the service gives its threads: when it finds that it has so much, it does not start itself again,
-/// which heaptrack would not survive.
+/// The stack size that the service wants: if it has that already, it does not exec itself again, which
+/// heaptrack would not survive.
 const STACK: (&str, &str) = ("RUST_MIN_STACK", "67108864");
-/// Fewer calls for a request than that are not those of the service.
+/// Fewer calls per request than this cannot be all of the service's.
 const LEAST: f64 = 1.0;
 
 /// How many seconds it takes, about.
@@ -66,7 +66,7 @@ pub(crate) fn run(
 fn measure(ground: &mut Ground, settings: &Settings, library: &Path) -> Result<Allocations, Error> {
     let plan = WorldPlan::default();
     let mut world = ground.world(&plan)?;
-    // It has made the wallets and can go.
+    // It was needed only to create the wallets.
     world.services.clear();
     let requests = if settings.quick { REQUESTS_QUICK } else { REQUESTS };
     let (at_rest, _) = count(ground, &world, &plan, library, None)?;

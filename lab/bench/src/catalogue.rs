@@ -4,7 +4,7 @@ use crate::plan::{Action, Load, MIX, Plan, WRITES, WorldPlan};
 use crate::results::Way;
 
 const IN_FLIGHT: [u32; 5] = [1, 10, 100, 1000, 4000];
-/// Those that the goals are about.
+/// The numbers in flight that the goals are about.
 const BUSY: [u32; 2] = [1000, 4000];
 const MANY_WALLETS: u32 = 1_000_000;
 /// The callers of the coalescing client.

@@ -42,7 +42,7 @@ pub(crate) struct Facts {
     pub(crate) settings: Vec<(String, String)>,
 }
 
-/// Collects them. What cannot be found out says so.
+/// Collects them. What cannot be found out is reported as such.
 pub(crate) fn collect(stack: &Stack, florin: &Path) -> Facts {
     let fact =
         |name: &str, value: Option<String>| (name.to_owned(), value.unwrap_or_else(|| "unknown".into()));
@@ -104,14 +104,14 @@ fn output(command: &mut Command) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The commit of the source that this program is run in, and whether it was changed since.
+/// The commit of the source tree, and whether the tree was changed since.
 fn commit() -> Option<String> {
     let hash = output(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]))?;
     let changed = output(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]))?;
     Some(if changed.is_empty() { hash } else { format!("{hash}, with changes") })
 }
 
-/// Figures of a build that is not optimized are worth nothing, so the report says which it was.
+/// Figures of a debug build are worth nothing, so the report names the profile.
 fn profile(florin: &Path) -> &'static str {
     let release = florin.parent().is_some_and(|folder| folder.ends_with("release"));
     if release { "release" } else { "not in the folder of release builds" }

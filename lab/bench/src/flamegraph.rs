@@ -1,4 +1,4 @@
-//! The scenario `flamegraph`: what the service spends its time on while it answers the mix, as a picture.
+//! The scenario `flamegraph`: where the service spends its time while it answers the mix, as a picture.
 //!
 //! `perf` samples the stacks of the service; `flames` reads what it prints and draws it.
 
@@ -67,7 +67,7 @@ fn record(ground: &Ground, world: &World, settings: &Settings) -> Result<Flames,
     let data = ground.children.folder().join("perf.data");
     let pids: Vec<String> = world.services.iter().map(|service| service.pid().to_string()).collect();
     let seconds = time.as_secs().to_string();
-    // A clock of the processor's, if it has one, is not there in every virtual machine; this one is.
+    // Hardware counters are not there in every virtual machine; this event is.
     let mut record = Command::new("perf");
     record.args(["record", "--event", "cpu-clock", "--freq", FREQUENCY, "--call-graph", STACKS, "--pid"]);
     record.arg(pids.join(",")).arg("--output").arg(&data).args(["--", "sleep", &seconds]);

@@ -7,7 +7,8 @@ use inferno::collapse::Collapse;
 use inferno::collapse::perf::Folder;
 use inferno::flamegraph::{self, Options};
 
-/// One line for each stack: the functions from the outermost in, with `;` between them, and how often it was seen.
+/// One line for each stack: the functions from the outermost in, with `;` between them, and how often it was
+/// seen.
 #[derive(Debug)]
 pub(crate) struct Flames {
     folded: String,

@@ -1,8 +1,8 @@
-//! Publishes requests as fast as the broker confirms them, without waiting for answers, and counts the answers. Runs on
-//! a thread of its own.
+//! Publishes requests as fast as the broker confirms them, without waiting for answers, and counts the
+//! answers. Runs on a thread of its own.
 //!
-//! With one request per message the service keeps up with the broker, which would be no overload. So each message has
-//! many.
+//! With one request per message the service keeps up with the broker, which would be no overload. So each
+//! message has many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub(crate) struct Flood {
 #[derive(Debug, Default)]
 struct Signals {
     stop: AtomicBool,
-    /// All that were sent are confirmed.
+    /// All published messages are confirmed.
     stopped: AtomicBool,
     end: AtomicBool,
     failure: std::sync::Mutex<Option<String>>,

@@ -1,8 +1,8 @@
 //! The scenario `growth`: whether speed depends on how much is in the database.
 //!
-//! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment. That takes
-//! minutes, in which servers and machine change as well. So the goal is checked at the end: the same loads on
-//! the large database and on one that stayed small, in turn.
+//! Batches make it grow in equal steps; after each step single messages and reads are measured for a moment.
+//! That takes minutes, in which servers and machine change as well. So the goal is checked at the end: the
+//! same loads on the large database and on one that stayed small, in turn.
 
 use crate::load::{self, Lasts};
 use crate::plan::{Load, MIX, WRITES, WorldPlan};
@@ -136,7 +136,7 @@ fn written(mix: &Round) -> u64 {
     };
     let unrecorded = mix.cpu.map_or(0, |cpu| cpu.requests.saturating_sub(mix.requests));
     let written = count(&["invoice", "withdraw"]);
-    // Those that are not counted by operation were of the same mix.
+    // The warm-up is not counted by operation, but had the same mix.
     written + unrecorded * written / mix.requests.max(1)
 }
 

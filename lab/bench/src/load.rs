@@ -55,7 +55,7 @@ pub(crate) fn run(
     let arguments = arguments(world, load, lasts, seed);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut command = ground.command(&arguments, &world.amqp_url, &world.database_url);
-    // In the environment, where others cannot see it.
+    // In the environment: the command line is visible to other users.
     command.env("FLORIN_API_KEY", &world.api_key);
     let limit = match lasts {
         Lasts::For { warm_up, duration } => warm_up + duration + SLACK,

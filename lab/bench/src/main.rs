@@ -1,10 +1,10 @@
 //! `florin-benchmarks`: measures Florin, its broker and its database side by side, and writes a report.
 //!
-//! From the top: `run` goes through the scenarios of the `catalogue`; most are a `plan`, which `rounds` runs: loads of
-//! `florin bench` (`load`) on services of their own (`world`), and the database alone (`yardstick`). Those that are about
-//! something else have a module each: `growth`, `allocations`, `flamegraph` (drawn by `flames`), `overload` (by a
-//! `flood`), `soak`. `tuning` sets up PostgreSQL, `process` sees to it that no child is left behind. `results` is what
-//! is kept, `report` what is made of it.
+//! From the top: `run` goes through the scenarios of the `catalogue`; most are a `plan`, which `rounds` runs:
+//! loads of `florin bench` (`load`) on services of their own (`world`), and the database alone (`yardstick`).
+//! Those that are about something else have a module each: `growth`, `allocations`, `flamegraph` (drawn by
+//! `flames`), `overload` (by a `flood`), `soak`. `tuning` sets up PostgreSQL, `process` makes sure that
+//! no child is left behind. `results` is the file of a run, `report` the page made from it.
 
 mod allocations;
 mod catalogue;
@@ -106,8 +106,8 @@ struct RunArgs {
     /// Folder for the results.
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
-    /// A setting of PostgreSQL in place of the advised one, such as max_wal_size=1GB. May be repeated. None that makes
-    /// data less durable is taken.
+    /// A setting of PostgreSQL in place of the advised one, such as max_wal_size=1GB. May be repeated. Settings
+    /// that make data less durable are refused.
     #[arg(long, value_name = "NAME=VALUE", value_parser = postgres_setting)]
     postgres_setting: Vec<(String, String)>,
     /// The service to measure [default: florin beside this program].

@@ -1,5 +1,5 @@
-//! The scenario `overload`: requests arrive faster than they can be answered; then they stop. How long until all are
-//! answered, and a call is as fast as before?
+//! The scenario `overload`: requests arrive faster than they can be answered; then they stop. How long until
+//! all are answered, and a call is as fast as before?
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ fn flood(ground: &Ground, world: &World, seconds: f64, p50_before: u64, ui: &Ui)
     Ok(overload)
 }
 
-/// Waits until a call is as quick as before.
+/// Waits until a call is as fast as before.
 fn recover(
     ground: &Ground,
     world: &World,

@@ -55,7 +55,8 @@ pub(crate) enum Action {
     Commit { whole: bool },
     /// pgbench with its TPC-B-like script, or the simple one (`-N`).
     PgBench { simple: bool, connections: u32 },
-    /// COPY of rows into a table like that of the service, `rows_each` in a transaction; all in one when it is `None`.
+    /// COPY of rows into a table like that of the service, `rows_each` in a transaction; all in one when it
+    /// is `None`.
     Copy { rows_each: Option<usize>, connections: u32 },
 }
 

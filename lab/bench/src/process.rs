@@ -1,4 +1,5 @@
-//! Child processes: services, load generators, pgbench, perf. None outlives this program: `devstack` sees to that.
+//! Child processes: services, load generators, pgbench, perf. None outlives this program: `devstack` sees to
+//! that.
 //!
 //! Ctrl-C reaches this program alone, which then stops its children: every loop that waits calls
 //! `Interrupt::check`.

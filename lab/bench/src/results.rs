@@ -1,4 +1,4 @@
-//! What a run leaves behind: one JSON file, from which the report is made. Rates and latencies only, no money.
+//! The results of a run: one JSON file, from which the report is made. Rates and latencies only, no money.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) warm_up_seconds: f64,
-    /// Whether it was only tried out: then the figures say little.
+    /// A quick run: its figures mean nothing.
     pub(crate) quick: bool,
     pub(crate) growth_to: u64,
     /// Wallets that these are spread over.
@@ -54,7 +54,7 @@ pub(crate) struct LeftOut {
     pub(crate) why: String,
 }
 
-/// What one scenario measured. Only what it is about is filled in.
+/// What one scenario measured. Fields of other scenarios are empty.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Scenario {
@@ -65,7 +65,7 @@ pub(crate) struct Scenario {
     pub(crate) growth: Vec<Growth>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) allocations: Option<Allocations>,
-    /// A picture beside the results, of what the service spends its time on.
+    /// The file of the flame graph, beside the results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) flame_graph: Option<String>,
     /// The functions that were seen most often at the top of a stack, in percent of the samples.
@@ -91,7 +91,7 @@ pub(crate) enum Subject {
 pub(crate) enum Way {
     /// Each message has as many requests as `Case::batch` says.
     Messages,
-    /// The client makes messages out of the calls at hand.
+    /// The client puts concurrent calls into one message.
     Coalescing,
     Http,
     /// No requests: SQL.
@@ -101,7 +101,7 @@ pub(crate) enum Way {
 /// One thing that is measured, in several rounds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Case {
-    /// What is asked for, in words; the same for all numbers in flight.
+    /// The load in words; the same for all numbers in flight.
     pub(crate) name: String,
     pub(crate) subject: Subject,
     pub(crate) way: Way,

@@ -76,8 +76,8 @@ pub(crate) fn while_sampled<T>(watched: &Watched, work: impl FnOnce() -> T) -> (
 }
 
 impl Soak {
-    /// Mean memory in KiB of the first minute and of the last; of the first and last quarter when it was shorter. The
-    /// first seconds, in which everything is allocated for the first time, do not count.
+    /// Mean memory in KiB of the first minute and of the last; of the first and last quarter when it was
+    /// shorter. The first seconds, in which everything is allocated for the first time, do not count.
     pub(crate) fn first_and_last(&self) -> Option<(f64, f64)> {
         let end = self.memory.last()?.0;
         let span = MINUTE.min(end / 4.0);

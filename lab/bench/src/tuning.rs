@@ -1,4 +1,5 @@
-//! How PostgreSQL is set up: as docs/guides/production.md advises for a busy ledger. Nothing of it is about durability.
+//! How PostgreSQL is set up: as docs/guides/production.md advises for a busy ledger. Nothing of it is about
+//! durability.
 
 use devstack::Postgres;
 
@@ -15,7 +16,8 @@ const DEFAULT_SHARED_BUFFERS_MIB: u64 = 128;
 pub(crate) fn settings(given: &[(String, String)]) -> Vec<(String, String)> {
     let shared_buffers = format!("{}MB", shared_buffers_mib(facts::memory_kib()));
     let advised = [
-        // Few checkpoints: after each of them a page is written to the log as a whole when it is changed again.
+        // Few checkpoints: after each of them a page is written to the log as a whole when it is changed
+        // again.
         ("max_wal_size", "16GB"),
         ("checkpoint_timeout", "15min"),
         // The pages where the chains end.
@@ -25,8 +27,8 @@ pub(crate) fn settings(given: &[(String, String)]) -> Vec<(String, String)> {
     advised.into_iter().chain(given.iter().cloned()).collect()
 }
 
-/// Has pages compressed that go into the log as a whole; by lz4 where there is that (from version 15 on, if it was built
-/// with it), which is quicker. A setting that was given counts all the same.
+/// Has pages compressed that go into the log as a whole; by lz4 where there is that (from version 15 on, if
+/// it was built with it), which is quicker. A setting that was given counts all the same.
 pub(crate) fn compress_pages(postgres: &Postgres) -> Result<(), devstack::Error> {
     let best = "SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'on' END
                   FROM pg_settings WHERE name = 'wal_compression'";

@@ -1,4 +1,5 @@
-//! Services to measure: `florin serve` as processes of their own, on a database and a virtual host of their own.
+//! Services to measure: `florin serve` as processes of their own, on a database and a virtual host of their
+//! own.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! A quick run on real servers: it measures, keeps the results, makes a report, and leaves nothing behind. Speed is not
-//! checked.
+//! A quick run on real servers: it measures, keeps the results, makes a report, and leaves nothing behind.
+//! Speed is not checked.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;

@@ -16,7 +16,8 @@ use crate::process::{Output, Process};
 /// How long a child may take to end when it is asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
 
-/// Starts programs in a temporary folder. Clones share it; it is removed with the last of them, and with the last child.
+/// Starts programs in a temporary folder. Clones share it; it is removed with the last of them, and with the
+/// last child.
 #[derive(Debug, Clone)]
 pub struct Children {
     folder: PathBuf,
@@ -44,8 +45,8 @@ impl Children {
         &self.folder
     }
 
-    /// Starts a program with nothing in its environment but what the command sets, `PATH`, `HOME` and `LANG`. What it
-    /// prints goes to files in the folder.
+    /// Starts a program with nothing in its environment but what the command sets, `PATH`, `HOME` and `LANG`.
+    /// What it prints goes to files in the folder.
     pub fn start(&self, command: &Command) -> Result<Child, Error> {
         let program = Path::new(command.get_program()).file_name().unwrap_or_default();
         let program = program.to_string_lossy().into_owned();
@@ -68,7 +69,8 @@ impl Children {
     }
 }
 
-/// A running program. Dropping it ends it, with all that it started, and removes the files of what it printed.
+/// A running program. Dropping it ends it, with all that it started, and removes the files of what it
+/// printed.
 #[derive(Debug)]
 pub struct Child {
     /// `None` only while it is dropped.

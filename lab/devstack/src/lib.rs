@@ -18,9 +18,10 @@
 //! process (`guard.rs`) does it for a caller that was killed. Durability settings stay at the
 //! servers' defaults.
 //!
-//! From the bottom: `tree` reads the process table, `guard` and `process` run one child process,
-//! `folder` is where a server lives, `server` is what both servers share, `tls` their certificates, `postgres` and
-//! `rabbit` are the two servers, `program` is any other that runs like a server, `children` are short programs.
+//! From the bottom: `tree` reads the process table, `guard` and `process` run one child process, `folder` is
+//! where a server lives, `server` is what both servers share, `tls` their certificates, `postgres` and
+//! `rabbit` are the two servers, `program` is any other that runs like a server, `children` are short
+//! programs.
 
 mod binaries;
 mod children;

@@ -133,7 +133,8 @@ impl Postgres {
         &self.server.folder.path
     }
 
-    /// A program that came with the server, such as `pgbench`. It may be missing: some systems package it apart.
+    /// A program that came with the server, such as `pgbench`. It may be missing: some systems package it
+    /// apart.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }

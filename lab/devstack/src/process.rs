@@ -35,8 +35,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the program and arguments of `command` with the user, folder and environment of `shell`, which must be
-    /// a command for `/bin/sh` without arguments.
+    /// Starts the program and arguments of `command` with the user, folder and environment of `shell`, which
+    /// must be a command for `/bin/sh` without arguments.
     pub(crate) fn spawn(
         mut shell: Command,
         command: &Command,

@@ -27,8 +27,8 @@ impl Program {
         Ok(Self { server, path: path.to_owned() })
     }
 
-    /// Starts it, unless it runs, with these arguments and nothing in its environment but these variables, `PATH` and
-    /// `HOME`.
+    /// Starts it, unless it runs, with these arguments and nothing in its environment but these variables,
+    /// `PATH` and `HOME`.
     pub fn start(&mut self, arguments: &[String], environment: &[(&str, String)]) -> Result<(), Error> {
         if self.server.runs() {
             return Ok(());

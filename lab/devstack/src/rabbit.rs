@@ -117,12 +117,12 @@ impl Rabbit {
         self.start()
     }
 
-    /// Stops the node in its tracks (SIGSTOP): it hangs, connections stay open.
+    /// Suspends the node (SIGSTOP): it hangs, connections stay open.
     pub fn suspend(&mut self) -> Result<(), Error> {
         self.server.suspend()
     }
 
-    /// Lets a suspended node go on (SIGCONT).
+    /// Resumes a suspended node (SIGCONT).
     pub fn resume(&mut self) {
         self.server.resume();
     }
@@ -222,7 +222,8 @@ impl Rabbit {
             ("RABBITMQ_DIST_PORT", self.ports.distribution.to_string()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", LOOPBACK_ONLY.into()),
             ("RABBITMQ_CTL_ERL_ARGS", LOOPBACK_ONLY.into()),
-            // For every Erlang machine, also those that start others: a port mapper of their own would outlive them.
+            // For every Erlang machine, also those that start others: a port mapper of their own would
+            // outlive them.
             ("ERL_AFLAGS", "-start_epmd false".into()),
             ("ERL_EPMD_PORT", self.ports.epmd.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),

@@ -86,7 +86,7 @@ impl Server {
         arguments: &[String],
         environment: &[(&str, String)],
     ) -> Result<(), Error> {
-        // What may be left of one that ended by itself is in the way of the next.
+        // The remains of one that exited by itself would be in the way of the next.
         if let Some(old) = self.main.take() {
             old.kill(&mut self.guard);
         }

@@ -23,7 +23,7 @@ struct Entry {
 enum State {
     Running,
     Stopped,
-    /// Ended, and waiting for its parent to take note.
+    /// A zombie: its parent has not reaped it yet.
     Ended,
 }
 
@@ -36,7 +36,7 @@ fn state(letter: &str) -> State {
     }
 }
 
-/// Whether a process with this id runs (one that has ended and waits for its parent does not).
+/// Whether a process with this id runs (a zombie does not).
 #[cfg(test)]
 pub(crate) fn is_alive(pid: u32) -> bool {
     entry(pid).is_some_and(|entry| entry.state != State::Ended)

@@ -1,4 +1,4 @@
-//! Both servers: RabbitMQ's life, and that nothing stays behind when the caller is killed.
+//! RabbitMQ, and both servers: nothing stays behind when the caller is killed.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

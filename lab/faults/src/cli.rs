@@ -25,7 +25,8 @@ use crate::{disk, inject, plan, run, supervisor};
 /// The exit code of an interrupted run, as in shells.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the service under injected faults on private servers, and proves that nothing was lost or applied twice.
+/// Runs the service under injected faults on private servers, and proves that nothing was lost or applied
+/// twice.
 #[derive(Debug, Parser)]
 #[command(
     name = "florin-faults",

@@ -1,6 +1,7 @@
 //! A clock for one process, which can be stepped while the process runs (libfaketime).
 //!
-//! Only the time of day moves. What measures durations (the monotonic clock, and with it all timeouts) goes on.
+//! Only the time of day moves. What measures durations (the monotonic clock, and with it all timeouts) goes
+//! on.
 
 use std::fs;
 use std::io;
@@ -29,7 +30,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Says why there can be no such clocks here.
+    /// Fails with the reason if this machine cannot have such clocks.
     pub fn available() -> Result<(), Error> {
         library().map(drop)
     }
@@ -41,7 +42,7 @@ impl Clock {
         Ok(clock)
     }
 
-    /// What to start a process with, so that it lives by this clock.
+    /// The environment of a process that uses this clock.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -56,7 +57,7 @@ impl Clock {
     /// Within about a second, the clock is off by this many seconds.
     pub fn step(&self, ahead_secs: i64) -> Result<(), Error> {
         let failed = |source| Error::Write { path: self.file.clone(), source };
-        // At once, so that nobody reads the half of it.
+        // Atomically, so that nobody reads half of it.
         let next = self.file.with_extension("next");
         fs::write(&next, format!("{ahead_secs:+}\n")).map_err(failed)?;
         fs::rename(&next, &self.file).map_err(failed)

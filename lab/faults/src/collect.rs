@@ -41,7 +41,7 @@ const POSTINGS: &str = "
 pub enum Error {
     #[error("the queues cannot be read: {0}")]
     Broker(#[from] lapin::Error),
-    /// A queue gave less than it has.
+    /// A queue delivered fewer messages than it has.
     #[error("queue {queue} holds {expected} messages, but gave {found}")]
     Short { queue: String, expected: u32, found: usize },
     #[error("the tables cannot be read: {0}")]
@@ -64,7 +64,8 @@ pub async fn listen(amqp_url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until the work queue is empty and no hold is overdue, or the limit. Returns whether that was reached.
+/// Waits until the work queue is empty and no hold is overdue, or the limit. Returns whether that was
+/// reached.
 pub async fn drain(world: &World) -> Result<bool, Error> {
     let (_connection, channel) = open(world.amqp_url()).await?;
     let database = connect(world.database_url()).await?;

@@ -40,16 +40,17 @@ pub enum Error {
 
 /// A mounted disk of its own. Dropping it unmounts it and removes its image.
 ///
-/// What was handed to the disk counts as stored: a power cut loses what the file system had not written yet, but not what
-/// a real disk would lose from its own cache. So it shows who forgets to flush, not who flushes into a cache that lies.
+/// What was handed to the disk counts as stored: a power cut loses what the file system had not written yet,
+/// but not what a real disk would lose from its own cache. So it finds a missing flush, not a
+/// disk cache that ignores flushes.
 #[derive(Debug)]
 pub struct LoopDisk {
     image: PathBuf,
     mount_point: PathBuf,
 }
 
-/// From now on what this process mounts is seen by itself and its children alone, and is gone with the last of them, however
-/// they end. To be called before there are threads: others would not see it.
+/// From now on what this process mounts is seen by itself and its children alone, and is gone with the last
+/// of them, however they end. To be called before there are threads: others would not see it.
 pub fn keep_mounts_private() -> Result<(), Error> {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, unshare};
@@ -60,7 +61,7 @@ pub fn keep_mounts_private() -> Result<(), Error> {
 }
 
 impl LoopDisk {
-    /// Says why there can be no such disks here.
+    /// Fails with the reason if this machine cannot have such disks.
     pub fn available() -> Result<(), Error> {
         if !nix::unistd::Uid::effective().is_root() {
             return Err(Error::NotRoot);
@@ -94,7 +95,8 @@ impl LoopDisk {
         &self.mount_point
     }
 
-    /// Moves a folder to this disk and leaves a link in its place. Owners stay. Nobody may use the folder meanwhile.
+    /// Moves a folder to this disk and leaves a link in its place. Owners stay. Nobody may use the folder
+    /// meanwhile.
     pub fn take_in(&self, folder: &Path) -> Result<(), Error> {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let moved = self.mount_point.join(name);
@@ -104,8 +106,8 @@ impl LoopDisk {
         symlink(&moved, folder).doing(|| format!("link {}", folder.display()))
     }
 
-    /// Makes an empty folder on this disk, and a link to it at `folder`, which must not exist yet. Both belong to the owner of
-    /// the folder that holds the link.
+    /// Makes an empty folder on this disk, and a link to it at `folder`, which must not exist yet. Both
+    /// belong to the owner of the folder that holds the link.
     pub fn prepare(&self, folder: &Path) -> Result<(), Error> {
         use std::os::unix::fs::MetadataExt;
         let name = folder.file_name().unwrap_or(folder.as_os_str());
@@ -155,8 +157,8 @@ impl LoopDisk {
         }
     }
 
-    /// Cuts the power: from now on nothing reaches the disk, and everything on it fails. What the file system had not
-    /// written yet is lost. Then the servers that use it have to be killed, and the disk restored.
+    /// Cuts the power: from now on nothing reaches the disk, and everything on it fails. What the file system
+    /// had not written yet is lost. Then the servers that use it have to be killed, and the disk restored.
     pub fn cut_power(&self) -> Result<(), Error> {
         // Without -f: the log of the file system is not flushed.
         tool("xfs_io", &["-x", "-c", "shutdown"], &[&self.mount_point]).map(drop)
@@ -169,7 +171,8 @@ impl LoopDisk {
     }
 
     fn mount(&self) -> Result<(), Error> {
-        // Always a new one: `mount -o loop` would take an old one again, and with it a file system without power.
+        // Always a new one: `mount -o loop` would take an old one again, and with it a file system without
+        // power.
         let device = PathBuf::from(tool("losetup", &["--find", "--show"], &[&self.image])?);
         let mounted = tool("mount", &["-t", "ext4", "-o", "noatime"], &[&device, &self.mount_point]);
         // While it is mounted, this takes effect when it is mounted no more.

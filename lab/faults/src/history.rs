@@ -1,8 +1,8 @@
-//! What the clients write down: one line of JSON before each sending and after each answer, in the order in which it
-//! happened to that client.
+//! The clients' records: one line of JSON before each attempt and after each answer, in the order in which
+//! the client saw them.
 //!
-//! The order of the lines is what the checker reasons with, so a line is written before the thing that it announces
-//! (a sending) and after the thing that it reports (an answer).
+//! The order of the lines is what the checker reasons with, so a line is written before the thing that it
+//! announces (an attempt) and after the thing that it reports (an answer).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -36,11 +36,11 @@ pub enum What {
         message_id: Option<String>,
         body: String,
     },
-    /// The broker has confirmed a sending: from now on it must not be lost.
+    /// The broker has confirmed an attempt: from now on it must not be lost.
     Confirmed { attempt: u32 },
-    /// The broker has not taken a sending: it returned it, or refused it.
+    /// The broker did not accept an attempt: it was returned or nacked.
     NotTaken { attempt: u32, why: String },
-    /// Nobody knows what became of a sending.
+    /// The outcome of an attempt is unknown.
     Unknown { attempt: u32, why: String },
     Answer {
         /// Whether its header says that it repeats an earlier one.

@@ -58,9 +58,10 @@ pub struct Happened {
     pub fault: Fault,
     pub began_ms: u64,
     pub healed_ms: u64,
-    /// How long after that the first request was answered that had been sent after it. None when there was none in time.
+    /// How long after that the first request was answered that had been sent after it. None when there was
+    /// none in time.
     pub recovery_ms: Option<u64>,
-    /// Whether another fault was there before that answer: then this is not the time of this fault alone.
+    /// Whether another fault began before that answer: then this is not the recovery time of this fault alone.
     pub disturbed: bool,
     /// Why it was not injected as planned.
     pub failed: Option<String>,
@@ -212,7 +213,7 @@ async fn one(fault: &Fault, world: &World, pulse: &Pulse) -> Result<Instant, Err
     Ok(Instant::now())
 }
 
-/// What happens to instances of the service. Another one takes over, so a killed one counts as healed at once.
+/// Faults of instances of the service. Another one takes over, so a killed one counts as healed at once.
 async fn instances(fault: &Fault, world: &World) -> Result<Instant, Error> {
     let mut together = JoinSet::new();
     let lasts = Duration::from_millis(fault.for_ms);
@@ -240,7 +241,7 @@ async fn instances(fault: &Fault, world: &World) -> Result<Instant, Error> {
     Ok(if fault.kind == Kind::KillService { began } else { Instant::now() })
 }
 
-/// Connections that are cut, late, slow or silent.
+/// Connections that are cut, delayed, throttled or silent.
 async fn wires(fault: &Fault, world: &World, lasts: Duration) {
     use Kind::{
         CutBroker, CutClients, CutDatabase, DelayBroker, DelayClients, DelayDatabase, SilenceBroker,
@@ -287,8 +288,8 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
             let disk = if kind == Kind::DataDiskFull { &disks.data } else { &disks.wal };
             disk.fill(LEFT_BYTES)?;
             if kind == Kind::WalDiskFull {
-                // The segment at hand has room for many seconds. The next one has none, and PostgreSQL ends itself: so this
-                // may fail, too. Or another fault has frozen PostgreSQL: then it has no end.
+                // The segment at hand has room for many seconds. The next one has none, and PostgreSQL ends
+                // itself: so this may fail, too. Or another fault has frozen PostgreSQL: then it has no end.
                 let _ = timeout(SWITCH_LIMIT, collect::switch_wal(world.database_url())).await;
             }
             sleep(lasts).await;
@@ -326,7 +327,7 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
 fn remove_empty_lock(folder: &Path) {
     let lock = folder.join("data/postmaster.pid");
     if std::fs::metadata(&lock).is_ok_and(|found| found.len() == 0) {
-        // If it stays, the start fails and says so.
+        // If it stays, the start fails with the reason.
         let _ = std::fs::remove_file(lock);
     }
 }

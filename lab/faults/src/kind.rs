@@ -53,8 +53,8 @@ pub enum Kind {
     CutAfterSend,
     /// Clients send duplicates of requests that were answered long ago, in any order.
     Copies,
-    /// The service's connections to RabbitMQ are cut again and again before it acks: all its unacked deliveries are
-    /// redelivered.
+    /// The service's connections to RabbitMQ are cut again and again before it acks: all its unacked
+    /// deliveries are redelivered.
     Redelivery,
     /// The disk of PostgreSQL's data is full.
     DataDiskFull,

@@ -1,12 +1,13 @@
-//! Fault runs on real processes, and the proof from their histories that nothing was lost or doubled.
+//! Fault runs on real processes, and the proof from their histories that nothing was lost or applied twice.
 //!
-//! A run goes through these modules in this order: `plan` derives the schedule from a seed (`kind`: the kinds of faults), `world`
-//! starts servers, proxies and instances (`service`, `supervisor`, `scratch`), `load` sends requests and records what happens
-//! (`history`), `inject` injects the faults, `collect` records the final state (`record`), and `check` judges by these
-//! files alone. `run` joins them, `report` prints the result.
+//! A run goes through these modules in this order: `plan` derives the schedule from a seed (`kind`: the kinds
+//! of faults), `world` starts servers, proxies and instances (`service`, `supervisor`, `scratch`), `load`
+//! sends requests and records what happens (`history`), `inject` injects the faults, `collect` records the
+//! final state (`record`), and `check` reads these files alone. `run` joins them, `report` prints the
+//! result.
 //!
-//! What faults are made of: `proxy` (connections), `disk` (full disks, power cuts), `clock`, `limits` (alarms, too many
-//! connections).
+//! What faults are made of: `proxy` (connections), `disk` (full disks, power cuts), `clock`, `limits`
+//! (alarms, too many connections).
 
 pub mod check;
 pub mod cli;

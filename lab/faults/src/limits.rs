@@ -1,6 +1,7 @@
 //! Servers at their limits: memory and disk alarms of RabbitMQ, PostgreSQL out of connections.
 //!
-//! The calls to RabbitMQ run `rabbitmqctl` and block for a second or two. A restart of the broker ends its alarms.
+//! The calls to RabbitMQ run `rabbitmqctl` and block for a second or two. A restart of the broker ends its
+//! alarms.
 
 use std::time::Duration;
 
@@ -72,14 +73,14 @@ impl Alarm {
     }
 }
 
-/// All connections that PostgreSQL had left. Dropping it gives them back.
+/// All connections that PostgreSQL had left. Dropping it releases them.
 pub struct Crowd {
     members: Vec<Client>,
 }
 
 impl Crowd {
-    /// Takes connections until one is refused. Then it ends all other sessions and takes their places too, so that nobody
-    /// else has a connection.
+    /// Takes connections until one is refused. Then it ends all other sessions and takes their places too, so
+    /// that nobody else has a connection.
     pub async fn gather(database_url: &str) -> Result<Self, Error> {
         let mut crowd = Self { members: Vec::new() };
         crowd.take_all(database_url).await?;

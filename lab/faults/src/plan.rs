@@ -34,13 +34,14 @@ pub struct Settings {
     pub seconds: u64,
     /// Whether one instance is active and the other is a standby; else both are active.
     pub single_active_consumer: bool,
-    /// The most commands that the service commits together. If it is small, batches are full, and the next one is planned
-    /// while one commits.
+    /// The most commands that the service commits together. If it is small, batches are full, and the next
+    /// one is planned while one commits.
     pub max_batch_commands: u32,
     pub clients: u32,
     /// How many clients use HTTP. Their numbers follow those of the others.
     pub http_clients: u32,
-    /// Whether some requests have no identity. Those need clocks that agree, so not in a run that steps clocks.
+    /// Whether some requests have no identity. Those need clocks that agree, so not in a run that steps
+    /// clocks.
     pub bare_requests: bool,
 }
 

@@ -1,8 +1,8 @@
 //! A small TCP proxy between two processes, whose connections can be hurt on purpose.
 //!
-//! What goes through is followed closely enough (`frames`, `postgres`, `amqp`) to cut at the worst moments: after a
-//! COMMIT and before its answer, or right behind a published message. The protocol is told by the first bytes of
-//! a connection; encrypted ones pass through, but nothing in them can be recognized.
+//! What goes through is followed closely enough (`frames`, `postgres`, `amqp`) to cut at the worst moments:
+//! after a COMMIT and before its answer, or right behind a published message. The protocol is told by the
+//! first bytes of a connection; encrypted ones pass through, but nothing in them can be recognized.
 //!
 //! In this order: the modes, the proxy and its listener; `link` is one connection.
 
@@ -35,12 +35,14 @@ pub enum Mode {
     Throttle { bytes_per_sec: u32 },
     /// Connections are taken and kept, and nothing goes through. What was held goes on after the next change.
     BlackHole,
-    /// The next commit that a client of PostgreSQL sends does not arrive: its connection is cut. Then [`Mode::Open`].
+    /// The next commit that a client of PostgreSQL sends does not arrive: its connection is cut. Then
+    /// [`Mode::Open`].
     CutBeforeCommit,
-    /// The next commit that a client of PostgreSQL sends is done, its answer is thrown away, and the connection is cut: the
-    /// client cannot know. Then [`Mode::Open`].
+    /// The next commit that a client of PostgreSQL sends is done, its answer is thrown away, and the
+    /// connection is cut: the client cannot know. Then [`Mode::Open`].
     CutAfterCommit,
-    /// The connection over which the next whole AMQP message is published is cut right behind it. Then [`Mode::Open`].
+    /// The connection over which the next whole AMQP message is published is cut right behind it. Then
+    /// [`Mode::Open`].
     CutAfterPublish,
     /// The first connection over which a client has sent this many more bytes is cut. Then [`Mode::Open`].
     CutAfterBytes(u64),
@@ -64,8 +66,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy in the present runtime. `upstream` need not be there yet, nor stay: it is connected to once for each
-    /// connection.
+    /// Starts a proxy in the present runtime. `upstream` need not be there yet, nor stay: it is connected to
+    /// once for each connection.
     pub fn start(upstream: SocketAddr) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -116,7 +118,8 @@ impl Drop for Proxy {
     }
 }
 
-/// The present mode, and how often all connections were cut: a cut counts also when the mode has changed again.
+/// The present mode, and how often all connections were cut: a cut counts also when the mode has changed
+/// again.
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     mode: Mode,
@@ -131,7 +134,8 @@ struct Control {
 }
 
 impl Control {
-    /// The moment for which this mode was set has come. It comes once: false when another connection was first.
+    /// The moment for which this mode was set has come. It comes once: false when another connection was
+    /// first.
     fn take_moment(&self, mode: Mode) -> bool {
         let taken = self.state.send_if_modified(|state| {
             let ours = state.mode == mode && mode.is_armed();

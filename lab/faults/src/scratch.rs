@@ -1,12 +1,13 @@
-//! A temporary folder that goes away whatever becomes of this process, and the disks that are mounted in it with it.
+//! A temporary folder that goes away whatever becomes of this process, and the disks that are mounted in it
+//! with it.
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Waits for the end of a pipe whose other end only this process holds, then removes the folder; unless it was told to keep
-/// it. A disk that is still in use is hidden, and gone with its last user.
+/// Waits for the end of a pipe whose other end only this process holds, then removes the folder; unless it
+/// was told to keep it. A disk that is still in use is hidden, and gone with its last user.
 const GUARD: &str = r#"
 trap '' HUP INT TERM
 fate=remove

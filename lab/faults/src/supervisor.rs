@@ -1,8 +1,9 @@
 //! Makes sure that no process is left behind.
 //!
-//! Every server and every instance of the service has a guard of its own (`devstack`), which ends it when this process is
-//! gone, however it went. What those leave while this process runs (the backends of a PostgreSQL that was killed, the helpers
-//! of an Erlang machine) comes to this process, since it is a subreaper: here it is reaped, and at the end looked for.
+//! Every server and every instance of the service has a guard of its own (`devstack`), which ends it when
+//! this process is gone, however it went. What those leave while this process runs (the backends of a
+//! PostgreSQL that was killed, the helpers of an Erlang machine) comes to this process, since it is a
+//! subreaper: here it is reaped, and at the end looked for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,7 +48,8 @@ pub async fn reap(stop: CancellationToken) {
     }
 }
 
-/// Waits until all children are gone, those that came to us included; what stays is killed. Returns the names of those.
+/// Waits until all children are gone, those that came to us included; what stays is killed. Returns the names
+/// of those.
 #[must_use]
 pub fn clear() -> Vec<String> {
     let mut left = Vec::new();

@@ -1,7 +1,8 @@
-//! The world of a run: PostgreSQL, RabbitMQ, two instances of the service, and a proxy on every wire between them.
+//! The world of a run: PostgreSQL, RabbitMQ, two instances of the service, and a proxy on every wire between
+//! them.
 //!
-//! In this order: disks and servers, the schema with wallets and tickers, proxies, instances. All of it ends when the world is
-//! dropped, in the opposite order.
+//! In this order: disks and servers, the schema with wallets and tickers, proxies, instances. All of it ends
+//! when the world is dropped, in the opposite order.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -129,8 +130,9 @@ impl World {
             ready(service).await?;
             tokio::spawn(service.clone().watch(watching.clone()));
         }
-        // RabbitMQ keeps the register of its quorum queues in memory for three seconds before it writes it. A queue that is
-        // younger than that when the broker is killed (3.10) comes back without a leader, for ever.
+        // RabbitMQ keeps the register of its quorum queues in memory for three seconds before it writes it. A
+        // queue that is younger than that when the broker is killed (3.10) comes back without a leader, for
+        // ever.
         stack = blocking(move || settle_queues(stack)).await?;
         if let Some(disks) = &disks {
             // A server that never flushes shall lose what the run writes, not its tables.

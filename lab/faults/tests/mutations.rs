@@ -1,4 +1,5 @@
-//! The patches that break Florin on purpose do not rot: each still applies, and its head has what `scripts/mutations.sh` reads.
+//! The patches that break Florin on purpose do not rot: each still applies, and its head has what
+//! `scripts/mutations.sh` reads.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

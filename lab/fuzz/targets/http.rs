@@ -1,8 +1,8 @@
-//! HTTP: whatever is sent, the server lives and never answers 500. Database and broker are not there: what would
-//! reach them is answered with 503 or 504.
+//! HTTP: whatever is sent, the server lives and never answers 500. Database and broker are not there: what
+//! would reach them is answered with 503 or 504.
 //!
-//! The first byte picks the method, or raw bytes; the first line of the rest is the address with its query, the others are the
-//! body.
+//! The first byte picks the method, or raw bytes; the first line of the rest is the address with its query,
+//! the others are the body.
 
 #![no_main]
 

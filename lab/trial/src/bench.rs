@@ -1,7 +1,7 @@
 //! `florin bench`: throughput and latency, as a client sees them.
 //!
-//! `generator` keeps so many calls in flight and measures; `echo` is the same path without a database, to
-//! compare with; `report` shows the results.
+//! `generator` keeps calls in flight and measures; `echo` is the same path without a database, to compare
+//! with; `report` shows the results.
 
 pub mod echo;
 mod generator;

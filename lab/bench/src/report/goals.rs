@@ -88,7 +88,8 @@ fn single(run: &Run) -> Vec<Goal> {
                 && case.batch == 1
                 && case.in_flight >= 1000
         };
-        // The answer of a history has many postings in it, that of the echo has none: there is no ratio to reach.
+        // The answer of a history has many postings in it, that of the echo has none: there is no ratio to
+        // reach.
         for case in scenario.cases.iter().filter(alone).filter(|case| case.name != "history") {
             if let Some(ratio) = ratio(case, scenario.echo_of(case)) {
                 let what = format!("{}, {} in flight", case.name, whole(f64::from(case.in_flight)));

@@ -11,7 +11,7 @@ use crate::results::{Case, Growth, Round, Run, Scenario, Subject, Way};
 use crate::stats::whole;
 
 const SIZE: (u32, u32) = (860, 420);
-/// Apart for those who do not see all colours too.
+/// Distinguishable without full colour vision.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),

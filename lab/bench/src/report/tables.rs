@@ -17,7 +17,7 @@ pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     text
 }
 
-/// What was to be reached, and whether it was.
+/// The goals, and whether they were met.
 pub(crate) fn goals(goals: &[Goal]) -> String {
     let row = |goal: &Goal| {
         vec![goal.what.clone(), goal.wanted.clone(), goal.measured.clone(), goal.verdict.to_string()]
@@ -112,7 +112,7 @@ fn cost(case: &Case) -> Option<Vec<String>> {
     })
 }
 
-/// Answers that are not 200 or 202: a refusal is cheaper than what was asked for.
+/// Answers that are not 200 or 202: a refusal is cheaper than a transaction.
 pub(crate) fn refusals(scenario: &Scenario) -> String {
     let mut refused: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for case in scenario.cases.iter().filter(|case| case.subject == Subject::Florin) {

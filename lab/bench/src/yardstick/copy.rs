@@ -1,5 +1,5 @@
-//! The bound: binary COPY of rows that the service wrote, into an empty table with the same columns, checks and
-//! indexes. Nothing reads, decides or answers.
+//! The bound: binary COPY of rows that the service wrote, into an empty table with the same columns, checks
+//! and indexes. Nothing reads, decides or answers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -95,8 +95,8 @@ async fn send(client: &tokio_postgres::Client, transactions: Vec<Vec<Bytes>>) ->
     Ok(copied)
 }
 
-/// The header, and the rows one by one. A row is the number of its fields, and for each its length (-1 for NULL)
-/// and its bytes.
+/// The header, and the rows one by one. A row is the number of its fields, and for each its length (-1 for
+/// NULL) and its bytes.
 fn split(mut data: Bytes) -> Result<(Bytes, Vec<Bytes>), Error> {
     let unreadable = || Error::Unreadable("the rows of COPY cannot be read".to_owned());
     // The signature, flags, and the length of an extension, which has always been 0.

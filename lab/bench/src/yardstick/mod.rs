@@ -1,7 +1,7 @@
 //! What PostgreSQL does without the service, on the same server with the same settings.
 //!
-//! `commit` is the least that anything durable takes, `pgbench` what everybody knows, `copy` the fastest way to
-//! write such rows.
+//! `commit` is the least that anything durable takes, `pgbench` what everybody knows, `copy` the fastest way
+//! to write such rows.
 
 pub(crate) mod commit;
 pub(crate) mod copy;

@@ -1,4 +1,5 @@
-//! The answers: each confirmed request has one, the same however often it came, and what it says is in the ledger.
+//! The answers: each confirmed request has one, the same however often it came, and what it says is in the
+//! ledger.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,8 @@ use super::origin::{Origins, Place, minor};
 use super::{Rule, Verdict};
 use crate::record::Records;
 
-/// How an answer in a batch says that it is a replay. The result is JSON text inside JSON, hence the backslashes.
+/// How an answer in a batch says that it is a replay. The result is JSON text inside JSON, hence the
+/// backslashes.
 const REPLAYED: &str = r#",\"replayed\":true"#;
 /// Refused resolutions: they are not stored, so a retry may get another answer.
 const NOT_KEPT: [&str; 4] = ["exceeds_pending", "already_final", "unknown_transaction", "batch_failed"];
@@ -55,8 +57,8 @@ pub(super) fn check(
     }
 }
 
-/// Each attempt that the broker confirmed gets an answer of its own, for it is acked only after that. An attempt that
-/// was not confirmed may be answered too.
+/// Each attempt that the broker confirmed gets an answer of its own, for it is acked only after that. An
+/// attempt that was not confirmed may be answered too.
 fn check_lost(request: &Request<'_>, left: usize, verdict: &mut Verdict) {
     let taken = request.confirmed.saturating_sub(request.not_taken);
     if taken > request.answers.len() + left {
@@ -68,8 +70,8 @@ fn check_lost(request: &Request<'_>, left: usize, verdict: &mut Verdict) {
     }
 }
 
-/// The reply, or those to all operations of a batch, with whether each repeats an earlier one as far as a batch says so.
-/// None when it cannot be read.
+/// The reply, or those to all operations of a batch, with whether each repeats an earlier one as far as a
+/// batch says so. None when it cannot be read.
 fn results(request: &Request<'_>, text: &str) -> Option<Vec<(Reply, bool)>> {
     let reply = Reply::from_json(text.as_bytes()).ok()?;
     if reply.operation != request.operation {
@@ -83,7 +85,8 @@ fn results(request: &Request<'_>, text: &str) -> Option<Vec<(Reply, bool)>> {
     fits.then(|| results.into_iter().map(ResultBody::into_reply).collect())
 }
 
-/// What moved money is answered in the same bytes each time. Reads, and refusals that are not stored, are decided again.
+/// What moved money is answered in the same bytes each time. Reads, and refusals that are not stored, are
+/// decided again.
 fn check_same(request: &Request<'_>, read: &[Vec<(Reply, bool)>], verdict: &mut Verdict) {
     let [first, others @ ..] = read else { return };
     let bytes = |text: &str| text.replace(REPLAYED, "");
@@ -129,7 +132,8 @@ fn check_opening(ledger: &Ledger<'_>, origins: &Origins<'_>, place: Place<'_>, r
     let receipt = reply.receipt();
     let id = receipt.as_ref().ok().map(|receipt| receipt.transaction_id).or(reply.transaction_id);
     let Some(id) = id else {
-        // A refusal that is not stored. The identity belongs to another request, whatever this one is answered.
+        // A refusal that is not stored. The identity belongs to another request, whatever this one is
+        // answered.
         return match origins.opened.get(&place) {
             Some(_) => Err((Rule::WrongAnswer, "it was refused, and applied")),
             None if reply.is_done() => no_row("there is no receipt"),

@@ -20,7 +20,7 @@ pub(super) struct Request<'a> {
     /// One; or all of a batch.
     pub(super) asks: Vec<Ask>,
     pub(super) atomic: bool,
-    pub(super) sendings: usize,
+    pub(super) attempts: usize,
     pub(super) confirmed: usize,
     pub(super) not_taken: usize,
     pub(super) answers: Vec<&'a str>,
@@ -86,7 +86,7 @@ impl<'a> Requests<'a> {
             let name = line.request.as_str();
             if let What::Send { operation, message_id, body, .. } = &line.what {
                 let known = by_name.entry(name).or_insert_with(|| read(name, operation, message_id, body));
-                known.sendings += 1;
+                known.attempts += 1;
                 continue;
             }
             if matches!(line.what, What::Unknown { .. }) {
@@ -122,7 +122,7 @@ impl<'a> Requests<'a> {
         let seen = &mut verdict.seen;
         seen.requests = self.by_name.len();
         for request in self.by_name.values() {
-            seen.sendings += request.sendings;
+            seen.attempts += request.attempts;
             seen.confirmed += request.confirmed;
             seen.answers += request.answers.len();
             seen.repeated += usize::from(request.answers.len() > 1);
@@ -143,7 +143,7 @@ fn read<'a>(name: &'a str, operation: &'a str, message_id: &'a Option<String>, b
         message_id,
         asks,
         atomic,
-        sendings: 0,
+        attempts: 0,
         confirmed: 0,
         not_taken: 0,
         answers: Vec::new(),

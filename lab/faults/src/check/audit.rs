@@ -1,7 +1,7 @@
 //! What `florin verify` found.
 //!
-//! Where a clock was put forward, it finds rows that are dated later than now. That they are in order all the same is looked
-//! at in `ledger`.
+//! Where a clock was put forward, it finds rows that are dated later than now; `ledger` checks that they are
+//! in order all the same.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! The rows, by chain and by transaction, and what they have to be by themselves.
+//! The rows, by chain and by transaction, and the rules that they must obey by themselves.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -73,7 +73,7 @@ impl<'a> Ledger<'a> {
         self.chains.get(chain)?.get(*index)
     }
 
-    /// What could be withdrawn before a row.
+    /// The available balance before a row.
     pub(super) fn actual_before(&self, row: &Row<'_>) -> i128 {
         let rows = self.chains.get(&(row.posting.wallet_id, row.posting.ticker.as_str()));
         let before = |before: &&Row<'_>| before.posting.version == row.posting.version - 1;
@@ -128,7 +128,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// What a row changes of actual and frozen balance.
+    /// The changes of actual and frozen balance.
     fn change(&self, row: &Row<'_>) -> Option<(i128, i128)> {
         let posting = row.posting;
         let (amount, invoice) = (row.amount, posting.operation == "invoice");

@@ -1,9 +1,9 @@
 //! Proves from the records of a run that nothing was lost, applied twice or invented; or lists what was.
 //!
-//! A pure function over the files: no clock, no network, and none of the service's own rules.
-//! `ledger` makes chains and transactions of the rows and checks them by themselves; `asked` reads the requests;
-//! then the rows are compared with the requests (`origin`), the answers against both (`answers`), what clients read against the
-//! order of their histories (`reads`), and the events against the rows (`events`).
+//! A pure function over the files: no clock, no network, and none of the service's own rules. `ledger` makes
+//! chains and transactions of the rows and checks them by themselves; `asked` reads the requests; then the
+//! rows are compared with the requests (`origin`), the answers against both (`answers`), what clients read
+//! against the order of their histories (`reads`), and the events against the rows (`events`).
 
 mod answers;
 mod asked;
@@ -89,7 +89,7 @@ pub struct Verdict {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub requests: usize,
-    pub sendings: usize,
+    pub attempts: usize,
     /// Attempts that the broker confirmed.
     pub confirmed: usize,
     /// Answers, copies included.

@@ -1,4 +1,4 @@
-//! Which request made which row: each row is asked for, by one request, and each request is applied once at most.
+//! Which request made which row: each row belongs to one request, and each request is applied at most once.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(super) fn check<'a>(ledger: &Ledger<'a>, requests: &Requests<'a>, verdict: &
             let what = format!("transaction {id} has another {field} than was asked for");
             verdict.add(Rule::Invented, &[place.0], what);
         }
-        // In an atomic batch, the operations before it count, of which nothing is left.
+        // In an atomic batch, the operations before it count too, though no row of theirs is left.
         let refused = row.posting.error.as_deref() == Some("insufficient_funds");
         let actual = ledger.actual_before(row);
         if refused && row.amount <= actual && !requests.by_name[place.0].atomic {

@@ -1,7 +1,8 @@
 //! Reads: never older than what the client knew when it asked.
 //!
-//! For each client, the lines of its history are gone through in their order. What an answer proves (a row that was committed,
-//! a version that was read) counts for the reads that are sent for the first time after it.
+//! For each client, the lines of its history are gone through in their order. What an answer proves (a row
+//! that was committed, a version that was read) counts for the reads that are sent for the first time after
+//! it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -148,7 +149,7 @@ impl<'a> Client<'a, '_> {
         })
     }
 
-    /// Each posting is one that there is, and the newest of a ticker is not older than what was known.
+    /// Each posting exists, and the newest of a ticker is not older than what was known.
     fn history(&mut self, request: &Request<'a>, reply: &Reply) -> Result<(), String> {
         let sent = self.sent.get(request.name).cloned().unwrap_or_default();
         if !reply.is_done() {

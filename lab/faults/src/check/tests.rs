@@ -1,4 +1,4 @@
-//! What is found when something is changed in a history in which nothing is wrong.
+//! A correct history with one thing changed: the checker must find it.
 
 mod records;
 
@@ -9,7 +9,7 @@ use super::{Rule, check};
 use crate::history::{Line, What};
 use crate::record::{Posting, Queued, Records, Verified};
 
-/// What is found when this is changed.
+/// What the checker finds after this change.
 fn found(change: impl FnOnce(&mut Records)) -> Vec<Rule> {
     let mut records = clean();
     change(&mut records);

@@ -1,6 +1,6 @@
 //! A client over HTTP: each attempt is a call of its own, to the instances in turn.
 //!
-//! What comes back is written down as the reply that it holds, so that it is judged like any other.
+//! Its answers are recorded as replies, so that they are checked like any other.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Http {
         Self { instances, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// Asks once. Says why there is no answer: then it is not known what became of the request.
+    /// Sends it once. Without an answer (the error says why) the outcome is unknown.
     pub(super) async fn call(&self, asked: &Asked, attempt: u32) -> Result<What, &'static str> {
         let answer = self.send(asked, attempt).await;
         if answer.is_err() {

@@ -1,7 +1,7 @@
 //! One client's connection to the broker: kept up, and made again for as long as the run lasts.
 //!
-//! Its reply queue is durable and replicated, so that every answer which the service had confirmed is found, also one that
-//! came while the client was away. An answer is written down before it is acknowledged.
+//! Its reply queue is durable and replicated, so that every answer which the service had confirmed is found,
+//! also one that came while the client was away. An answer is written down before it is acknowledged.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The load: several clients, each with many requests at a time, that record what they do.
 //!
-//! `choose` makes requests, `link` keeps the connection to the broker, `http` sends over HTTP, `send` sends one request
-//! until its outcome is known.
+//! `choose` makes requests, `link` keeps the connection to the broker, `http` sends over HTTP, `send` sends
+//! one request until its outcome is known.
 
 mod choose;
 mod http;
@@ -47,16 +47,17 @@ pub struct Pulse {
     /// Requests sent for the first time.
     pub requests: AtomicU64,
     pub answers: AtomicU64,
-    /// Sendings that nobody knew the outcome of.
+    /// Attempts that nobody knew the outcome of.
     pub unknown: AtomicU64,
-    /// Requests that had such a sending and got their answer after all.
+    /// Requests that had such an attempt and got their answer after all.
     pub resolved: AtomicU64,
     /// How often clients are asked to send copies of old requests.
     copies: watch::Sender<u64>,
 }
 
 impl Pulse {
-    /// Waits for the answer to a request that is sent after this moment. Says how long that took from then on.
+    /// Waits for the answer to a request that is sent after this moment. Says how long that took from then
+    /// on.
     pub async fn answer_after(&self, moment: Instant, limit: Duration) -> Option<Duration> {
         let mut answered = self.answered.subscribe();
         let later = answered.wait_for(|sent| *sent > moment);

@@ -1,8 +1,9 @@
 //! Sends one request until its outcome is known.
 //!
-//! A sending that is not answered in time, or whose connection is lost, is unknown: it may be applied, or still be on its
-//! way. A request with an identity is then sent again under it. One without an identity, or of a client that does not
-//! repeat itself, is left: if the broker had confirmed it, its answer has to come all the same.
+//! An attempt that is not answered in time, or whose connection is lost, is unknown: it may be applied, or
+//! still be on its way. A request with an identity is then sent again under it. One without an identity, or
+//! of a client that does not repeat itself, is left: if the broker had confirmed it, its answer has to come
+//! all the same.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -20,7 +21,7 @@ use super::link::{Link, Route, reply_queue};
 use super::{Client, REST_MS, Way};
 use crate::history::What;
 
-/// How long an answer is waited for before the request is sent again.
+/// How long to wait for an answer before the request is sent again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(4);
 /// How long a publish may take: when the broker takes no messages, it hangs.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(4);
@@ -28,7 +29,7 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(60);
 const LINK_LIMIT: Duration = Duration::from_secs(1);
 const PERSISTENT: u8 = 2;
 const NO_CONNECTION: &str = "no connection";
-/// Old requests that are sent again at a time.
+/// Old requests that are sent again in one go.
 const COPIES: usize = 30;
 
 /// One worker of a client: a request after the other.

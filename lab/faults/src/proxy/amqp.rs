@@ -19,7 +19,8 @@ const PUBLISH: [u8; 4] = [0, 60, 0, 40];
 pub(super) struct Amqp {
     greeted: usize,
     frames: Frames,
-    /// The channels on which a message is under way, and how much of its content is missing, once that is known.
+    /// The channels on which a message is under way, and how much of its content is missing, once that is
+    /// known.
     publishing: HashMap<u16, Option<u64>>,
 }
 

@@ -1,4 +1,5 @@
-//! Cuts a stream of bytes into messages, however it comes in pieces. Of long messages only the beginning is kept.
+//! Cuts a stream of bytes into messages, however it comes in pieces. Of long messages only the beginning is
+//! kept.
 
 /// How much of a message is kept: enough for the beginning of a statement.
 const KEPT_BYTES: usize = 4096;

@@ -250,8 +250,8 @@ async fn read<'a>(
     Ok(&buffer[..count])
 }
 
-/// Waits as the mode demands for a piece of this size, and returns the mode in which it goes on. A change of the mode
-/// is heeded at once.
+/// Waits as the mode demands for a piece of this size, and returns the mode in which it goes on. A change of
+/// the mode is heeded at once.
 async fn waited(state: &mut watch::Receiver<State>, bytes: usize) -> Mode {
     loop {
         held(state).await;

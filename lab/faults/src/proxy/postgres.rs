@@ -1,7 +1,8 @@
-//! What a client of PostgreSQL and the server say to each other: which message commits, and where its answer ends.
+//! What a client of PostgreSQL and the server say to each other: which message commits, and where its answer
+//! ends.
 //!
-//! A commit is a simple query COMMIT; or the Sync behind an Execute of a statement that inserts, or a simple query
-//! that does, when no transaction is open: such a statement is a transaction by itself.
+//! A commit is a simple query COMMIT; or the Sync behind an Execute of a statement that inserts, or a simple
+//! query that does, when no transaction is open: such a statement is a transaction by itself.
 
 use std::collections::HashMap;
 
@@ -39,7 +40,8 @@ pub(super) struct Postgres {
     encryption_asked: bool,
     /// It is encrypted: nothing can be read any more.
     encrypted: bool,
-    /// Whether these prepared statements, and these portals, commit when they are executed outside a transaction.
+    /// Whether these prepared statements, and these portals, commit when they are executed outside a
+    /// transaction.
     statements: HashMap<Vec<u8>, bool>,
     portals: HashMap<Vec<u8>, bool>,
     /// The next Sync commits.

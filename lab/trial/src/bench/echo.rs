@@ -1,4 +1,5 @@
-//! `florin echo`, hidden: the path of a request without the database, as a process of its own, to compare with.
+//! `florin echo`, hidden: the path of a request without the database, as a process of its own, to compare
+//! with.
 //!
 //! It ends when its standard input does, so it cannot outlive the one who started it, and takes its queue and
 //! exchange with it.

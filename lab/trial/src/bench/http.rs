@@ -31,7 +31,7 @@ struct Results {
 }
 
 impl Http {
-    /// At this address, without a path, with this key.
+    /// `url` has no path.
     pub(super) fn new(url: &str, key: &str) -> anyhow::Result<Self> {
         let base = url.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") {

@@ -130,8 +130,8 @@ fn by_code<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Table
     table
 }
 
-/// One line per number of calls in flight: the medians, in brackets the lowest and the highest round; and what
-/// the service answered, for a refusal is cheaper than an answer.
+/// One line per number of calls in flight: the medians, in brackets the lowest and the highest round; and
+/// the answers of the service, for a refusal is cheaper than a transaction.
 pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
     let mut table = table(&["IN FLIGHT", "FLORIN requests/s", "ECHO requests/s", "RATIO"], &[0, 1, 2, 3]);
     let shown = |rates: &Rates| format!("{:.0} ({:.0} to {:.0})", rates.median, rates.min, rates.max);

@@ -29,8 +29,9 @@ impl Wallets {
     }
 }
 
-/// Rejection-inversion (Hörmann and Derflinger 1996) for exponent 1: needs no table, and rarely a second try. The
-/// curve 1/x stands in for the steps 1/k: a point below it is drawn, and kept when it is below the steps too.
+/// Rejection-inversion (Hörmann and Derflinger 1996) for exponent 1: needs no table, and rarely a second try.
+/// The curve 1/x stands in for the steps 1/k: a point below it is drawn, and kept when it is below the steps
+/// too.
 #[allow(clippy::cast_possible_truncation, reason = "the point lies within the range of the wallets")]
 fn zipf(count: WalletId, random: &mut fastrand::Rng) -> WalletId {
     let most = count as f64;

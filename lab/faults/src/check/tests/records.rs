@@ -1,4 +1,4 @@
-//! A small history made by hand, in which nothing is wrong.
+//! A small correct history, made by hand.
 
 use std::collections::BTreeMap;
 
