@@ -3,6 +3,8 @@
 //! Names begin with `florin_` and end in their unit. `app_queries_status_counter` is the original's, kept so
 //! that its dashboards work on.
 
+mod health;
+
 use std::sync::Arc;
 
 use florin_ledger::Operation;
@@ -12,6 +14,8 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+
+pub use health::Health;
 
 /// The label of requests whose operation nobody knows, so that clients cannot make up labels.
 pub const UNKNOWN_OPERATION: &str = "unknown";

@@ -1,0 +1,32 @@
+//! What keeps the service from its work although it is connected: for `/readyz`.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Says why no request can be executed, while that is so. Clones share what they know.
+///
+/// The engine sets a fault when the database cannot execute any batch (a missing grant, a dropped column) and clears it with
+/// the next commit; `/readyz` fails with the reason in between.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<RwLock<Option<String>>>);
+
+impl Health {
+    /// From now on no request can be executed, for this reason.
+    pub fn set_fault(&self, reason: &str) {
+        self.replace(Some(reason.to_owned()));
+    }
+
+    /// Requests are executed again.
+    pub fn clear(&self) {
+        self.replace(None);
+    }
+
+    /// Why no request can be executed, if that is so.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, fault: Option<String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
