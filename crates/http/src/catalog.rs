@@ -173,7 +173,7 @@ pub(super) async fn add_ticker(
     let scale = Scale::new(ticker.scale).ok_or_else(|| malformed("scale is a whole number from 0 to 18"))?;
     let new = app.store.add_ticker(&ticker.name, scale).await.map_err(|error| match error {
         store::Error::TickerExists { .. } => Problem::new(Fault::TickerExists, error.to_string()),
-        store::Error::Unacceptable(_) => {
+        store::Error::InvalidData(_) => {
             malformed("a ticker's name has 1 to 32 letters, digits, '.', '_' and '-'")
         }
         error => error.into(),

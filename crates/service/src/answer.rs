@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use florin_broker::{Rejection, Verdict};
+use florin_broker::{Disposition, Rejection};
 use florin_ledger::{Command, Group, Outcome};
 use florin_wire::{Answered, Batch, Decoded, Item};
 
@@ -23,7 +23,7 @@ pub(crate) enum Form {
     /// It carries many that are one group.
     Whole(Vec<Cow<'static, str>>),
     /// Nothing is executed.
-    Known(Verdict),
+    Known(Disposition),
 }
 
 /// A place in a batch.
@@ -43,14 +43,14 @@ impl Form {
     /// Adds what is to be executed of this request to `groups`.
     pub(crate) fn take_groups(request: Result<Decoded, Rejection>, groups: &mut Vec<Group>) -> Self {
         match request {
-            Err(rejection) => Self::Known(Verdict::Rejected(rejection)),
+            Err(rejection) => Self::Known(Disposition::Rejected(rejection)),
             Ok(Decoded::One(command)) => {
                 groups.push(Group::One(command));
                 Self::One
             }
             Ok(Decoded::Batch(batch)) if batch.is_refused() => {
                 let items = batch.items.into_iter().map(not_asked).collect();
-                Self::Known(Verdict::Batch { atomic: true, items })
+                Self::Known(Disposition::Batch { atomic: true, items })
             }
             Ok(Decoded::Batch(Batch { atomic: true, items })) => Self::whole(items, groups),
             Ok(Decoded::Batch(Batch { atomic: false, items })) => {
@@ -76,27 +76,27 @@ impl Form {
     }
 
     /// The answer, from what became of the commands: those of this message come next.
-    pub(crate) fn verdict(self, decided: &mut impl Iterator<Item = (Command, Outcome)>) -> Verdict {
+    pub(crate) fn disposition(self, decided: &mut impl Iterator<Item = (Command, Outcome)>) -> Disposition {
         let mut next = || decided.next().expect("every command is decided");
         let mut answered = |operation| {
             let (command, outcome) = next();
             Answered { operation, result: Ok((command, Some(outcome))) }
         };
         match self {
-            Self::Known(verdict) => verdict,
+            Self::Known(disposition) => disposition,
             Self::One => {
                 let (command, outcome) = next();
-                Verdict::Decided(command, outcome)
+                Disposition::Decided(command, outcome)
             }
             Self::Whole(names) => {
-                Verdict::Batch { atomic: true, items: names.into_iter().map(answered).collect() }
+                Disposition::Batch { atomic: true, items: names.into_iter().map(answered).collect() }
             }
             Self::Each(slots) => {
                 let items = slots.into_iter().map(|slot| match slot {
                     Slot::Next(operation) => answered(operation),
                     Slot::Refused(answered) => answered,
                 });
-                Verdict::Batch { atomic: false, items: items.collect() }
+                Disposition::Batch { atomic: false, items: items.collect() }
             }
         }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use florin_broker::{Access, Link, Topology};
 use florin_client::Address;
 use florin_http as http;
-use florin_metrics::Metrics;
+use florin_metrics::{Health, Metrics};
 use florin_store::{self as store, Store};
 use florin_wire::Limits;
 use tokio_util::sync::CancellationToken;
@@ -35,13 +35,14 @@ pub async fn serve(
     Address::parse(&config.broker.url())?;
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     let metrics = Metrics::new();
+    let health = Health::default();
     let parts = http_parts(config, store.clone(), link.clone(), metrics.clone());
     // HTTP outlives the service, so that what happens while it stops can be seen.
     let stop_http = CancellationToken::new();
     let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
     let service = async {
         prepare_database(config, &store, &shutdown).await?;
-        Ok(service::run(settings(config), store, link, metrics, shutdown.clone()).await?)
+        Ok(service::run(settings(config), store, link, health, metrics, shutdown.clone()).await?)
     };
     let served: anyhow::Result<()> = tokio::select! {
         served = service => served,

@@ -15,11 +15,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client, Config, Error as PostgresError};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::error::Error;
+use crate::Error;
 use crate::url::{DatabaseUrl, SslMode};
 
 /// What the user calls the settings.
-pub(super) const NAMES: Names = Names {
+pub(crate) const NAMES: Names = Names {
     ca: "database.ca_file (in a URL: sslrootcert)",
     cert: "database.cert_file (in a URL: sslcert)",
     key: "database.key_file (in a URL: sslkey)",
@@ -28,14 +28,14 @@ pub(super) const NAMES: Names = Names {
 
 /// Makes connections.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     mode: SslMode,
     tls: MakeRustlsConnect,
 }
 
 impl Connector {
     /// Reads the URL and the files that it names.
-    pub(super) fn new(database_url: &str) -> Result<(Config, Self), Error> {
+    pub(crate) fn new(database_url: &str) -> Result<(Config, Self), Error> {
         let DatabaseUrl { url, ssl_mode, files } = DatabaseUrl::parse(database_url)?;
         let config: Config = url.parse().map_err(Error::Url)?;
         let [ca_file, cert_file, key_file] = files.map(|file| file.map(PathBuf::from));
@@ -48,7 +48,7 @@ impl Connector {
     }
 
     /// Asks the server to stop what a session is busy with.
-    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), PostgresError> {
+    pub(crate) async fn cancel(&self, token: &CancelToken) -> Result<(), PostgresError> {
         token.cancel_query(self.tls.clone()).await
     }
 

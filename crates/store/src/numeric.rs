@@ -16,9 +16,9 @@ const NEGATIVE: u16 = 0x4000;
 
 /// Minor units of a ticker with this scale. Decimal places that are zero are not shown, as in replies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Numeric {
-    pub(super) units: i128,
-    pub(super) scale: Scale,
+pub(crate) struct Numeric {
+    pub(crate) units: i128,
+    pub(crate) scale: Scale,
 }
 
 impl ToSql for Numeric {

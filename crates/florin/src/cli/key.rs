@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn create(store: &Store, key: NewKey) -> anyhow::Result<()> {
     let token = match store.create_key(&key).await {
-        Err(store::Error::Unacceptable(_)) => {
+        Err(store::Error::InvalidData(_)) => {
             bail!("a key's name is 1 to 64 letters, digits, '.', '_' and '-', not {:?}", key.name)
         }
         created => created.with_context(|| format!("cannot create key {}", key.name))?,

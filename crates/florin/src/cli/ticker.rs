@@ -45,7 +45,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn add(store: &Store, name: &str, scale: Scale) -> anyhow::Result<()> {
     let new = match store.add_ticker(name, scale).await {
-        Err(store::Error::Unacceptable(_)) => {
+        Err(store::Error::InvalidData(_)) => {
             bail!("a ticker's name is 1 to 32 letters, digits, '.', '_' and '-', not {name:?}")
         }
         added => added.with_context(|| format!("cannot add ticker {name}"))?,

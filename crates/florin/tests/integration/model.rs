@@ -10,14 +10,14 @@ mod lists;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
     Applied, BalanceQuery, Change, Command, Decimal, Group, HistoryQuery, Outcome, Page, Posting, Repeated,
     Scale, Status, Ticker, TickerId, Tickers, WalletId, apply,
 };
-use florin_store::{Batch, Executed, Following, Writer};
+use florin_store::{Executed, Plan as Planned, Planner, execute};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -35,8 +35,8 @@ struct Setup {
     batch: usize,
     /// So many writers take turns.
     writers: usize,
-    /// Each remembers so many wallets, of the three that there are.
-    remembered: usize,
+    /// Each caches so many wallets, of the three that there are.
+    cached: usize,
 }
 
 /// A database to play on.
@@ -45,17 +45,19 @@ struct Stage {
     world: World,
     ledger: Ledger,
     tickers: Arc<Tickers>,
-    /// How often a key was taken, in all lists so far.
+    /// How many conflicts there were, in all lists so far.
     conflicts: u64,
-    /// How many batches were decided while the one before them committed.
-    decided_ahead: u64,
+    /// How many batches were planned while the one before them was committed.
+    planned_ahead: u64,
 }
 
 /// One list on its way.
 struct Play<'a> {
     stage: &'a Stage,
-    writers: Vec<Writer>,
-    decided_ahead: u64,
+    writers: Vec<Planner>,
+    /// What time it is for the writers.
+    now: Arc<Mutex<SystemTime>>,
+    planned_ahead: u64,
     /// What the tables are to hold of it.
     memory: Memory,
     wallets: Vec<WalletId>,
@@ -100,7 +102,7 @@ impl Stage {
             Ticker { id: row.get(0), name: row.get::<_, &str>(1).into(), scale }
         });
         let tickers = Arc::new(tickers.collect());
-        Self { setup, world, ledger, tickers, conflicts: 0, decided_ahead: 0 }
+        Self { setup, world, ledger, tickers, conflicts: 0, planned_ahead: 0 }
     }
 
     /// Plays a list from the start; `turns` says which writer is next.
@@ -111,28 +113,31 @@ impl Stage {
         let world = lists::World { tickers: Arc::clone(&tickers), wallets, identities: 0, start };
         let existing = world.existing();
         let mut player = Player::new(world);
-        let remembered = NonZeroUsize::new(self.setup.remembered).unwrap();
-        let writer = |_| Writer::new(self.world.store.clone(), remembered, true);
+        let cached = NonZeroUsize::new(self.setup.cached).unwrap();
+        let now = Arc::new(Mutex::new(SystemTime::UNIX_EPOCH));
+        let writer = |_| {
+            let clock = Arc::clone(&now);
+            let planner = Planner::new(self.world.store.clone(), cached, true);
+            planner.with_clock(move || *clock.lock().unwrap())
+        };
         let mut play = Play {
             writers: (0..self.setup.writers).map(writer).collect(),
-            decided_ahead: 0,
+            now,
+            planned_ahead: 0,
             memory: Memory::new(tickers, existing.clone()),
             wallets: existing,
             stage: self,
         };
         let mut turns = turns.iter().copied().cycle();
-        let mut now = SystemTime::UNIX_EPOCH;
         for round in &plan.0 {
-            let round = player.round(round);
-            now = round.now;
-            play.round(round, &mut turns).await;
+            play.round(player.round(round), &mut turns).await;
         }
-        play.look_back(now).await;
-        let conflicts: u64 = play.writers.iter().map(Writer::conflicts).sum();
-        let decided_ahead = play.decided_ahead;
+        play.look_back().await;
+        let conflicts: u64 = play.writers.iter().map(Planner::conflicts).sum();
+        let planned_ahead = play.planned_ahead;
         self.ledger.assert_sound().await;
         self.conflicts += conflicts;
-        self.decided_ahead += decided_ahead;
+        self.planned_ahead += planned_ahead;
     }
 }
 
@@ -141,17 +146,16 @@ impl Play<'_> {
         let mut outcomes = Vec::new();
         let batches: Vec<&[Group]> = round.groups.chunks(self.stage.setup.batch).collect();
         let turns: Vec<usize> = turns.take(batches.len()).map(|turn| turn % self.writers.len()).collect();
-        // What each writer was shown of its next batch, and has decided ahead if it could.
-        let mut ahead: Vec<Option<Batch>> = self.writers.iter().map(|_| None).collect();
+        *self.now.lock().unwrap() = round.now;
+        // What each writer planned ahead for its next batch, if it could.
+        let mut ahead: Vec<Option<Planned>> = self.writers.iter().map(|_| None).collect();
         for (number, groups) in batches.iter().enumerate() {
             let turn = turns[number];
-            let batch = ahead[turn].take().unwrap_or_else(|| groups.to_vec().into());
-            self.decided_ahead += u64::from(batch.is_decided());
             let own_next = (number + 1..batches.len()).find(|later| turns[*later] == turn);
-            let mut look = || own_next.map(|later| batches[later].to_vec().into());
-            let mut following = Following::new(&mut look);
-            outcomes.extend(self.batch(turn, round.now, batch, &mut following).await);
-            ahead[turn] = following.into_batch();
+            let next = own_next.map_or(&[][..], |later| batches[later]);
+            let planned = ahead[turn].take();
+            self.planned_ahead += u64::from(planned.is_some());
+            outcomes.extend(self.batch(turn, groups, planned, next, &mut ahead[turn]).await);
         }
         let commands: Vec<&Command> = round.groups.iter().flat_map(Group::commands).collect();
         assert_eq!(outcomes.len(), commands.len());
@@ -162,21 +166,23 @@ impl Play<'_> {
         assert_eq!(self.rows().await, self.expected_rows());
     }
 
-    /// Executes a batch, and holds what it came to against the rules in memory. The changes that are told are the
-    /// new ones, and those committed earlier that were asked for again.
+    /// Executes a batch as the engine does, and compares the result with the rules in memory. The changes are the new ones, followed
+    /// by those committed earlier that are replayed.
     async fn batch(
         &mut self,
         turn: usize,
-        now: SystemTime,
-        mut batch: Batch,
-        following: &mut Following<'_>,
+        groups: &[Group],
+        planned: Option<Planned>,
+        next: &[Group],
+        ahead: &mut Option<Planned>,
     ) -> Vec<Outcome> {
-        let groups = batch.groups().to_vec();
-        let executed = self.writers[turn].execute_by(|| now, &mut batch, following).await;
-        let Executed { outcomes, changes } = executed.unwrap();
-        assert_eq!(groups, batch.groups(), "identities of the client's own are kept");
+        let now = *self.now.lock().unwrap();
+        let mut own = groups.to_vec();
+        let executed = self.commit_and_plan_ahead(turn, &mut own, planned, next, ahead).await;
+        let Executed { outcomes, changes } = executed;
+        assert_eq!(groups, own, "identities of the client's own are kept");
         let Applied { outcomes: expected, changes: mut told, repeated } =
-            apply(&mut self.memory.load(&groups), now, &groups).unwrap();
+            apply(&mut self.memory.load(groups), now, groups).unwrap();
         assert_eq!(outcomes, expected);
         let new = told.len();
         let mut seen = HashSet::new();
@@ -192,8 +198,42 @@ impl Play<'_> {
         outcomes
     }
 
+    /// Commits what was planned ahead, or a new plan, while the next batch is planned.
+    async fn commit_and_plan_ahead(
+        &mut self,
+        turn: usize,
+        groups: &mut [Group],
+        planned: Option<Planned>,
+        next: &[Group],
+        ahead: &mut Option<Planned>,
+    ) -> Executed {
+        let (store, writer) = (&self.stage.world.store, &mut self.writers[turn]);
+        let planned = match planned {
+            Some(plan) => Ok(plan),
+            None if writer.takes_turns() => return execute(writer, groups).await.unwrap(),
+            None => writer.plan(groups).await,
+        };
+        let Ok(plan) = planned else { return execute(writer, groups).await.unwrap() };
+        let plan_ahead = async {
+            if !next.is_empty() {
+                *ahead = writer.plan_ahead(&mut next.to_vec());
+            }
+        };
+        let (committed, ()) = tokio::join!(store.commit(&plan), plan_ahead);
+        match committed {
+            Ok(()) => writer.committed(plan),
+            Err(error) => {
+                writer.void(&plan, &error);
+                if let Some(void) = ahead.take() {
+                    writer.void_ahead(&void);
+                }
+                execute(writer, groups).await.unwrap()
+            }
+        }
+    }
+
     /// Every balance around every time of a posting, and every page of every wallet.
-    async fn look_back(&mut self, now: SystemTime) {
+    async fn look_back(&mut self) {
         let posted_at = self.memory.postings().map(|(.., posting)| posting.after.created_at);
         let times: Vec<SystemTime> = posted_at.collect::<BTreeSet<_>>().into_iter().collect();
         let microsecond = Duration::from_micros(1);
@@ -203,7 +243,7 @@ impl Play<'_> {
             .map(|(wallet_id, at)| BalanceQuery { wallet_id, ticker: None, at: Some(at) })
             .map(|query| Group::One(Command::Balance(query)))
             .collect();
-        self.batch(0, now, groups.into(), &mut Following::default()).await;
+        self.batch(0, &groups, None, &[], &mut None).await;
 
         let (first, middle, last) = (times.first(), times.get(times.len() / 2), times.last());
         let spans = [(None, None), (middle, None), (None, middle), (middle, last), (first, middle)];
@@ -333,36 +373,36 @@ fn play_lists(setup: Setup) -> Stage {
 
 #[test]
 fn each_request_alone() {
-    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 1, remembered: 2 });
-    assert!(stage.decided_ahead > 0, "nothing was decided ahead");
+    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 1, cached: 2 });
+    assert!(stage.planned_ahead > 0, "nothing was planned ahead");
 }
 
 #[test]
 fn batches_of_three() {
-    play_lists(Setup { lists: 4, batch: 3, writers: 1, remembered: 1 });
+    play_lists(Setup { lists: 4, batch: 3, writers: 1, cached: 1 });
 }
 
 #[test]
 fn batches_of_twenty() {
-    play_lists(Setup { lists: 6, batch: 20, writers: 1, remembered: 2 });
+    play_lists(Setup { lists: 6, batch: 20, writers: 1, cached: 2 });
 }
 
 #[test]
 fn batches_of_five_hundred() {
-    play_lists(Setup { lists: 6, batch: 500, writers: 1, remembered: 3 });
+    play_lists(Setup { lists: 6, batch: 500, writers: 1, cached: 3 });
 }
 
-/// What each of them remembers is out of date at times.
+/// What each of them caches is stale at times.
 #[test]
 fn two_writers_take_turns() {
-    let stage = play_lists(Setup { lists: 6, batch: 7, writers: 2, remembered: 3 });
+    let stage = play_lists(Setup { lists: 6, batch: 7, writers: 2, cached: 3 });
     assert!(stage.conflicts > 0, "they never met");
 }
 
-/// What one of them decides ahead, the other may have made void by then.
+/// What one of them plans ahead, the other may have made void by then.
 #[test]
-fn two_writers_decide_ahead() {
-    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 2, remembered: 3 });
+fn two_writers_plan_ahead() {
+    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 2, cached: 3 });
     assert!(stage.conflicts > 0, "they never met");
-    assert!(stage.decided_ahead > 0, "nothing was decided ahead");
+    assert!(stage.planned_ahead > 0, "nothing was planned ahead");
 }

@@ -3,8 +3,8 @@
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
-use super::super::Error;
 use super::{Check, Finding, chains, identities, rows, transactions};
+use crate::Error;
 
 /// A part of the work. The order is that of the findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,9 +2,9 @@
 
 use deadpool_postgres::ClientWrapper;
 
-use super::super::Error;
 use super::scope::{Count, Scope};
 use super::{Check, CheckReport, Finding};
+use crate::Error;
 
 /// The balances that there should be, by ticker, from what was invoiced and withdrawn ($1, $2) and from the
 /// invoices that wait; beside the balances that there are ($3, $4).

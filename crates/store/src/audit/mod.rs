@@ -30,8 +30,8 @@ use tokio_postgres::CancelToken;
 
 pub use report::{AuditReport, Check, CheckReport, Finding};
 
-use super::connect::Connector;
-use super::{Error, Store};
+use crate::connect::Connector;
+use crate::{Error, Store};
 use plan::Plan;
 use scope::{Count, Scope};
 

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use deadpool_postgres::ClientWrapper;
 use refinery::Migration;
 
-use super::super::{Error, migrate};
 use super::{Check, CheckReport, Finding};
+use crate::{Error, migrate};
 
 /// What there must be, as PostgreSQL prints it.
 const PROTECTIONS: [(&str, &str); 39] = [

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use deadpool_postgres::{ClientWrapper, Object};
 
-use super::super::{Error, Store};
+use crate::{Error, Store};
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 

@@ -2,8 +2,8 @@
 
 use deadpool_postgres::ClientWrapper;
 
-use super::super::Error;
 use super::scope::Scope;
+use crate::Error;
 
 /// Ranges of wallets per session. Each range reads the table once and leaves out the other wallets, which costs
 /// a tenth of what is done with a posting; so there are only as many as a progress bar needs.
