@@ -1,7 +1,7 @@
 //! From a request to what can be executed, and from what became of that to the answer.
 //!
-//! A message carries one command or many. The engine knows only a list of groups; a [`Form`] remembers how the
-//! groups of one message make up its answer.
+//! A message carries one command or many. The engine knows only a list of groups; a [`Form`] remembers how
+//! the groups of one message make up its answer.
 
 use std::borrow::Cow;
 

@@ -1,15 +1,17 @@
-//! Between the broker and the database: takes batches of requests from the [`Inbox`], and has each planned and committed.
+//! Between the broker and the database: takes batches of requests from the [`Inbox`], and has each planned
+//! and committed.
 //!
-//! One batch is committed at a time. If the next one is full by then, it is planned meanwhile, on what the plan before it
-//! leaves behind, and committed after it:
+//! One batch is committed at a time. If the next one is full by then, it is planned meanwhile, on what the
+//! plan before it leaves behind, and committed after it:
 //!
 //! ```text
 //! commit:   | batch 1 | batch 2 | batch 3 |
 //! plan:   1 | 2       | 3       | 4       |
 //! ```
 //!
-//! If a commit fails, the batch is tried again ([`retry`]) until the database takes it: meanwhile nothing is answered, the inbox
-//! fills up, and the broker keeps the rest. A request that can never be executed is taken out of its batch and dead-lettered.
+//! If a commit fails, the batch is tried again ([`retry`]) until the database takes it: meanwhile nothing is
+//! answered, the inbox fills up, and the broker keeps the rest. A request that can never be executed is taken
+//! out of its batch and dead-lettered.
 
 mod inbox;
 mod retry;
@@ -116,8 +118,8 @@ impl Engine {
         (Completed { done, changes }, next)
     }
 
-    /// Commits a batch, and meanwhile plans the next one if it is full. If the commit fails, what was planned ahead is void: it
-    /// rests on balances that never were.
+    /// Commits a batch, and meanwhile plans the next one if it is full. If the commit fails, what was planned
+    /// ahead is void: it rests on balances that never were.
     async fn commit_and_plan_ahead<T: Send>(
         &mut self,
         batch: &mut JobBatch<T>,
@@ -185,8 +187,9 @@ impl Engine {
         }
     }
 
-    /// A request that the database can never execute must not take its neighbours along, not even those of the same message: that
-    /// one cannot be answered, but its neighbours are executed, and answered when they are sent again.
+    /// A request that the database can never execute must not take its neighbours along, not even those of
+    /// the same message: that one cannot be answered, but its neighbours are executed, and answered when they
+    /// are sent again.
     async fn one_by_one(
         &mut self,
         error: &Error,

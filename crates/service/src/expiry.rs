@@ -1,8 +1,8 @@
 //! Expires overdue holds.
 //!
-//! The worker has no way of its own into the ledger: it sends `expire` requests through the broker, as any client could, and the
-//! rules decide by the clock of the instance that executes them. One instance does it at a time, the one that holds a lock of the
-//! database. Two at once would do no harm, only double work.
+//! The worker has no way of its own into the ledger: it sends `expire` requests through the broker, as any
+//! client could, and the rules decide by the clock of the instance that executes them. One instance does it
+//! at a time, the one that holds a lock of the database. Two at once would do no harm, only double work.
 
 use std::time::{Duration, SystemTime};
 

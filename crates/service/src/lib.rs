@@ -1,8 +1,8 @@
 //! The service: what joins the sides.
 //!
 //! The path of a request: `florin_broker` takes it from RabbitMQ and decodes it, [`engine`] forms a batch,
-//! `florin_store` commits the batch by the rules of `florin_ledger`, `florin_broker` sends the reply and acknowledges
-//! the request. [`service`] joins these; [`serve`] adds the HTTP side.
+//! `florin_store` commits the batch by the rules of `florin_ledger`, `florin_broker` sends the reply and
+//! acknowledges the request. [`service`] joins these; [`serve`] adds the HTTP side.
 
 mod answer;
 pub mod asyncapi;

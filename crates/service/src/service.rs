@@ -1,8 +1,8 @@
 //! The service: a consumer, an engine and a publisher, joined by bounded queues.
 //!
-//! It starts without waiting for the broker or the database, and keeps trying to connect to both. It stops in the order of a
-//! request's path: no more requests are taken, those taken are executed and answered, then the connections are closed. A part
-//! that ends on its own takes the service down.
+//! It starts without waiting for the broker or the database, and keeps trying to connect to both. It stops in
+//! the order of a request's path: no more requests are taken, those taken are executed and answered, then the
+//! connections are closed. A part that ends on its own takes the service down.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -64,8 +64,8 @@ pub enum Error {
 ///
 /// # Errors
 ///
-/// When a part of it ends or fails, or requests are not answered in time after `shutdown`. None is lost: the broker keeps
-/// what was not acked.
+/// When a part of it ends or fails, or requests are not answered in time after `shutdown`. None is lost: the
+/// broker keeps what was not acked.
 pub async fn run(
     settings: Settings,
     store: Store,

@@ -1,7 +1,7 @@
 //! How connections to PostgreSQL are made: plain or by TLS, as libpq would.
 //!
-//! The modes of encryption are libpq's; tokio-postgres knows three of them, and no certificates. The others are
-//! made here from what it knows: which connections are tried in turn, and how the certificate is checked.
+//! The modes of encryption are libpq's; tokio-postgres knows three of them, and no certificates. The others
+//! are made here from what it knows: which connections are tried in turn, and how the certificate is checked.
 
 use std::path::PathBuf;
 

@@ -19,15 +19,16 @@ pub enum Class {
     Conflict,
     /// Worth retrying: the database may do it later.
     Transient,
-    /// Not worth retrying: the result stays the same until somebody changes the request or the database. Whether it concerns
-    /// one request or all of them, [`Store::probe`](crate::Store::probe) tells.
+    /// Not worth retrying: the result stays the same until somebody changes the request or the database.
+    /// Whether it concerns one request or all of them, [`Store::probe`](crate::Store::probe) tells.
     Permanent,
 }
 
 /// A failure of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another writer appended to the same chain, or recorded the same transaction, first. Nothing was written.
+    /// Another writer appended to the same chain, or recorded the same transaction, first. Nothing was
+    /// written.
     #[error("another writer was first")]
     Conflict,
     /// Other writers were first for many rounds. Nothing was written.
@@ -148,8 +149,8 @@ impl Error {
         matches!(self, Self::Broken(_) | Self::TimedOut { .. } | Self::NotStored { .. })
     }
 
-    /// Whether the connection is as good as before. Others are closed: what a session is still busy with, or was told by
-    /// the server, must not meet the next attempt.
+    /// Whether the connection is as good as before. Others are closed: what a session is still busy with, or
+    /// was told by the server, must not meet the next attempt.
     pub(crate) const fn keeps_connection(&self) -> bool {
         matches!(self, Self::Conflict | Self::InvalidData(_))
     }
@@ -177,8 +178,8 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// The driver refused the parameters before anything was sent: the schema has other types than this version, or a value is
-/// too long for the protocol.
+/// The driver refused the parameters before anything was sent: the schema has other types than this version,
+/// or a value is too long for the protocol.
 fn is_unsendable(error: &tokio_postgres::Error) -> bool {
     let Some(source) = error.source() else { return false };
     let too_long = |error: &io::Error| error.kind() == io::ErrorKind::InvalidInput;
@@ -203,19 +204,22 @@ impl Kind {
             Self::InvalidData if *error.code() == SqlState::UNIQUE_VIOLATION && is_control_key => {
                 Self::Conflict
             }
-            // The server, or a pooler in front of it, ends the session without saying whether the commit came before.
+            // The server, or a pooler in front of it, ends the session without saying whether the commit came
+            // before.
             Self::InvalidData | Self::InvalidStatement | Self::Unavailable if ends_session => Self::Broken,
             kind => kind,
         }
     }
 
-    /// By SQLSTATE, most of them by class (PostgreSQL's appendix A). What is not named here is retried: an operator who
-    /// sees the warning can still stop it, but nobody gets a request back that was given up in error.
+    /// By SQLSTATE, most of them by class (PostgreSQL's appendix A). What is not named here is retried: an
+    /// operator who sees the warning can still stop it, but nobody gets a request back that was given up in
+    /// error.
     fn of_state(state: &SqlState) -> Self {
         match (state, state.code().get(..2).unwrap_or_default()) {
             // The loser of a serialization conflict or a deadlock was rolled back.
             (&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED, _) => Self::Conflict,
-            // A cancelled statement may have been committed just before; a connection exception says nothing of it.
+            // A cancelled statement may have been committed just before; a connection exception says nothing
+            // of it.
             (&SqlState::QUERY_CANCELED | &SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN, _) | (_, "08") => {
                 Self::Broken
             }

@@ -2,12 +2,13 @@
 //!
 //! In reading order:
 //!
-//! - `ledger/`: how requests are executed. [`Planner`] turns a batch into a [`Plan`], [`Store::commit`] appends it, [`execute`]
-//!   plans and commits until no other writer is first. The module's head tells the phases and their round trips.
+//! - `ledger/`: how requests are executed. [`Planner`] turns a batch into a [`Plan`], [`Store::commit`]
+//!   appends it, [`execute`] plans and commits until no other writer is first. The module's head tells the
+//!   phases and their round trips.
 //! - `admin/`: wallets, tickers, API keys, and the lists of the console.
 //! - `audit/`: `florin verify`.
-//! - `error` sorts failures into conflict, transient and permanent; `rows` reads columns by name; `numeric` encodes amounts;
-//!   `connect` and `url` make connections, `migrate` keeps the schema.
+//! - `error` sorts failures into conflict, transient and permanent; `rows` reads columns by name; `numeric`
+//!   encodes amounts; `connect` and `url` make connections, `migrate` keeps the schema.
 
 mod admin;
 mod audit;
@@ -41,8 +42,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of every session:
-/// - look-ups always use an index, also while the tables are small or were never analysed: a query plan made for an
-///   empty table would be kept while the table grows;
+/// - look-ups always use an index, also while the tables are small or were never analysed: a query plan made
+///   for an empty table would be kept while the table grows;
 /// - no JIT: the cost penalties above make it look worthwhile, at 100 ms a time;
 /// - a session that stops in the middle of a transaction (a frozen process) loses its locks;
 /// - waiting for a lock ends before our own timeout does: else abandoned sessions would add up.
@@ -64,8 +65,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used. Nothing is
-    /// connected yet: see [`Store::ping`].
+    /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used.
+    /// Nothing is connected yet: see [`Store::ping`].
     pub fn new(database_url: &str, pool_size: usize) -> Result<Self, Error> {
         let (mut config, connector) = Connector::new(database_url)?;
         let options = config.get_options().map_or(SESSION_OPTIONS.to_owned(), |given| {
@@ -96,8 +97,8 @@ impl Store {
         &self.address
     }
 
-    /// Checks that the database answers and takes writes: after a fail-over, a session that stood before may have ended
-    /// up on a server that is read-only now.
+    /// Checks that the database answers and takes writes: after a fail-over, a session that stood before may
+    /// have ended up on a server that is read-only now.
     ///
     /// # Errors
     ///
@@ -137,8 +138,9 @@ impl Store {
 
     /// Works on a connection of the pool, within [`WORK_TIMEOUT`].
     ///
-    /// A connection that an error leaves in doubt is closed: what it is still busy with must not meet the next attempt.
-    /// And if the server cannot write any more, all idle connections go: after a fail-over they all lead to the old one.
+    /// A connection that an error leaves in doubt is closed: what it is still busy with must not meet the
+    /// next attempt. And if the server cannot write any more, all idle connections go: after a fail-over they
+    /// all lead to the old one.
     async fn with_connection<T>(
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, Error>,

@@ -1,6 +1,6 @@
 //! Amounts on their way into `numeric` columns, in the format of `numeric_recv` (PostgreSQL's
-//! src/backend/utils/adt/numeric.c): how many digits of base 10,000 follow, the weight of the first one, the sign,
-//! how many decimal places are shown, the digits. Zeros at either end are PostgreSQL's to drop.
+//! src/backend/utils/adt/numeric.c): how many digits of base 10,000 follow, the weight of the first one, the
+//! sign, how many decimal places are shown, the digits. Zeros at either end are PostgreSQL's to drop.
 
 use std::error::Error;
 

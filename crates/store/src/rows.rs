@@ -1,7 +1,7 @@
 //! Columns of a row, by name.
 //!
-//! A column that is missing, or of another type than this version expects, is an error like any other: a schema that was
-//! changed by hand must not make the service panic.
+//! A column that is missing, or of another type than this version expects, is an error like any other: a
+//! schema that was changed by hand must not make the service panic.
 
 use florin_ledger::{Decimal, ErrorCode, Operation, Scale, Status, Ticker};
 use tokio_postgres::Row;

@@ -1,4 +1,5 @@
-//! The URL of the database, as libpq writes it: what tokio-postgres reads, and the TLS parameters that it does not know.
+//! The URL of the database, as libpq writes it: what tokio-postgres reads, and the TLS parameters that it
+//! does not know.
 
 use florin_tls::take_parameters;
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,8 @@ impl DatabaseUrl {
     }
 }
 
-/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the socket of
-/// this machine.
+/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the
+/// socket of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
@@ -53,9 +54,11 @@ pub enum SslMode {
     Disable,
     /// Only when the server takes no plain connection. No certificate is checked.
     Allow,
-    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one fails.
+    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one
+    /// fails.
     Prefer,
-    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all otherwise.
+    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all
+    /// otherwise.
     Require,
     /// Always, with a server whose certificate an authority of `ca_file` signed, for whatever name.
     VerifyCa,

@@ -18,6 +18,7 @@ mod load;
 mod lookups;
 mod model;
 mod pending;
+mod permanent;
 mod poison;
 mod readme;
 mod role;

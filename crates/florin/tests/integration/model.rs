@@ -1,11 +1,12 @@
-//! Random lists of everything that can be asked for, through a real database: the answers and the balances are
-//! those of the naive model, and the tables hold what the rules write in memory.
+//! Random lists of everything that can be asked for, through a real database: the answers and the balances
+//! are those of the naive model, and the tables hold what the rules write in memory.
 //!
-//! At the end of a list, every balance at every time and every page of every wallet are looked up, and compared
-//! with what one finds who goes through all postings.
+//! At the end of a list, every balance at every time and every page of every wallet are looked up, and
+//! compared with what one finds who goes through all postings.
 
 #[path = "../../../ledger/tests/model/mod.rs"]
 mod lists;
+mod rows;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -14,18 +15,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
-    Applied, BalanceQuery, Change, Command, Decimal, Group, HistoryQuery, Outcome, Page, Posting, Repeated,
-    Scale, Status, Ticker, TickerId, Tickers, WalletId, apply,
+    Applied, BalanceQuery, Change, Command, Group, HistoryQuery, Outcome, Page, Repeated, Scale, Status,
+    Ticker, TickerId, Tickers, WalletId, apply,
 };
 use florin_store::{Executed, Plan as Planned, Planner, execute};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tokio::runtime::Runtime;
-use uuid::Uuid;
 
 use crate::common::{Ledger, World};
 use lists::{Memory, Plan, Player, Round, plan};
+use rows::minor_units;
 
 /// How lists are played.
 #[derive(Debug, Clone, Copy)]
@@ -61,27 +62,6 @@ struct Play<'a> {
     /// What the tables are to hold of it.
     memory: Memory,
     wallets: Vec<WalletId>,
-}
-
-/// A row of `postings`.
-#[derive(Debug, PartialEq, Eq)]
-struct Row {
-    chain: (WalletId, TickerId, i64),
-    transaction_id: Uuid,
-    leg: i16,
-    operation: String,
-    status: String,
-    error: Option<String>,
-    amount: i128,
-    /// Actual and frozen.
-    after: (i128, i128),
-    held: bool,
-    counterparty_wallet_id: Option<WalletId>,
-    request_hash: Option<Vec<u8>>,
-    redelivered: bool,
-    metadata: Option<String>,
-    created_at: SystemTime,
-    expires_at: Option<SystemTime>,
 }
 
 /// Each list begins with no postings. The tables refuse that, as they should.
@@ -163,11 +143,12 @@ impl Play<'_> {
             assert_eq!(got, expected, "{command:?}");
         }
         assert_eq!(self.balances().await, round.balances);
-        assert_eq!(self.rows().await, self.expected_rows());
+        let rows = rows::read(&self.stage.ledger, &self.stage.tickers, &self.wallets).await;
+        assert_eq!(rows, rows::expected(&self.memory));
     }
 
-    /// Executes a batch as the engine does, and compares the result with the rules in memory. The changes are the new ones, followed
-    /// by those committed earlier that are replayed.
+    /// Executes a batch as the engine does, and compares the result with the rules in memory. The changes are
+    /// the new ones, followed by those committed earlier that are replayed.
     async fn batch(
         &mut self,
         turn: usize,
@@ -291,68 +272,6 @@ impl Play<'_> {
         }
         balances
     }
-
-    /// The rows of the tables, in the order of their chains.
-    async fn rows(&self) -> Vec<Row> {
-        let sql = "SELECT wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount::text,
-                          actual_after::text, frozen_after::text, held, counterparty_wallet_id, request_hash,
-                          redelivered, metadata::text, created_at, expires_at
-                     FROM postings WHERE wallet_id = ANY($1) ORDER BY wallet_id, ticker_id, version";
-        let rows = self.stage.ledger.sql.query(sql, &[&self.wallets]).await.unwrap();
-        let row = |row: &tokio_postgres::Row| {
-            let scale = self.stage.tickers.by_id(row.get(1)).unwrap().scale;
-            Row {
-                chain: (row.get(0), row.get(1), row.get(2)),
-                transaction_id: row.get(3),
-                leg: row.get(4),
-                operation: row.get(5),
-                status: row.get(6),
-                error: row.get(7),
-                amount: minor_units(row.get(8), scale),
-                after: (minor_units(row.get(9), scale), minor_units(row.get(10), scale)),
-                held: row.get(11),
-                counterparty_wallet_id: row.get(12),
-                request_hash: row.get(13),
-                redelivered: row.get(14),
-                metadata: row.get(15),
-                created_at: row.get(16),
-                expires_at: row.get(17),
-            }
-        };
-        rows.iter().map(row).collect()
-    }
-
-    /// The rows that there are to be.
-    fn expected_rows(&self) -> Vec<Row> {
-        let row = |(change, ticker_id, posting): (&Change, TickerId, &Posting)| {
-            let (transaction, after) = (&change.transaction, posting.after);
-            let opening = Some(transaction).filter(|_| posting.leg == 0);
-            Row {
-                chain: (posting.wallet_id, ticker_id, after.version),
-                transaction_id: transaction.id,
-                leg: posting.leg,
-                operation: transaction.operation.to_string(),
-                status: transaction.status().to_string(),
-                error: transaction.error().map(|code| code.to_string()),
-                amount: transaction.moved(),
-                after: (after.actual, after.frozen),
-                held: after.held,
-                counterparty_wallet_id: transaction.counterparty_of(posting.wallet_id),
-                request_hash: opening.map(|transaction| transaction.request_hash.to_vec()),
-                redelivered: opening.is_some_and(|transaction| transaction.redelivered),
-                metadata: opening.and_then(|transaction| transaction.metadata.as_deref()).map(str::to_owned),
-                created_at: after.created_at,
-                expires_at: opening.and_then(|transaction| transaction.expires_at),
-            }
-        };
-        let mut rows: Vec<Row> = self.memory.postings().map(row).collect();
-        rows.sort_unstable_by_key(|row| row.chain);
-        rows
-    }
-}
-
-fn minor_units(text: &str, scale: Scale) -> i128 {
-    text.parse::<Decimal>().unwrap().to_minor(scale).unwrap()
 }
 
 /// Plays random lists, each with random turns of the writers.

@@ -124,7 +124,8 @@ async fn what_only_looks_the_same_is_new() {
     }
 }
 
-/// The wallets are locked after three conflicts, and then the commit itself fails: what was planned up to then is void.
+/// The wallets are locked after three conflicts, and then the commit itself fails: what was planned up to
+/// then is void.
 #[tokio::test]
 async fn a_commit_that_fails_leaves_nothing_behind() {
     let world = World::new().await;
@@ -163,7 +164,8 @@ async fn a_balance_is_never_stale() {
     assert_eq!(other.conflicts(), 2, "the first was read, the others cached");
 }
 
-/// Balances are answered from the cache where nothing is written, too; a ticker that nobody has used yet is noticed once.
+/// Balances are answered from the cache where nothing is written, too; a ticker that nobody has used yet is
+/// noticed once.
 #[tokio::test]
 async fn a_cached_balance_is_checked_where_nothing_is_written() {
     let world = World::new().await;
@@ -183,8 +185,8 @@ async fn a_cached_balance_is_checked_where_nothing_is_written() {
     }
 }
 
-/// A balance queried in the same batch as a write is answered from the cache, and nothing of the batch is committed if another
-/// writer changed it: no posting, and no hold.
+/// A balance queried in the same batch as a write is answered from the cache, and nothing of the batch is
+/// committed if another writer changed it: no posting, and no hold.
 #[tokio::test]
 async fn a_cached_balance_is_a_precondition_of_the_batch() {
     let world = World::new().await;
@@ -214,7 +216,8 @@ async fn a_cached_balance_is_a_precondition_of_the_batch() {
     ledger.assert_sound().await;
 }
 
-/// A batch that was planned while the commit of the one before it failed: what that would have left behind never was.
+/// A batch that was planned while the commit of the one before it failed: what that would have left behind
+/// never was.
 #[tokio::test]
 async fn a_plan_made_ahead_is_void_when_the_commit_before_it_fails() {
     let world = World::new().await;
@@ -239,8 +242,8 @@ async fn a_plan_made_ahead_is_void_when_the_commit_before_it_fails() {
     world.ledger().await.assert_sound().await;
 }
 
-/// Whether a payee has room for more decides on a transfer, also when nothing is appended to the payee's chain: a stale balance in
-/// the cache must not decide.
+/// Whether a payee has room for more decides on a transfer, also when nothing is appended to the payee's
+/// chain: a stale balance in the cache must not decide.
 #[tokio::test]
 async fn the_room_of_a_payee_is_never_stale() {
     let world = World::new().await;
@@ -283,8 +286,8 @@ async fn refusal(writer: &mut Planner, commands: impl IntoIterator<Item = Comman
     execute(writer, commands).await.iter().find_map(Outcome::refusal)
 }
 
-/// Requests without an identity of their own, under one derived id that is in the database already: what that means depends on how
-/// the request that wrote it was delivered, and when.
+/// Requests without an identity of their own, under one derived id that is in the database already: what that
+/// means depends on how the request that wrote it was delivered, and when.
 #[tokio::test]
 async fn a_request_that_looks_like_another_is_told_from_one_delivered_twice() {
     let invoice = |on_existing, redelivered| {

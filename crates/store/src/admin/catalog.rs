@@ -88,8 +88,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::TickerExists`] when it exists with another scale, [`Error::InvalidData`] when the name is not 1 to 32
-    /// letters, digits, `.`, `_` and `-`.
+    /// [`Error::TickerExists`] when it exists with another scale, [`Error::InvalidData`] when the name is not
+    /// 1 to 32 letters, digits, `.`, `_` and `-`.
     pub async fn add_ticker(&self, name: &str, scale: Scale) -> Result<bool, Error> {
         let places = i16::from(scale.places());
         let (new, existing) = self

@@ -43,8 +43,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::KeyExists`] when the name is taken, [`Error::InvalidData`] when it is not 1 to 64 letters, digits, `.`, `_`
-    /// and `-`.
+    /// [`Error::KeyExists`] when the name is taken, [`Error::InvalidData`] when it is not 1 to 64 letters,
+    /// digits, `.`, `_` and `-`.
     pub async fn create_key(&self, new: &NewKey) -> Result<Token, Error> {
         let token = Token::generate();
         let Sealed { salt, hash } = token.seal();
@@ -101,7 +101,8 @@ impl Store {
         Ok(self.list_keys().await?.iter().any(|key| key.is_good(SystemTime::now())))
     }
 
-    /// Revokes a key from now on, and returns whether there is one of this name. Revoking it again changes nothing.
+    /// Revokes a key from now on, and returns whether there is one of this name. Revoking it again changes
+    /// nothing.
     ///
     /// # Errors
     ///

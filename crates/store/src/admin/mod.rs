@@ -1,4 +1,5 @@
-//! What operators and the console do beside the ledger: wallets and tickers, API keys, lists of postings and holds.
+//! What operators and the console do beside the ledger: wallets and tickers, API keys, lists of postings and
+//! holds.
 
 mod catalog;
 mod inspect;

@@ -1,9 +1,9 @@
-//! What each posting shows beside the one before it, and the last of a chain beside what it depends on.
+//! What can be checked on a posting and the one before it, and on the last of a chain.
 
 use super::Check;
 use super::scope::{Condition, broken};
 
-/// The change of the actual balance, as the rules have it; null where it depends on an opening that is not there.
+/// The change of the actual balance by the rules; null if it depends on an opening that does not exist.
 const TO_ACTUAL: &str = "
     CASE p.leg
          WHEN 0 THEN CASE WHEN p.status = 'Error' THEN 0
@@ -20,8 +20,8 @@ const TO_ACTUAL: &str = "
 const TO_FROZEN: &str = "
     CASE WHEN p.leg = 2 THEN -opened.amount WHEN p.status = 'Created' THEN p.amount ELSE 0 END";
 
-/// Conditions on every posting `c`: `before` is the number of the one before it, negative where that balance had
-/// never held anything, 0 where there is none.
+/// Conditions on every posting `c`. `before` is the version of the posting before it, negative if that
+/// balance had never held anything, 0 if there is none.
 fn of_steps() -> Vec<Condition> {
     vec![
         Condition::new(
@@ -52,7 +52,8 @@ fn of_steps() -> Vec<Condition> {
     ]
 }
 
-/// Conditions on the last posting `s` of a chain. What is dated too late would make all that follow so, too.
+/// Conditions on the last posting `s` of a chain. A time in the future would carry over to all postings that
+/// follow.
 fn of_last() -> Vec<Condition> {
     vec![
         Condition::new(
@@ -87,9 +88,9 @@ pub(super) fn conditions() -> Vec<Condition> {
 
 /// The postings of a range of wallets that are the last of their chain or break a condition.
 ///
-/// Where an offset stands, PostgreSQL is kept from moving expressions: what needs no neighbour is calculated before
-/// the sort, so that the sort carries little, and once. Only ends of what waited are looked up in the openings;
-/// these are in the same chain.
+/// OFFSET keeps PostgreSQL from moving expressions: what needs no neighbour is calculated before the sort,
+/// and once, so that the sort carries little. Only resolutions of holds are joined with their openings, which
+/// are in the same chain.
 fn chains(from: i64, to: i64) -> String {
     let (of_steps, of_last) = (of_steps(), of_last());
     let steps = broken(&of_steps, 0);
@@ -129,8 +130,8 @@ fn chains(from: i64, to: i64) -> String {
 /// Counts postings by ticker and broken conditions, and adds up the last balances.
 pub(super) fn count(from: i64, to: i64) -> String {
     format!(
-        "SELECT ticker_id, broken, count(*), count(*) FILTER (WHERE is_last),
-                (sum(actual_after + frozen_after) FILTER (WHERE is_last))::text
+        "SELECT ticker_id, broken, count(*) AS rows, count(*) FILTER (WHERE is_last) AS examined,
+                (sum(actual_after + frozen_after) FILTER (WHERE is_last))::text AS amount
            FROM ({}) x
           GROUP BY ticker_id, broken",
         chains(from, to)
@@ -141,10 +142,10 @@ pub(super) fn count(from: i64, to: i64) -> String {
 pub(super) fn list(from: i64, to: i64, bit: usize, condition: &Condition, limit: usize) -> String {
     let Condition { expected, found, .. } = condition;
     format!(
-        "SELECT c.wallet_id, coalesce(t.name, '#' || c.ticker_id), c.version,
+        "SELECT c.wallet_id, coalesce(t.name, '#' || c.ticker_id) AS ticker, c.version,
                 (SELECT p.transaction_id FROM postings p
-                  WHERE (p.wallet_id, p.ticker_id, p.version) = (c.wallet_id, c.ticker_id, c.version) LIMIT 1),
-                {expected}, {found}
+                  WHERE (p.wallet_id, p.ticker_id, p.version) = (c.wallet_id, c.ticker_id, c.version) LIMIT 1)
+                AS transaction_id, {expected} AS expected, {found} AS found
            FROM (SELECT * FROM ({}) x WHERE broken & {} <> 0
                   ORDER BY wallet_id, ticker_id, version LIMIT {limit}) c
            LEFT JOIN tickers t USING (ticker_id)

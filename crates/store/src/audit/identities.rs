@@ -1,14 +1,13 @@
-//! What the unique key of transactions answers for, read from the table itself: an index can be damaged.
+//! What the unique key of transactions guarantees, read from the table itself: an index can be damaged.
 
 use super::Check;
 use super::scope::{Condition, broken};
 
-/// The legs `x` of transactions. No index knows where a row stands, so none is asked.
+/// The legs `x` of transactions. The condition on ctid keeps PostgreSQL from using an index.
 const IDENTITIES: &str = "
     (SELECT transaction_id, leg, count(*) AS copies FROM postings
       WHERE ctid >= '(0,0)' GROUP BY transaction_id, leg) x";
 
-/// The only condition.
 pub(super) fn conditions() -> Vec<Condition> {
     vec![Condition::new(
         Check::Identities,
@@ -21,18 +20,19 @@ pub(super) fn conditions() -> Vec<Condition> {
 /// Counts the legs of transactions.
 pub(super) fn count() -> String {
     format!(
-        "SELECT NULL::int4, broken, count(*), sum(copies)::int8, NULL::text
+        "SELECT NULL::int4 AS ticker_id, broken, count(*) AS rows, sum(copies)::int8 AS examined, NULL::text AS amount
            FROM (SELECT x.copies, {} AS broken FROM {IDENTITIES} OFFSET 0) x
           GROUP BY broken",
         broken(&conditions(), 0)
     )
 }
 
-/// Lists legs that are there more than once, each with its first posting.
+/// Lists legs that occur more than once, each with its first posting.
 pub(super) fn list(condition: &Condition, limit: usize) -> String {
     let Condition { sound, expected, found, .. } = condition;
     format!(
-        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id), p.version, x.transaction_id, {expected}, {found}
+        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id) AS ticker, p.version, x.transaction_id,
+                {expected} AS expected, {found} AS found
            FROM (SELECT * FROM {IDENTITIES} WHERE ({sound}) IS NOT TRUE
                   ORDER BY transaction_id, leg LIMIT {limit}) x
           CROSS JOIN LATERAL (SELECT * FROM postings p

@@ -1,11 +1,12 @@
-//! The audit: every invariant of the ledger, checked on the whole database while others write to it.
+//! The audit (`florin verify`): every invariant of the ledger, checked on the whole database while others
+//! write to it.
 //!
-//! All sessions of an audit see one snapshot. What is to be examined is cut into [`Scope`]s, and each session takes
-//! the next one: ranges of blocks for what a posting shows by itself (`rows`), ranges of wallets for what it
-//! shows beside the one before it (`chains`), and what belongs to one transaction wherever it stands
-//! (`transactions`). The database counts; only then the first findings are fetched, never more than asked for.
-//! `schema` looks at what protects the tables, `identities` at what the key should answer for, `totals` at the
-//! money as a whole.
+//! All sessions of an audit see one snapshot. The work is divided into [`Scope`]s, and each session takes the
+//! next one: ranges of blocks for what can be checked on a posting by itself (`rows`), ranges of wallets for
+//! what needs the posting before it (`chains`), and the postings of one transaction wherever they are
+//! (`transactions`). The database counts first; then the first findings are fetched, never more than
+//! requested. `schema` checks what protects the tables, `identities` what the unique key should guarantee,
+//! `totals` the money as a whole.
 
 mod chains;
 mod identities;
@@ -35,28 +36,26 @@ use crate::{Error, Store};
 use plan::Plan;
 use scope::{Count, Scope};
 
-/// How long the server may take to hear that an audit is over.
+/// How long the server may take to cancel the statements of an audit.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How an audit is to be done.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditOptions {
-    /// How many sessions work at a time; each keeps about one core of the server busy.
+    /// Sessions that work at a time; each keeps about one core of the server busy.
     pub connections: NonZeroUsize,
-    /// How many findings of a check are fetched.
+    /// At most so many findings of a check are fetched.
     pub limit: usize,
 }
 
-/// How far an audit is, in units of its own.
+/// How far an audit is, in an arbitrary unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What is done.
     pub done: u64,
-    /// What there is to do, as it is estimated.
+    /// An estimate.
     pub total: u64,
 }
 
-/// An audit whose snapshot is taken.
+/// An audit that has its snapshot.
 #[derive(Debug)]
 pub struct Audit {
     sessions: Vec<ClientWrapper>,
@@ -65,7 +64,7 @@ pub struct Audit {
     started: Instant,
 }
 
-/// Ends an audit from outside.
+/// Stops an audit from outside.
 #[derive(Clone)]
 pub struct AuditStop {
     tokens: Vec<CancelToken>,
@@ -73,11 +72,11 @@ pub struct AuditStop {
 }
 
 impl Store {
-    /// Begins an audit: what is committed now is examined, whatever is written meanwhile.
+    /// Starts an audit of what is committed now, whatever is written meanwhile.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached.
+    /// When the database fails.
     pub async fn audit(&self, options: AuditOptions) -> Result<Audit, Error> {
         let started = Instant::now();
         let sessions = session::open(self, options.connections).await?;
@@ -86,25 +85,24 @@ impl Store {
 }
 
 impl AuditStop {
-    /// Cancels what the server is busy with.
+    /// Cancels the statements under way.
     pub async fn stop(&self) {
         let cancelled = join_all(self.tokens.iter().map(|token| self.connector.cancel(token)));
-        // A server that cannot be reached is not waited for.
+        // Do not wait for a server that cannot be reached.
         let _ = tokio::time::timeout(STOP_TIMEOUT, cancelled).await;
     }
 }
 
 impl Audit {
-    /// What ends this audit from outside.
     #[must_use]
     pub fn stopper(&self) -> AuditStop {
         let tokens = self.sessions.iter().map(|session| session.cancel_token()).collect();
         AuditStop { tokens, connector: self.connector.clone() }
     }
 
-    /// Examines everything, and tells `progress` after each step.
+    /// Examines everything, and calls `progress` after each step.
     ///
-    /// A schema of another version is a finding, and nothing else is examined then.
+    /// A schema of another version is a finding, and then nothing else is examined.
     ///
     /// # Errors
     ///
@@ -112,7 +110,7 @@ impl Audit {
     pub async fn run(self, progress: impl Fn(Progress)) -> Result<AuditReport, Error> {
         let result = self.examine(progress).await;
         if result.is_err() {
-            // One session failed: the others need not go on.
+            // One session failed: stop the others.
             self.stopper().stop().await;
         }
         result
@@ -139,7 +137,7 @@ impl Audit {
         Ok(AuditReport::new(reports.into_values(), totals.examined.postings, self.started.elapsed()))
     }
 
-    /// Shares the scopes out to the sessions, the largest first.
+    /// Distributes the scopes to the sessions, the largest first.
     async fn count(
         &self,
         plan: &Plan,
@@ -159,12 +157,12 @@ impl Audit {
             done += plan.weight(scope);
             progress(Progress { done, total });
         }
-        // So that findings come in one order, however the work was shared out.
+        // The order of findings must not depend on which session was faster.
         counts.sort_unstable_by_key(|(scope, _)| *scope);
         Ok(counts)
     }
 
-    /// Adds what was found in a scope, and fetches what may still be fetched of it.
+    /// Adds the findings of a scope, and fetches the first of them up to the limit.
     async fn add(
         &self,
         reports: &mut BTreeMap<Check, CheckReport>,

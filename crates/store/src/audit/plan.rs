@@ -4,28 +4,29 @@ use deadpool_postgres::ClientWrapper;
 
 use super::scope::Scope;
 use crate::Error;
+use crate::rows::get;
 
-/// Ranges of wallets per session. Each range reads the table once and leaves out the other wallets, which costs
-/// a tenth of what is done with a posting; so there are only as many as a progress bar needs.
+/// Ranges of wallets per session. Each range reads the whole table and skips the other wallets, which costs a
+/// tenth of what is done with a posting; so there are only as many as a progress bar needs.
 const CHAIN_RANGES_PER_SESSION: usize = 2;
-/// Blocks of the table per scope, 128 MiB: these cost nothing, for every block is read once.
+/// Blocks of the table per scope, 128 MiB. Dividing them costs nothing: every block is read once.
 const BLOCKS_PER_SCOPE: i64 = 16_384;
-/// More scopes than these would say no more.
+/// More scopes would not make the progress more precise.
 const MAX_BLOCK_SCOPES: i64 = 64;
-/// How many blocks are looked at to find out which wallets have how many postings.
+/// How many blocks are sampled to find out which wallets have how many postings.
 const SAMPLE_BLOCKS: i64 = 4_000;
 
-/// What a posting costs in each kind of scope, as it was measured, in units of no importance.
+/// The measured cost of a posting in each kind of scope, in an arbitrary unit.
 const ROWS_WEIGHT: u64 = 3;
 const CHAINS_WEIGHT: u64 = 8;
 const TRANSACTIONS_WEIGHT: u64 = 2;
 
-/// What is to be done.
+/// The scopes of an audit.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The parts of the work, the largest first.
+    /// The largest first.
     pub(super) scopes: Vec<Scope>,
-    /// How many postings there are, as it is estimated.
+    /// The estimated number of postings.
     postings: u64,
     chain_ranges: u64,
     block_ranges: u64,
@@ -42,10 +43,10 @@ impl Plan {
     }
 }
 
-/// Makes the plan. What is found does not depend on how the work is cut.
+/// Makes the plan. The findings do not depend on it.
 pub(super) async fn make(session: &ClientWrapper, sessions: usize) -> Result<Plan, Error> {
-    let sql = "SELECT pg_relation_size('postings') / current_setting('block_size')::int8";
-    let blocks: i64 = session.query_one(sql, &[]).await?.get(0);
+    let sql = "SELECT pg_relation_size('postings') / current_setting('block_size')::int8 AS blocks";
+    let blocks: i64 = get(&session.query_one(sql, &[]).await?, "blocks")?;
     let (bounds, postings) = sample(session, blocks, sessions * CHAIN_RANGES_PER_SESSION).await?;
     let chains = wallet_ranges(&bounds);
     let rows = block_ranges(blocks);
@@ -54,24 +55,27 @@ pub(super) async fn make(session: &ClientWrapper, sessions: usize) -> Result<Pla
     Ok(Plan { scopes, postings, chain_ranges, block_ranges })
 }
 
-/// The highest wallet of each of so many ranges with about as many postings each, and about how many postings
-/// there are in all.
+/// The highest wallet of each of `ranges` ranges with about the same number of postings, and about how many
+/// postings there are.
 async fn sample(session: &ClientWrapper, blocks: i64, ranges: usize) -> Result<(Vec<i64>, u64), Error> {
     let percent = (SAMPLE_BLOCKS * 100 / blocks.max(1)).clamp(1, 100);
     let sql = format!(
-        "SELECT max(wallet_id), count(*)
+        "SELECT max(wallet_id) AS last_wallet, count(*) AS postings
            FROM (SELECT wallet_id, ntile({ranges}) OVER (ORDER BY wallet_id) AS range
                    FROM postings TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)) sample
           GROUP BY range
           ORDER BY range"
     );
     let rows = session.query(&sql, &[]).await?;
-    let sampled: i64 = rows.iter().map(|row| row.get::<_, i64>(1)).sum();
-    let bounds = rows.iter().map(|row| row.get(0)).collect();
+    let mut sampled: i64 = 0;
+    for row in &rows {
+        sampled += get::<i64>(row, "postings")?;
+    }
+    let bounds = rows.iter().map(|row| get(row, "last_wallet")).collect::<Result<_, Error>>()?;
     Ok((bounds, u64::try_from(sampled * 100 / percent).unwrap_or_default().max(1)))
 }
 
-/// Ranges up to each of these wallets, but the last goes on to the end.
+/// Ranges up to each of these wallets; the last extends to the end.
 fn wallet_ranges(bounds: &[i64]) -> Vec<Scope> {
     let (mut ranges, mut from) = (Vec::new(), i64::MIN);
     for bound in bounds.iter().take(bounds.len().saturating_sub(1)) {

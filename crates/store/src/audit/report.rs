@@ -1,4 +1,4 @@
-//! What an audit finds.
+//! The findings of an audit.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,42 +6,26 @@ use std::time::Duration;
 use florin_ledger::WalletId;
 use uuid::Uuid;
 
-/// An invariant, by the name that travels.
+/// An invariant of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
-    /// What protects the tables is there and works.
+    /// What protects the tables exists and works.
     Schema,
-    /// Postings are numbered without a gap.
     Versions,
-    /// Each balance follows from the one before.
     Balances,
-    /// Balances are within their limits.
     Limits,
-    /// Times never go back.
     Times,
-    /// It is known which balances ever held anything.
     Held,
-    /// Frozen balances are what waits.
     Frozen,
-    /// Amounts are what amounts can be.
     Amounts,
-    /// The fields of a posting fit each other.
     Fields,
-    /// Error codes are known and stand where they belong.
     Errors,
-    /// Wallets and tickers exist.
     Catalog,
-    /// The postings of a transaction fit each other.
     Legs,
-    /// Only what waits is ended.
     Endings,
-    /// The list of what waits.
     Holds,
-    /// What has expired is ended.
     Expiry,
-    /// Each leg of a transaction is there once.
     Identities,
-    /// Money comes and goes by invoices and withdrawals only.
     Money,
 }
 
@@ -95,27 +79,27 @@ impl Check {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Schema => "keys, constraints and triggers are there and work",
+            Self::Schema => "keys, constraints and triggers exist and work",
             Self::Versions => "the postings of a balance are numbered 1, 2, 3...",
-            Self::Balances => "each balance is the one before plus its change",
-            Self::Limits => "no balance is below zero or too large",
+            Self::Balances => "each balance is the previous one plus its change",
+            Self::Limits => "no balance is negative or too large",
             Self::Times => "times never go back from posting to posting",
             Self::Held => "`held` says whether a balance ever held anything",
-            Self::Frozen => "what is frozen is the sum of the open holds",
-            Self::Amounts => "amounts are above zero and as precise as their ticker",
-            Self::Fields => "the fields of a posting fit each other",
-            Self::Errors => "error codes are known and stand where they belong",
-            Self::Catalog => "wallets and tickers of postings exist",
-            Self::Legs => "the postings of a transaction fit each other",
-            Self::Endings => "only what waited was ended, later, by no more than it held",
-            Self::Holds => "holds are the transactions in status Created",
-            Self::Expiry => "what has expired is ended within a minute",
-            Self::Identities => "each leg of a transaction is there once",
-            Self::Money => "invoices less withdrawals are the sum of all balances",
+            Self::Frozen => "frozen balances are the sums of the open holds",
+            Self::Amounts => "amounts are positive and as precise as their ticker",
+            Self::Fields => "the fields of a posting are consistent",
+            Self::Errors => "error codes are known and occur only where they may",
+            Self::Catalog => "the wallet and the ticker of each posting exist",
+            Self::Legs => "the postings of a transaction agree",
+            Self::Endings => "only holds were resolved, once, for no more than they held",
+            Self::Holds => "the list of holds is the transactions in status Created",
+            Self::Expiry => "overdue holds are expired within a minute",
+            Self::Identities => "each leg of a transaction occurs once",
+            Self::Money => "invoices minus withdrawals equal the sum of all balances",
         }
     }
 
-    /// Whether its findings are no fault of the data.
+    /// Whether its findings do not make the ledger unsound.
     #[must_use]
     pub const fn is_warning(self) -> bool {
         matches!(self, Self::Expiry)
@@ -128,18 +112,16 @@ impl fmt::Display for Check {
     }
 }
 
-/// Something that breaks an invariant, and where to look it up.
+/// A violation of an invariant, and where to look it up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Finding {
-    /// What it is, when it is not a posting.
+    /// What it is about, if not a posting.
     pub subject: Option<String>,
-    /// The wallet of the posting.
     pub wallet_id: Option<WalletId>,
-    /// The ticker of the posting; `#` and its number when there is no such ticker.
+    /// The ticker; `#` and its key if there is no such ticker.
     pub ticker: Option<String>,
-    /// The number of the posting in its chain.
+    /// The posting's number in its chain.
     pub version: Option<i64>,
-    /// The transaction.
     pub transaction_id: Option<Uuid>,
     /// What should be there.
     pub expected: String,
@@ -147,14 +129,13 @@ pub struct Finding {
     pub found: String,
 }
 
-/// What became of a check.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Which one.
     pub check: Check,
-    /// How many rows it looked at; none when a key of the table answers for it.
+    /// How many rows it examined; none if a key of the table guarantees it.
     pub examined: Option<i64>,
-    /// How many of them break it.
+    /// How many of them violate the invariant.
     pub findings: i64,
     /// The first of these.
     pub first: Vec<Finding>,
@@ -166,14 +147,11 @@ impl CheckReport {
     }
 }
 
-/// What became of an audit.
+/// The result of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditReport {
-    /// One per check.
     pub checks: Vec<CheckReport>,
-    /// How many postings there are.
     pub postings: i64,
-    /// How long it took.
     pub duration: Duration,
 }
 

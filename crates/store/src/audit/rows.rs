@@ -1,22 +1,23 @@
-//! What each posting shows by itself.
+//! What can be checked on a posting by itself.
 
 use florin_ledger::{ErrorCode, Operation};
 
 use super::Check;
 use super::scope::{Condition, broken};
 
-/// Postings `p` with their tickers `t`. The offset keeps PostgreSQL from calculating the ceiling once per posting.
+/// Postings `p` with their tickers `t`. The offset keeps PostgreSQL from calculating the ceiling once per
+/// posting.
 const POSTINGS: &str = "
     postings p
     LEFT JOIN (SELECT ticker_id, name, scale, ('1e' || 36 - scale)::numeric AS ceiling FROM tickers OFFSET 0) t
            ON t.ticker_id = p.ticker_id";
 
-/// What enters or leaves the ledger.
+/// What enters or leaves the ledger; null for a transfer, a refusal and a hold.
 const MOVED: &str = "
     CASE WHEN p.status = 'Success' AND p.leg IN (0, 2)
          THEN CASE p.operation WHEN 'invoice' THEN p.amount WHEN 'withdraw' THEN -p.amount END END";
 
-/// A number that is none (NaN) is above all others, and has no scale.
+/// NaN is above all numbers and has no scale.
 const AMOUNT: &str = "
     t.ticker_id IS NULL
     OR p.amount > 0 AND p.amount < t.ceiling AND (scale(p.amount) <= t.scale OR min_scale(p.amount) <= t.scale)";
@@ -58,7 +59,7 @@ pub(super) fn conditions() -> Vec<Condition> {
     ]
 }
 
-/// Leg 0 opens a transaction, and only it says what was asked for; the other legs say what became of it.
+/// Leg 0 opens a transaction, and only it carries what the request said.
 fn fields() -> String {
     let openers =
         names([Operation::Invoice, Operation::Withdraw, Operation::Transfer].map(Operation::as_str));
@@ -77,17 +78,17 @@ fn fields() -> String {
     )
 }
 
-/// Of the refusals only these are recorded: the others leave nothing behind. Those that end a transaction which waited
-/// end no other.
+/// Only these refusals are recorded: the others leave nothing behind. Those that release a hold occur nowhere
+/// else.
 fn errors() -> String {
-    let ends = [ErrorCode::Cancelled, ErrorCode::Expired];
+    let releases = [ErrorCode::Cancelled, ErrorCode::Expired];
     let refusals = [ErrorCode::InsufficientFunds, ErrorCode::AmountOutOfRange, ErrorCode::BatchFailed];
     format!(
         "CASE WHEN p.status <> 'Error' THEN p.error IS NULL
               WHEN p.leg = 0 THEN p.error = ANY ({})
               WHEN p.leg = 2 THEN p.error = ANY ({}) END",
         names(refusals.map(ErrorCode::as_str)),
-        names(ends.map(ErrorCode::as_str)),
+        names(releases.map(ErrorCode::as_str)),
     )
 }
 
@@ -97,10 +98,10 @@ fn names(names: impl IntoIterator<Item = &'static str>) -> String {
     format!("'{{{}}}'::text[]", names.join(","))
 }
 
-/// Counts postings by ticker and broken conditions, and adds up what entered and left.
+/// Counts postings by ticker and broken conditions, and sums what entered and left.
 pub(super) fn count(from: Option<i64>, to: Option<i64>) -> String {
     format!(
-        "SELECT ticker_id, broken, count(*), count(*), sum(moved)::text
+        "SELECT ticker_id, broken, count(*) AS rows, count(*) AS examined, sum(moved)::text AS amount
            FROM (SELECT p.ticker_id, {MOVED} AS moved, {} AS broken
                    FROM {POSTINGS} WHERE {} OFFSET 0) x
           GROUP BY ticker_id, broken",
@@ -113,8 +114,8 @@ pub(super) fn count(from: Option<i64>, to: Option<i64>) -> String {
 pub(super) fn list(from: Option<i64>, to: Option<i64>, condition: &Condition, limit: usize) -> String {
     let Condition { sound, expected, found, .. } = condition;
     format!(
-        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id), p.version, p.transaction_id,
-                {expected}, {found}
+        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id) AS ticker, p.version, p.transaction_id,
+                {expected} AS expected, {found} AS found
            FROM {POSTINGS}
           WHERE {} AND ({sound}) IS NOT TRUE
           ORDER BY p.wallet_id, p.ticker_id, p.version

@@ -1,7 +1,7 @@
-//! What protects the tables: keys, constraints, triggers. Without it, nothing says that what holds now goes on to
-//! hold.
+//! What protects the tables: keys, constraints, triggers. Without them a ledger that is sound now need not
+//! stay so.
 //!
-//! The lists below follow `migrations/`: a migration that changes what protects a table changes them too.
+//! The lists below follow `migrations/`: a migration that changes the protection of a table changes them too.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,10 @@ use deadpool_postgres::ClientWrapper;
 use refinery::Migration;
 
 use super::{Check, CheckReport, Finding};
+use crate::rows::get;
 use crate::{Error, migrate};
 
-/// What there must be, as PostgreSQL prints it.
+/// What must exist, as PostgreSQL prints it.
 const PROTECTIONS: [(&str, &str); 39] = [
     ("table postings", "logged"),
     ("table holds", "logged"),
@@ -93,7 +94,7 @@ const MIGRATED: &str = "as in the migrations";
 const APPLIED: &str = "applied";
 const MISSING: &str = "missing";
 
-/// What there is.
+/// What exists.
 const EXISTING: &str = r"
     WITH tables AS (
          SELECT name, to_regclass(name)::oid AS oid
@@ -130,9 +131,8 @@ const EXISTING: &str = r"
          UNION ALL
          SELECT 'function version_at', f.prosrc || coalesce(array_to_string(f.proconfig, ','), '')
            FROM pg_proc f WHERE f.oid = to_regprocedure('version_at(bigint, integer, timestamptz)'))
-    SELECT subject, string_agg(found, '; ') FROM found GROUP BY subject";
+    SELECT subject, string_agg(found, '; ') AS found FROM found GROUP BY subject";
 
-/// What was found of the schema.
 #[derive(Debug)]
 pub(super) struct Schema {
     pub(super) report: CheckReport,
@@ -140,13 +140,14 @@ pub(super) struct Schema {
     pub(super) is_of_this_version: bool,
 }
 
-/// Compares what there is with what there must be.
+/// Compares what exists with what must exist.
 pub(super) async fn examine(session: &ClientWrapper, limit: usize) -> Result<Schema, Error> {
     let known = migrate::migrations();
     let (mut examined, mut findings) = compare_migrations(session, &known).await?;
     let is_of_this_version = findings.is_empty();
     let rows = session.query(EXISTING, &[]).await?;
-    let existing: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let pair = |row| Ok((get(row, "subject")?, get(row, "found")?));
+    let existing: HashMap<&str, &str> = rows.iter().map(pair).collect::<Result<_, Error>>()?;
     examined += PROTECTIONS.len();
     for (subject, expected) in PROTECTIONS {
         let found = match existing.get(subject) {
@@ -174,19 +175,19 @@ pub(super) async fn examine(session: &ClientWrapper, limit: usize) -> Result<Sch
     Ok(Schema { report, is_of_this_version })
 }
 
-/// How many there are, and those that are not the same here and there.
+/// The number of migrations, and those that differ between this version and the database.
 async fn compare_migrations(
     session: &ClientWrapper,
     known: &[Migration],
 ) -> Result<(usize, Vec<Finding>), Error> {
-    let sql = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
-    let rows = if session.query_one(sql, &[]).await?.get(0) {
-        let sql = "SELECT format('V%s__%s', version, name) FROM refinery_schema_history ORDER BY version";
+    let sql = "SELECT to_regclass('refinery_schema_history') IS NOT NULL AS exists";
+    let rows = if get(&session.query_one(sql, &[]).await?, "exists")? {
+        let sql = "SELECT format('V%s__%s', version, name) AS migration FROM refinery_schema_history ORDER BY version";
         session.query(sql, &[]).await?
     } else {
         Vec::new()
     };
-    let applied: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let applied = rows.iter().map(|row| get(row, "migration")).collect::<Result<Vec<String>, Error>>()?;
     let known: Vec<String> = known.iter().map(ToString::to_string).collect();
     let mut findings = Vec::new();
     for name in known.iter().filter(|name| !applied.contains(name)) {

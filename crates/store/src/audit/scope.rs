@@ -1,49 +1,49 @@
-//! What one statement examines, and the conditions that it examines it by.
+//! What one statement examines, and its conditions.
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
 use super::{Check, Finding, chains, identities, rows, transactions};
 use crate::Error;
+use crate::rows::get;
 
-/// A part of the work. The order is that of the findings.
+/// A part of the work, in the order of the findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
-    /// Postings by themselves, in a range of blocks of the table: from the first on, up to before the second.
+    /// Postings by themselves, in a range of blocks of the table: from the first, up to but not including the
+    /// second.
     Rows(Option<i64>, Option<i64>),
     /// The chains of a range of wallets, both ends included.
     Chains(i64, i64),
     /// What belongs to one transaction.
     Transactions,
-    /// Legs of transactions that are there twice.
+    /// Duplicate legs of transactions.
     Identities,
 }
 
 /// What must hold for every row of a scope.
 #[derive(Debug)]
 pub(super) struct Condition {
-    /// Leg of which check.
     pub(super) check: Check,
-    /// An expression of SQL; null counts as broken.
+    /// An SQL expression; null counts as broken.
     pub(super) sound: String,
-    /// For people: what should be there. A text in SQL.
+    /// What should be there, for people: an SQL expression of type text.
     pub(super) expected: &'static str,
-    /// For people: what is there. A text in SQL.
+    /// What is there, for people: an SQL expression of type text.
     pub(super) found: &'static str,
 }
 
 /// Rows of a scope that break the same conditions.
 #[derive(Debug, Clone)]
 pub(super) struct Count {
-    /// Of this ticker, where the scope tells them apart.
+    /// The ticker, where the scope groups by it.
     pub(super) ticker_id: Option<i32>,
     /// The conditions that they break: bit 0 is the first one.
     pub(super) broken: i32,
-    /// How many rows.
     pub(super) rows: i64,
-    /// How many of what the scope examines.
+    /// How many of the things that the scope examines.
     pub(super) examined: i64,
-    /// The sum that the scope makes of them.
+    /// The sum that the scope calculates.
     pub(super) amount: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl Scope {
             Self::Transactions => transactions::count(),
             Self::Identities => identities::count(),
         };
-        Ok(session.query(&sql, &[]).await?.iter().map(Count::of).collect())
+        session.query(&sql, &[]).await?.iter().map(Count::of).collect()
     }
 
     /// The first rows that break the condition of this bit.
@@ -95,32 +95,32 @@ impl Scope {
             Self::Transactions => transactions::list(bit, condition, limit),
             Self::Identities => identities::list(condition, limit),
         };
-        Ok(session.query(&sql, &[]).await?.iter().map(finding).collect())
+        session.query(&sql, &[]).await?.iter().map(finding).collect()
     }
 }
 
 impl Count {
-    fn of(row: &Row) -> Self {
-        Self {
-            ticker_id: row.get(0),
-            broken: row.get(1),
-            rows: row.get(2),
-            examined: row.get(3),
-            amount: row.get(4),
-        }
+    fn of(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            ticker_id: get(row, "ticker_id")?,
+            broken: get(row, "broken")?,
+            rows: get(row, "rows")?,
+            examined: get(row, "examined")?,
+            amount: get(row, "amount")?,
+        })
     }
 }
 
-fn finding(row: &Row) -> Finding {
-    Finding {
+fn finding(row: &Row) -> Result<Finding, Error> {
+    Ok(Finding {
         subject: None,
-        wallet_id: row.get(0),
-        ticker: row.get(1),
-        version: row.get(2),
-        transaction_id: row.get(3),
-        expected: row.get(4),
-        found: row.get(5),
-    }
+        wallet_id: get(row, "wallet_id")?,
+        ticker: get(row, "ticker")?,
+        version: get(row, "version")?,
+        transaction_id: get(row, "transaction_id")?,
+        expected: get(row, "expected")?,
+        found: get(row, "found")?,
+    })
 }
 
 /// A number in SQL whose bits, from this one on, say which of the conditions are broken.

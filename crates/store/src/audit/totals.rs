@@ -1,15 +1,18 @@
-//! The ledger as a whole: how much there is of everything, and where the money came from.
+//! The ledger as a whole: how much of everything was examined, and whether money in less money out is the sum
+//! of all balances.
 
 use deadpool_postgres::ClientWrapper;
 
 use super::scope::{Count, Scope};
 use super::{Check, CheckReport, Finding};
 use crate::Error;
+use crate::rows::get;
 
-/// The balances that there should be, by ticker, from what was invoiced and withdrawn ($1, $2) and from the
-/// invoices that wait; beside the balances that there are ($3, $4).
+/// By ticker: the sum that balances should have, from what was invoiced and withdrawn ($1, $2) and from
+/// pending invoices; and the sum that they have ($3, $4).
 const MONEY: &str = "
-    SELECT coalesce(t.name, '#' || ticker_id), expected::text, found::text, expected = found
+    SELECT coalesce(t.name, '#' || ticker_id) AS ticker, expected::text AS expected, found::text AS found,
+           sums.expected = sums.found AS agrees
       FROM (SELECT ticker_id, sum(amount::numeric) AS amount
               FROM unnest($1::int4[], $2::text[]) u (ticker_id, amount) GROUP BY ticker_id) moved
       FULL JOIN (SELECT o.ticker_id, sum(o.amount) AS amount
@@ -23,18 +26,18 @@ const MONEY: &str = "
                                 coalesce(held.amount, 0) AS found) sums
      ORDER BY 1";
 
-/// How many of what was looked at.
+/// How many things of each kind were examined.
 #[derive(Debug)]
 pub(super) struct Examined {
     pub(super) postings: i64,
     chains: i64,
     transactions: i64,
     holds: i64,
-    /// Only where the key does not answer for it.
+    /// None where the key guarantees it.
     identities: Option<i64>,
 }
 
-/// What is known when everything was counted.
+/// The result of all counts.
 #[derive(Debug)]
 pub(super) struct Totals {
     pub(super) examined: Examined,
@@ -57,7 +60,7 @@ impl Examined {
         }
     }
 
-    /// How many of these a check looked at.
+    /// How many of these a check examined.
     pub(super) const fn by(&self, check: Check) -> Option<i64> {
         Some(match check {
             Check::Versions
@@ -77,13 +80,14 @@ impl Examined {
     }
 }
 
-/// Adds up what was counted.
+/// Sums the counts.
 pub(super) async fn examine(
     session: &ClientWrapper,
     counts: &[(Scope, Vec<Count>)],
     limit: usize,
 ) -> Result<Totals, Error> {
-    let holds = session.query_one("SELECT count(*) FROM holds", &[]).await?.get(0);
+    let row = session.query_one("SELECT count(*) AS holds FROM holds", &[]).await?;
+    let holds = get(&row, "holds")?;
     let (mut moved, mut held) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
     for (scope, count) in
         counts.iter().flat_map(|(scope, counts)| counts.iter().map(move |count| (scope, count)))
@@ -99,14 +103,18 @@ pub(super) async fn examine(
     let rows = session.query(MONEY, &[&moved.0, &moved.1, &held.0, &held.1]).await?;
     let mut money = CheckReport::new(Check::Money);
     money.examined = i64::try_from(rows.len()).ok();
-    for row in rows {
-        if row.get(3) {
+    for row in &rows {
+        if get(row, "agrees")? {
             continue;
         }
         money.findings += 1;
         if money.first.len() < limit {
-            let (ticker, expected, found) = (row.get(0), row.get(1), row.get(2));
-            money.first.push(Finding { ticker, expected, found, ..Finding::default() });
+            money.first.push(Finding {
+                ticker: get(row, "ticker")?,
+                expected: get(row, "expected")?,
+                found: get(row, "found")?,
+                ..Finding::default()
+            });
         }
     }
     Ok(Totals { examined: Examined::new(counts, holds), money })

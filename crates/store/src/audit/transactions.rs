@@ -1,14 +1,14 @@
-//! What belongs to one transaction, wherever its postings stand, and the list of those that wait.
+//! What can be checked on the postings of one transaction, wherever they are, and on the list of holds.
 
 use super::Check;
 use super::scope::{Condition, broken};
 
-/// The facts of each transaction that has more than one leg, or should have: how often each leg is there, and
-/// the least and the greatest of what must be the same in all. The payer is the wallet of legs 0 and 2 and the
+/// Facts of each transaction that has more than one leg, or should have: the count of each leg, and the least
+/// and the greatest of what must be the same in all. The payer is the wallet of legs 0 and 2, and the
 /// counterparty of the others.
 ///
-/// An opening that is neither of a transfer nor waits is left out here; where it is ended all the same, it is
-/// looked up.
+/// An opening that is neither of a transfer nor a hold is left out here; if it was resolved all the same, it
+/// is looked up.
 const FACTS: &str = "
     SELECT transaction_id,
            count(*) FILTER (WHERE leg = 0) AS openings,
@@ -36,7 +36,7 @@ const FACTS: &str = "
      WHERE leg >= 1 OR status = 'Created' OR operation = 'transfer'
      GROUP BY transaction_id";
 
-/// All legs are there, and say the same of what they share.
+/// All legs exist and agree.
 const LEGS: &str = "
     f.transaction_id IS NULL
     OR (f.openings = 1 OR f.openings = 0 AND EXISTS (SELECT FROM postings o
@@ -65,7 +65,7 @@ const HOLDS: &str = "
 const EXPIRY: &str = "
     NOT coalesce(f.waits AND f.ends = 0 AND f.expires_at < transaction_timestamp() - interval '1 minute', false)";
 
-/// Of a transfer that wrote to the payer only; else the payee has postings, which are looked at by themselves.
+/// Of a transfer that only posted to the payer. A payee with postings is checked with its chain.
 const CATALOG: &str = "
     f.payee IS NULL OR f.payees > 0 OR f.end_payees > 0
     OR EXISTS (SELECT FROM wallets w WHERE w.wallet_id = f.payee)";
@@ -82,27 +82,27 @@ const POSTINGS: &str = "
 /// The conditions, in the order of their bits.
 pub(super) fn conditions() -> Vec<Condition> {
     vec![
-        Condition::new(Check::Legs, LEGS, "'an opening, and all legs that it calls for, which agree'", POSTINGS),
+        Condition::new(Check::Legs, LEGS, "'an opening and all legs that follow from it, in agreement'", POSTINGS),
         Condition::new(
             Check::Endings,
             ENDINGS,
-            "'one end of what was opened as Created, not before it, of no more than it; expired only when its time was over'",
+            "'one resolution of a hold, not before it, of no more than it; expired only when its time was over'",
             POSTINGS,
         ),
         Condition::new(
             Check::Holds,
             HOLDS,
             "CASE WHEN x.waits AND x.ends = 0
-                  THEN format('a hold of %s until %s', x.opened_at, coalesce(x.expires_at::text, 'it is ended'))
-                  ELSE 'no hold: it does not wait' END",
+                  THEN format('a hold of %s until %s', x.opened_at, coalesce(x.expires_at::text, 'it is resolved'))
+                  ELSE 'no hold: it is not pending' END",
             "CASE WHEN x.held_at IS NULL THEN 'no hold'
-                  ELSE format('a hold of %s until %s', x.held_at, coalesce(x.held_until::text, 'it is ended')) END",
+                  ELSE format('a hold of %s until %s', x.held_at, coalesce(x.held_until::text, 'it is resolved')) END",
         ),
         Condition::new(
             Check::Expiry,
             EXPIRY,
-            "format('ended soon after %s', x.expires_at)",
-            "format('waits at %s', transaction_timestamp())",
+            "format('expired soon after %s', x.expires_at)",
+            "format('still pending at %s', transaction_timestamp())",
         ),
         Condition::new(Check::Catalog, CATALOG, "'a payee that exists'", "format('no wallet %s', x.payee)"),
     ]
@@ -122,7 +122,9 @@ fn transactions() -> String {
 /// Counts transactions by broken conditions.
 pub(super) fn count() -> String {
     format!(
-        "SELECT NULL::int4, broken, count(*), count(*), NULL::text FROM ({}) x GROUP BY broken",
+        "SELECT NULL::int4 AS ticker_id, broken, count(*) AS rows, count(*) AS examined, NULL::text AS amount
+           FROM ({}) x
+          GROUP BY broken",
         transactions()
     )
 }
@@ -131,7 +133,8 @@ pub(super) fn count() -> String {
 pub(super) fn list(bit: usize, condition: &Condition, limit: usize) -> String {
     let Condition { expected, found, .. } = condition;
     format!(
-        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id), p.version, x.id, {expected}, {found}
+        "SELECT p.wallet_id, coalesce(t.name, '#' || p.ticker_id) AS ticker, p.version, x.id AS transaction_id,
+                {expected} AS expected, {found} AS found
            FROM (SELECT * FROM ({}) x WHERE broken & {} <> 0 ORDER BY id LIMIT {limit}) x
            LEFT JOIN LATERAL (SELECT * FROM postings p WHERE p.transaction_id = x.id ORDER BY p.leg LIMIT 1) p
                   ON true

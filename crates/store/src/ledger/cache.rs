@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use florin_ledger::{Wallet, WalletId};
 use lru::LruCache;
 
-/// Wallets with all their balances, as the newest plan that touched them leaves them: committed, or about to be. The wallets
-/// used least recently are dropped.
+/// Wallets with all their balances, as the newest plan that touched them leaves them: committed, or about to
+/// be. The wallets used least recently are dropped.
 #[derive(Debug)]
 pub(super) struct Cache {
     wallets: LruCache<WalletId, Wallet>,
@@ -25,8 +25,8 @@ impl Cache {
         self.wallets.contains(&wallet_id)
     }
 
-    /// Takes a wallet out: whoever plans with it puts it back as the plan leaves it. If planning fails it stays out, and is
-    /// read when it is needed again.
+    /// Takes a wallet out: whoever plans with it puts it back as the plan leaves it. If planning fails it
+    /// stays out, and is read when it is needed again.
     pub(super) fn take(&mut self, wallet_id: WalletId) -> Option<Wallet> {
         self.wallets.pop(&wallet_id)
     }

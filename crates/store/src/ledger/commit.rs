@@ -1,4 +1,5 @@
-//! Commits a plan: one statement, whatever the size of the batch, that appends its postings if its preconditions hold.
+//! Commits a plan: one statement, whatever the size of the batch, that appends its postings if its
+//! preconditions hold.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -22,8 +23,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] when a precondition does not hold or another writer was first. If [`Error::in_doubt`], the plan may have
-    /// been committed all the same.
+    /// [`Error::Conflict`] when a precondition does not hold or another writer was first. If
+    /// [`Error::in_doubt`], the plan may have been committed all the same.
     pub async fn commit(&self, plan: &Plan) -> Result<(), Error> {
         if plan.changes.is_empty() && plan.precondition.is_none() {
             return Ok(());
@@ -161,7 +162,8 @@ impl<'a> NewPosting<'a> {
     }
 }
 
-/// The rows to append, in the order of their chains: batches that collide then wait for each other in one direction.
+/// The rows to append, in the order of their chains: batches that collide then wait for each other in one
+/// direction.
 fn rows(changes: &[Change]) -> Vec<NewPosting<'_>> {
     let postings = changes.iter().flat_map(|change| change.postings().map(move |posting| (change, posting)));
     let mut postings: Vec<(&Change, &Posting)> = postings.collect();

@@ -12,8 +12,8 @@ use crate::Error;
 const FREE_ROUNDS: u32 = 3;
 /// Conflicts over one batch before it is left for later.
 const MAX_ROUNDS: u32 = 20;
-/// After a batch that had to lock, so many further ones lock from the start: while instances fight over wallets, it saves
-/// the rounds that would fail.
+/// After a batch that had to lock, so many further ones lock from the start: while instances fight over
+/// wallets, it saves the rounds that would fail.
 const LOCKING_BATCHES: u32 = 50;
 
 const LOCK_WALLETS: &str = include_str!("sql/lock_wallets.sql");
@@ -129,7 +129,8 @@ impl Contention {
         self.rounds = 0;
     }
 
-    /// Other writers were first too often: the batch is tried again later, and its wallets are locked at once then.
+    /// Other writers were first too often: the batch is tried again later, and its wallets are locked at once
+    /// then.
     const fn leave(&mut self) {
         self.locking_batches = LOCKING_BATCHES;
         self.rounds = 0;

@@ -1,8 +1,9 @@
 //! Pages of a wallet's history, by the primary key alone.
 //!
-//! Each chain is read from the newest posting that the query allows downwards. Times never go back along a chain, so the
-//! versions that bound a period are found by bisection (`version_at`). The number of postings examined is bounded: a filter that
-//! matches few may return a short page, and the next page continues from there.
+//! Each chain is read from the newest posting that the query allows downwards. Times never go back along a
+//! chain, so the versions that bound a period are found by bisection (`version_at`). The number of postings
+//! examined is bounded: a filter that matches few may return a short page, and the next page continues from
+//! there.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

@@ -40,11 +40,11 @@ pub struct Executed {
     pub changes: Vec<Change>,
 }
 
-/// What a plan's answers from the cache rest on, checked by the statement that commits: there are no other tickers, and nothing
-/// was posted to these wallets since. The default is no precondition.
+/// What a plan's answers from the cache rest on, checked by the statement that commits: there are no other
+/// tickers, and nothing was posted to these wallets since. The default is no precondition.
 ///
-/// The three lists are the columns of one table: the next posting of each wallet in each ticker, which must not exist.
-/// Chains have no gaps, so a chain without that posting has no later one.
+/// The three lists are the columns of one table: the next posting of each wallet in each ticker, which must
+/// not exist. Chains have no gaps, so a chain without that posting has no later one.
 #[derive(Debug, Default)]
 pub(super) struct Precondition {
     /// All tickers; none without a precondition.

@@ -39,8 +39,8 @@ struct Inputs {
 }
 
 impl Planner {
-    /// A planner that caches the balances of at most `cached_wallets` wallets. `with_replayed` also returns the changes that
-    /// were committed earlier and are asked for again.
+    /// A planner that caches the balances of at most `cached_wallets` wallets. `with_replayed` also returns
+    /// the changes that were committed earlier and are asked for again.
     #[must_use]
     pub fn new(store: Store, cached_wallets: NonZeroUsize, with_replayed: bool) -> Self {
         Self {
@@ -72,8 +72,8 @@ impl Planner {
         self.contention.conflicts()
     }
 
-    /// Whether other writers were first so often that batches lock their wallets for now. Then [`execute`](crate::execute) is the
-    /// only way.
+    /// Whether other writers were first so often that batches lock their wallets for now. Then
+    /// [`execute`](crate::execute) is the only way.
     #[must_use]
     pub const fn takes_turns(&self) -> bool {
         self.contention.must_lock()
@@ -85,7 +85,8 @@ impl Planner {
     ///
     /// # Errors
     ///
-    /// When something has to be read and the database fails; [`Error::Conflict`] when what was read contradicts what is cached.
+    /// When something has to be read and the database fails; [`Error::Conflict`] when what was read
+    /// contradicts what is cached.
     pub async fn plan(&mut self, groups: &mut [Group]) -> Result<Plan, Error> {
         if !self.must_look_up()
             && let Some(plan) = self.plan_ahead(groups)
@@ -101,8 +102,9 @@ impl Planner {
         planned
     }
 
-    /// Plans a batch on what is cached alone, also while the plan before it is being committed. None if something would have to
-    /// be read, or the rules found a contradiction: then [`Planner::plan`] is asked in its turn.
+    /// Plans a batch on what is cached alone, also while the plan before it is being committed. None if
+    /// something would have to be read, or the rules found a contradiction: then [`Planner::plan`] is asked
+    /// in its turn.
     pub fn plan_ahead(&mut self, groups: &mut [Group]) -> Option<Plan> {
         let inputs = self.inputs_from_cache(groups)?;
         let (state, applied, precondition) = self.apply(groups, inputs).ok()?;
@@ -138,8 +140,8 @@ impl Planner {
         Ok((state, applied, precondition))
     }
 
-    /// Caches what the plan leaves behind, as if it were committed already: the next batch may be planned on it. [`Planner::void`]
-    /// takes that back.
+    /// Caches what the plan leaves behind, as if it were committed already: the next batch may be planned on
+    /// it. [`Planner::void`] takes that back.
     fn finish(
         &mut self,
         state: State,
@@ -161,8 +163,8 @@ impl Planner {
         plan.into_executed()
     }
 
-    /// This plan could not be committed, for this reason: what it left in the cache never was. If that is in doubt, the rows that
-    /// it may have written are recognised when the same batch is planned again.
+    /// This plan could not be committed, for this reason: what it left in the cache never was. If that is in
+    /// doubt, the rows that it may have written are recognised when the same batch is planned again.
     pub fn void(&mut self, plan: &Plan, error: &Error) {
         self.cache.void(&plan.wallet_ids);
         if error.in_doubt() {
@@ -176,8 +178,8 @@ impl Planner {
         self.cache.void(&plan.wallet_ids);
     }
 
-    /// The batch is executed as far as it can be: nothing of it is in doubt any more. Until then its groups have to be tried again
-    /// before others, all at once or one by one.
+    /// The batch is executed as far as it can be: nothing of it is in doubt any more. Until then its groups
+    /// have to be tried again before others, all at once or one by one.
     pub fn end_batch(&mut self) {
         self.in_doubt.clear();
         self.contention.end_batch();
@@ -189,7 +191,8 @@ impl Planner {
         }
     }
 
-    /// Whether identities have to be looked up: another writer may have recorded them, or we did and do not know it.
+    /// Whether identities have to be looked up: another writer may have recorded them, or we did and do not
+    /// know it.
     fn must_look_up(&self) -> bool {
         self.contention.is_contended() || !self.in_doubt.is_empty()
     }
@@ -217,8 +220,8 @@ impl Planner {
 
     /// All that the rules need for these commands.
     ///
-    /// Transactions are read before wallets, and wallets before what lies in the past: what another instance writes in between is
-    /// then noticed, at the latest when the rows are appended.
+    /// Transactions are read before wallets, and wallets before what lies in the past: what another instance
+    /// writes in between is then noticed, at the latest when the rows are appended.
     async fn read_inputs(&mut self, client: &impl GenericClient, groups: &[Group]) -> Result<Inputs, Error> {
         let look_up = self.must_look_up();
         let commands = || groups.iter().flat_map(Group::commands);
@@ -259,8 +262,9 @@ impl Planner {
         Ok(Inputs { state: State { tickers, wallets, transactions, past, pages }, from_cache, precondition })
     }
 
-    /// The wallets that are read even if they are cached: those whose balance of the past is queried or that only decide on a
-    /// hold. A present balance comes from the cache and is checked by the statement that commits; that is not tried twice.
+    /// The wallets that are read even if they are cached: those whose balance of the past is queried or that
+    /// only decide on a hold. A present balance comes from the cache and is checked by the statement that
+    /// commits; that is not tried twice.
     fn wallets_to_read(&self, groups: &[Group]) -> HashSet<WalletId> {
         let look_up = self.must_look_up();
         let commands = || groups.iter().flat_map(Group::commands);
@@ -270,8 +274,9 @@ impl Planner {
 
     /// Gives a fresh identity to every request that only looks like one that has its identity already.
     ///
-    /// The other one is this very request in two cases only: its row was written by a commit of this batch that was in doubt;
-    /// or from a redelivery that came after this delivery, to another instance, when the broker took this one for dead.
+    /// The other one is this very request in two cases only: its row was written by a commit of this batch
+    /// that was in doubt; or from a redelivery that came after this delivery, to another instance, when the
+    /// broker took this one for dead.
     fn renew_identities(&self, groups: &mut [Group], recorded: &HashMap<Uuid, Transaction>) {
         let mut seen = HashSet::with_capacity(groups.len());
         let commands = groups.iter_mut().flat_map(Group::commands_mut);
@@ -332,8 +337,8 @@ fn precondition(groups: &[Group], cached: &HashMap<WalletId, Wallet>, tickers: &
     Precondition::unchanged(select(cached, queried), tickers)
 }
 
-/// The payee whose balance decides whether a transfer may be held. Its chain is not appended to, so no key would tell that the
-/// balance was stale.
+/// The payee whose balance decides whether a transfer may be held. Its chain is not appended to, so no key
+/// would tell that the balance was stale.
 fn payee_of_hold(command: &Command) -> Option<WalletId> {
     match command {
         Command::Transfer { movement, to_wallet_id } if movement.pending.is_some() => Some(*to_wallet_id),
@@ -341,8 +346,8 @@ fn payee_of_hold(command: &Command) -> Option<WalletId> {
     }
 }
 
-/// Whether a refusal may be due to the cached balance of a payee. A refusal appends nothing to the payee's chain, so no key would
-/// tell that the balance was stale: the batch has to be planned on what is read.
+/// Whether a refusal may be due to the cached balance of a payee. A refusal appends nothing to the payee's
+/// chain, so no key would tell that the balance was stale: the batch has to be planned on what is read.
 fn refuses_for_cached_payee(
     groups: &[Group],
     outcomes: &[Outcome],

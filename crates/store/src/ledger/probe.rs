@@ -14,10 +14,12 @@ use crate::{Error, Store};
 const NOBODY: WalletId = WalletId::MIN;
 
 impl Store {
-    /// Runs what every batch needs: reads wallets and transactions, appends a posting and a hold, and rolls that back.
+    /// Runs what every batch needs: reads wallets and transactions, appends a posting and a hold, and rolls
+    /// that back.
     ///
-    /// After a permanent error this tells whose it is. If the probe fails too, the database cannot execute any batch (a missing
-    /// grant, a dropped column, another schema) and no request is to blame. If it succeeds, the error is of the request that had it.
+    /// After a permanent error this tells whose it is. If the probe fails too, the database cannot execute
+    /// any batch (a missing grant, a dropped column, another schema) and no request is to blame. If it
+    /// succeeds, the error is of the request that had it.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
--- Appends the postings $5, adds the holds $6 to $8 and removes the holds $9, if the precondition ($1 to $4, see unchanged.sql)
--- holds. Without a precondition $1 is null, and then it does.
+-- Appends the postings $5, adds the holds $6 to $8 and removes the holds $9, if the precondition ($1 to $4,
+-- see unchanged.sql) holds. Without a precondition $1 is null, and then it does.
 WITH unchanged AS (
      SELECT
       WHERE NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))

@@ -1,7 +1,8 @@
--- A page of the history of wallet $1, in ticker $2 (null: all), of status $3 (null: all), from $4 to $5 (null: no bound), before the
--- cursor $6 to $8 (time, ticker, version; null: from the newest). The cursor's ticker and version decide whether a posting of the
--- same time comes before or after it. At most $9 postings of each chain are examined, and $10 are returned; "number" says how many
--- were examined by then. OFFSET keeps PostgreSQL from looking the bounds up once per posting.
+-- A page of the history of wallet $1, in ticker $2 (null: all), of status $3 (null: all), from $4 to $5
+-- (null: no bound), before the cursor $6 to $8 (time, ticker, version; null: from the newest). The cursor's
+-- ticker and version decide whether a posting of the same time comes before or after it. At most $9 postings
+-- of each chain are examined, and $10 are returned; "number" says how many were examined by then. OFFSET
+-- keeps PostgreSQL from looking the bounds up once per posting.
 SELECT t.ticker_id, t.name AS ticker, t.scale, p.version, p.created_at, p.transaction_id, p.operation, p.status, p.error,
        p.amount::text AS amount, p.actual_after::text AS actual_after, p.frozen_after::text AS frozen_after,
        p.counterparty_wallet_id, p.number

@@ -1,4 +1,5 @@
--- The wallets that exist among $1, each with the last posting of each of its chains: one index look-up per wallet and ticker.
+-- The wallets that exist among $1, each with the last posting of each of its chains: one index look-up per
+-- wallet and ticker.
 SELECT w.wallet_id, last.ticker_id, last.scale, last.version, last.actual_after::text AS actual_after,
        last.frozen_after::text AS frozen_after, last.held, last.created_at
   FROM wallets w
