@@ -145,7 +145,7 @@ impl Engine {
             // The connection's task sends the statement first.
             yield_now().await;
             let mut next = JobBatch::new(inbox.full_batch()?);
-            next.plan = self.planner.plan_ahead(&mut next.groups);
+            next.plan = self.planner.plan_from_cache(&mut next.groups);
             Some(next)
         };
         let (committed, mut next) = tokio::join!(self.store.commit(&plan), plan_ahead);

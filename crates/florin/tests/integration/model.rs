@@ -197,7 +197,7 @@ impl Play<'_> {
         let Ok(plan) = planned else { return execute(writer, groups).await.unwrap() };
         let plan_ahead = async {
             if !next.is_empty() {
-                *ahead = writer.plan_ahead(&mut next.to_vec());
+                *ahead = writer.plan_from_cache(&mut next.to_vec());
             }
         };
         let (committed, ()) = tokio::join!(store.commit(&plan), plan_ahead);

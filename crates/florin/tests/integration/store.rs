@@ -228,7 +228,7 @@ async fn a_plan_made_ahead_is_void_when_the_commit_before_it_fails() {
     let mut first = groups([Command::Withdraw(movement(2, 1, "USD", 60))]);
     let mut second = groups([Command::Withdraw(movement(3, 1, "USD", 60))]);
     let plan = one.plan(&mut first).await.unwrap();
-    let ahead = one.plan_ahead(&mut second).expect("all that it needs is cached");
+    let ahead = one.plan_from_cache(&mut second).expect("all that it needs is cached");
     let error = world.store.commit(&plan).await.unwrap_err();
     assert!(matches!(error, Error::Conflict), "{error}");
     one.void(&plan, &error);

@@ -10,7 +10,7 @@
 //! nothing to check.
 //!
 //! While a plan is committed, the next batch is planned from the cache, on what the plan leaves behind
-//! ([`Planner::plan_ahead`]); it is committed only after that. The caller joins the two.
+//! ([`Planner::plan_from_cache`]); it is committed only after that. The caller joins the two.
 //!
 //! **Why a cached balance may be used.** Nothing relies on the cache being right, nor on this being the only
 //! writer. A plan that appends to a chain carries the next version of it: if another writer took that

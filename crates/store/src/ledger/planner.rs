@@ -79,7 +79,7 @@ impl Planner {
         self.contention.must_lock()
     }
 
-    /// Plans a batch, on what is cached and what is read.
+    /// Plans a batch, from the cache and from what is read.
     ///
     /// A request that only looks like another one with its identity gets a fresh identity, in `groups`.
     ///
@@ -89,7 +89,7 @@ impl Planner {
     /// contradicts what is cached.
     pub async fn plan(&mut self, groups: &mut [Group]) -> Result<Plan, Error> {
         if !self.must_look_up()
-            && let Some(plan) = self.plan_ahead(groups)
+            && let Some(plan) = self.plan_from_cache(groups)
         {
             return Ok(plan);
         }
@@ -102,13 +102,13 @@ impl Planner {
         planned
     }
 
-    /// Plans a batch on what is cached alone, also while the plan before it is being committed. None if
-    /// something would have to be read, or the rules found a contradiction: then [`Planner::plan`] is asked
-    /// in its turn.
-    pub fn plan_ahead(&mut self, groups: &mut [Group]) -> Option<Plan> {
+    /// Plans a batch from the cache alone, so it may be called while the plan before is being committed. None
+    /// if something would have to be read, or the rules found a contradiction: then [`Planner::plan`] does it
+    /// after that commit.
+    pub fn plan_from_cache(&mut self, groups: &mut [Group]) -> Option<Plan> {
         let inputs = self.inputs_from_cache(groups)?;
         let (state, applied, precondition) = self.apply(groups, inputs).ok()?;
-        // What was done before has to be read. The wallets that were taken from the cache stay out of it.
+        // A replay has to be read. The wallets that were taken from the cache stay out of it.
         applied.repeated.is_empty().then(|| self.finish(state, applied, Vec::new(), precondition))
     }
 

@@ -8,10 +8,12 @@ use uuid::Uuid;
 
 use super::plan::{Plan, Precondition};
 use super::{commit, reads};
+use crate::rows::get;
 use crate::{Error, Store};
 
-/// No wallet of a client: nothing of it is ever committed.
-const NOBODY: WalletId = WalletId::MIN;
+const ANY_WALLET: &str = "SELECT wallet_id FROM wallets ORDER BY wallet_id LIMIT 1";
+/// No chain gets that long, so the posting is in nobody's way.
+const VERSION: i64 = i64::MAX;
 
 impl Store {
     /// Runs what every batch needs: reads wallets and transactions, appends a posting and a hold, and rolls
@@ -37,14 +39,16 @@ impl Store {
 
 async fn probe(session: &Session<'_>) -> Result<(), Error> {
     let tickers = reads::tickers(session).await?;
-    reads::wallets(session, &[NOBODY]).await?;
-    reads::transactions(session, &[Uuid::nil()]).await?;
-    // Without a ticker no posting can be asked for, and the scale of this one does not matter.
     let ticker = tickers.iter().next().cloned();
-    let Some(ticker) = ticker else { return Ok(()) };
-    // Constraints that are deferred are checked as well.
+    let wallet_id = session.query_opt(ANY_WALLET, &[]).await?;
+    let wallet_id = wallet_id.map(|row| get(&row, "wallet_id")).transpose()?;
+    reads::transactions(session, &[Uuid::nil()]).await?;
+    // Without a ticker or a wallet no request gets as far as a posting.
+    let (Some(ticker), Some(wallet_id)) = (ticker, wallet_id) else { return Ok(()) };
+    reads::wallets(session, &[wallet_id]).await?;
+    // Deferred constraints are checked, too.
     session.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await?;
-    let changes = vec![opened_hold(ticker)];
+    let changes = vec![hold(wallet_id, ticker)];
     let plan = Plan {
         outcomes: Vec::new(),
         changes,
@@ -55,13 +59,13 @@ async fn probe(session: &Session<'_>) -> Result<(), Error> {
     commit::commit(session, &plan).await
 }
 
-/// An invoice of one minor unit that is held, by nobody.
-fn opened_hold(ticker: Ticker) -> Change {
+/// A pending invoice of one minor unit.
+fn hold(wallet_id: WalletId, ticker: Ticker) -> Change {
     let created_at = SystemTime::UNIX_EPOCH;
     let transaction = Transaction {
         id: Uuid::now_v7(),
         operation: Operation::Invoice,
-        wallet_id: NOBODY,
+        wallet_id,
         to_wallet_id: None,
         ticker,
         amount: 1,
@@ -75,6 +79,6 @@ fn opened_hold(ticker: Ticker) -> Change {
         redelivered: false,
         resolution: None,
     };
-    let after = Balance { version: 1, actual: 0, frozen: 1, held: true, created_at };
-    Change { transaction, first: Posting { wallet_id: NOBODY, leg: 0, after }, second: None }
+    let after = Balance { version: VERSION, actual: 0, frozen: 1, held: true, created_at };
+    Change { transaction, first: Posting { wallet_id, leg: 0, after }, second: None }
 }
