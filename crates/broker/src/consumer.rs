@@ -183,7 +183,9 @@ impl Consumer {
             None => decode(&envelope, &delivery.data, &self.body_limits).map_err(Rejection::Refused),
         };
         let longest = self.body_limits.max_body_bytes.max(self.body_limits.max_batch_body_bytes);
+        let received_at = Instant::now();
         Job {
+            received_at,
             size_bytes: size_of::<Job<Ticket>>() + delivery.data.len(),
             ticket: Ticket {
                 session: Arc::clone(session),
@@ -192,7 +194,7 @@ impl Consumer {
                 reply_to,
                 correlation_id,
                 original: Original::of(delivery, &request, longest),
-                received_at: Instant::now(),
+                received_at,
                 _in_flight: InFlight::new(&self.metrics.in_flight_requests),
             },
             request,

@@ -1,5 +1,7 @@
 //! What crosses the border between the broker's side and the engine: requests on their way in, answers on their way out.
 
+use std::time::Instant;
+
 use florin_ledger::{Change, Command, Outcome};
 use florin_wire::{Answered, Decoded, Refusal};
 
@@ -11,6 +13,8 @@ const LEAST_PAGE_WEIGHT: usize = 100;
 pub struct Job<T> {
     /// What is asked; or why it was rejected already: then it only waits for its turn to be answered.
     pub request: Result<Decoded, Rejection>,
+    /// When it was delivered.
+    pub received_at: Instant,
     /// Memory that this job holds, about, in bytes.
     pub size_bytes: usize,
     /// What the answer needs to find its way.
@@ -37,7 +41,7 @@ impl<T> Job<T> {
 
 /// Requests on their way out.
 #[derive(Debug)]
-pub struct Answers<T> {
+pub struct Completed<T> {
     /// The requests, in their order.
     pub done: Vec<Done<T>>,
     /// What became of transactions meanwhile, for those who listen.
@@ -48,7 +52,7 @@ pub struct Answers<T> {
 #[derive(Debug)]
 pub struct Done<T> {
     /// What became of it.
-    pub verdict: Verdict,
+    pub disposition: Disposition,
     /// As it came with the job.
     pub ticket: T,
 }
@@ -59,7 +63,7 @@ pub struct Done<T> {
     reason = "the large one is what nearly all are: a box for each would cost more"
 )]
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Disposition {
     /// The rules decided, and the decision is committed.
     Decided(Command, Outcome),
     /// The same, of all commands of a batch.
@@ -72,7 +76,7 @@ pub enum Verdict {
     /// The rules did not get to see it.
     Rejected(Rejection),
     /// The database refuses it for a reason that the rules do not know: it cannot be answered.
-    Unacceptable(String),
+    Failed(String),
 }
 
 /// Why the rules do not get to see a request.

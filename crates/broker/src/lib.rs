@@ -26,7 +26,7 @@ use prometheus::IntGauge;
 pub use access::Access;
 pub use connection::{Error, Link};
 pub use consumer::Consumer;
-pub use job::{Answers, Done, Job, Rejection, Verdict};
+pub use job::{Completed, Disposition, Done, Job, Rejection};
 pub use publisher::Publisher;
 pub use queues::{Depths, Queues};
 pub use status::{BrokerStatus, Counts, QueueStatus};

@@ -12,8 +12,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::Ticket;
 use super::given_up::{GivenUp, Original};
-use crate::job::{Answers, Done};
-use crate::job::{Rejection, Verdict};
+use crate::job::{Completed, Disposition, Done, Rejection};
 use florin_metrics::UNKNOWN_OPERATION;
 
 pub(super) const PERSISTENT: u8 = 2;
@@ -88,30 +87,30 @@ pub(super) enum Fate {
 
 impl Batch {
     /// Encodes what is to be sent.
-    pub(super) fn new(answers: Answers<Ticket>, with_events: bool) -> Self {
-        let events = if with_events { EncodedEvents::of(&answers.changes) } else { Vec::new() };
-        Self { requests: answers.done.into_iter().map(Outgoing::new).collect(), events }
+    pub(super) fn new(completed: Completed<Ticket>, with_events: bool) -> Self {
+        let events = if with_events { EncodedEvents::of(&completed.changes) } else { Vec::new() };
+        Self { requests: completed.done.into_iter().map(Outgoing::new).collect(), events }
     }
 }
 
 impl Outgoing {
     fn new(done: Done<Ticket>) -> Self {
-        let Done { verdict, ticket } = done;
+        let Done { disposition, ticket } = done;
         let mut refused = None;
-        let reply = match verdict {
-            Verdict::Decided(command, outcome) => {
+        let reply = match disposition {
+            Disposition::Decided(command, outcome) => {
                 let reply = Reply::to_command(&command, &outcome);
                 Some(EncodedReply::new(&ticket, &reply, outcome.replayed))
             }
-            Verdict::Rejected(Rejection::Refused(refusal)) => {
+            Disposition::Rejected(Rejection::Refused(refusal)) => {
                 Some(EncodedReply::new(&ticket, &Reply::refused(ticket.operation.as_str(), &refusal), false))
             }
-            Verdict::Batch { atomic, items } => Some(EncodedReply::of_batch(&ticket, atomic, &items)),
-            Verdict::Rejected(Rejection::Barred { error, reason }) => {
+            Disposition::Batch { atomic, items } => Some(EncodedReply::of_batch(&ticket, atomic, &items)),
+            Disposition::Rejected(Rejection::Barred { error, reason }) => {
                 refused = Some(GivenUp { error, reason });
                 None
             }
-            Verdict::Unacceptable(reason) => {
+            Disposition::Failed(reason) => {
                 refused = Some(GivenUp::data_refused(reason));
                 None
             }

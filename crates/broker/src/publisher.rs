@@ -21,7 +21,7 @@ use super::connection::{Error, Link, RPC_TIMEOUT, Reconnect, Role, connect, lost
 use super::given_up::GivenUp;
 use super::outgoing::{Batch, EncodedEvents, Fate, Message, Outgoing};
 use super::{Exchange, Ticket};
-use crate::job::Answers;
+use crate::job::Completed;
 use florin_metrics::{AMQP, Metrics};
 
 /// How long the broker may take to confirm a batch of replies.
@@ -74,7 +74,7 @@ async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
 
 impl Publisher {
     /// Sends what comes through `done` until that is closed and all is settled; `settled` counts the requests.
-    pub async fn run(self, mut done: Receiver<Answers<Ticket>>, settled: watch::Sender<u64>) {
+    pub async fn run(self, mut done: Receiver<Completed<Ticket>>, settled: watch::Sender<u64>) {
         let mut unsettled = VecDeque::new();
         let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));
         let mut one_by_one = false;
@@ -91,7 +91,7 @@ impl Publisher {
 
     async fn session(
         &self,
-        done: &mut Receiver<Answers<Ticket>>,
+        done: &mut Receiver<Completed<Ticket>>,
         unsettled: &mut VecDeque<Arc<Batch>>,
         settled: &watch::Sender<u64>,
         one_by_one: bool,

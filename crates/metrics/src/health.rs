@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Says why no request can be executed, while that is so. Clones share what they know.
 ///
-/// The engine sets a fault when the database cannot execute any batch (a missing grant, a dropped column) and clears it with
-/// the next commit; `/readyz` fails with the reason in between.
+/// The engine sets a fault when the database cannot execute any batch (a missing grant, a dropped column) and
+/// clears it with the next commit; `/readyz` fails with the reason in between.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<RwLock<Option<String>>>);
 

@@ -48,8 +48,8 @@ pub struct Metrics {
     pub batch_commands: Histogram,
     /// `florin_commit_duration_seconds`: from a batch's begin to its commit.
     pub commit_seconds: Histogram,
-    /// `florin_batches_decided_ahead_total`: batches that were decided while the one before them committed.
-    pub batches_decided_ahead: IntCounter,
+    /// `florin_batches_planned_ahead_total`: batches planned while the one before them was committed.
+    pub batches_planned_ahead: IntCounter,
     /// `florin_in_flight_requests`: received and not yet acknowledged.
     pub in_flight_requests: IntGauge,
     /// `florin_broker_reconnects_total{connection}`: `consumer` or `publisher`.
@@ -64,7 +64,7 @@ pub struct Metrics {
     pub events: IntCounter,
     /// `florin_dead_lettered_total`: requests put aside.
     pub dead_lettered: IntCounter,
-    /// `florin_remembered_wallets`: wallets whose balances are in memory.
+    /// `florin_cached_wallets`: wallets whose balances are cached.
     pub cached_wallets: IntGauge,
     /// `florin_database_pool_connections{state}`: `idle`, `in_use` or `max`.
     pub database_pool_connections: IntGaugeVec,
@@ -93,11 +93,11 @@ impl Metrics {
                 &registry,
                 histogram("florin_commit_duration_seconds", "Seconds that a batch's commit took.", SECONDS),
             ),
-            batches_decided_ahead: registered(
+            batches_planned_ahead: registered(
                 &registry,
                 counter(
-                    "florin_batches_decided_ahead_total",
-                    "Batches decided while the one before them committed.",
+                    "florin_batches_planned_ahead_total",
+                    "Batches planned while the one before them was committed.",
                 ),
             ),
             in_flight_requests: registered(
@@ -124,7 +124,7 @@ impl Metrics {
             ),
             cached_wallets: registered(
                 &registry,
-                gauge("florin_remembered_wallets", "Wallets whose balances are remembered."),
+                gauge("florin_cached_wallets", "Wallets whose balances are cached."),
             ),
             database_pool_connections: registered(&registry, database_pool_connections()),
             registry,
@@ -229,15 +229,15 @@ mod tests {
                 "app_queries_status_counter counter",
                 "florin_batch_commands histogram",
                 "florin_batch_retries_total counter",
-                "florin_batches_decided_ahead_total counter",
+                "florin_batches_planned_ahead_total counter",
                 "florin_broker_reconnects_total counter",
                 "florin_build_info gauge",
+                "florin_cached_wallets gauge",
                 "florin_commit_duration_seconds histogram",
                 "florin_database_pool_connections gauge",
                 "florin_dead_lettered_total counter",
                 "florin_events_total counter",
                 "florin_in_flight_requests gauge",
-                "florin_remembered_wallets gauge",
                 "florin_replays_total counter",
                 "florin_replies_unroutable_total counter",
                 "florin_request_duration_seconds histogram",

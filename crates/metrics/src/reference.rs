@@ -13,7 +13,8 @@ pub fn metrics_reference() -> String {
          | Metric | Type | Labels | Meaning |\n|---|---|---|---|\n",
     );
     for family in Metrics::new().registry.gather() {
-        let labels = family.get_metric().first().map(prometheus::proto::Metric::get_label).unwrap_or_default();
+        let labels =
+            family.get_metric().first().map(prometheus::proto::Metric::get_label).unwrap_or_default();
         let labels: Vec<String> = labels.iter().map(|label| format!("`{}`", label.name())).collect();
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();
         let (name, help) = (family.name(), family.help());

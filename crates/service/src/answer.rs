@@ -1,29 +1,29 @@
-//! From a request to what can be executed, and from what became of that to the answer.
+//! From a request to groups of commands, and from their outcomes to what happens to the request.
 //!
-//! A message carries one command or many. The engine knows only a list of groups; a [`Form`] remembers how the
-//! groups of one message make up its answer.
+//! A message carries one command or many. The engine executes a flat list of groups; a [`Form`] knows how the
+//! outcomes of one message's groups make up its answer.
 
 use std::borrow::Cow;
 
-use florin_broker::{Rejection, Verdict};
+use florin_broker::{Disposition, Rejection};
 use florin_ledger::{Command, Group, Outcome};
 use florin_wire::{Answered, Batch, Decoded, Item};
 
-/// How a message is answered once its groups are executed.
+/// How a message is answered when its groups are executed.
 #[allow(
     clippy::large_enum_variant,
     reason = "the large one is what nearly all are: a box for each would cost more"
 )]
 #[derive(Debug)]
 pub(crate) enum Form {
-    /// It carries one command.
+    /// One command.
     One,
-    /// It carries many, each a group of its own.
+    /// Many commands, each a group of its own.
     Each(Vec<Slot>),
-    /// It carries many that are one group.
+    /// Many commands that are one group; these are their operations.
     Whole(Vec<Cow<'static, str>>),
-    /// Nothing is executed.
-    Known(Verdict),
+    /// Nothing to execute.
+    Known(Disposition),
 }
 
 /// A place in a batch.
@@ -33,24 +33,24 @@ pub(crate) enum Form {
 )]
 #[derive(Debug)]
 pub(crate) enum Slot {
-    /// The next command that is decided; this is what the client calls it.
+    /// The next command; this is its operation, as the client wrote it.
     Next(Cow<'static, str>),
     /// Refused before the rules see it.
     Refused(Answered),
 }
 
 impl Form {
-    /// Adds what is to be executed of this request to `groups`.
+    /// Moves the commands of a request into `groups`.
     pub(crate) fn take_groups(request: Result<Decoded, Rejection>, groups: &mut Vec<Group>) -> Self {
         match request {
-            Err(rejection) => Self::Known(Verdict::Rejected(rejection)),
+            Err(rejection) => Self::Known(Disposition::Rejected(rejection)),
             Ok(Decoded::One(command)) => {
                 groups.push(Group::One(command));
                 Self::One
             }
             Ok(Decoded::Batch(batch)) if batch.is_refused() => {
-                let items = batch.items.into_iter().map(not_asked).collect();
-                Self::Known(Verdict::Batch { atomic: true, items })
+                let items = batch.items.into_iter().map(not_executed).collect();
+                Self::Known(Disposition::Batch { atomic: true, items })
             }
             Ok(Decoded::Batch(Batch { atomic: true, items })) => Self::whole(items, groups),
             Ok(Decoded::Batch(Batch { atomic: false, items })) => {
@@ -66,7 +66,7 @@ impl Form {
         Self::Whole(names)
     }
 
-    /// How many groups are executed for this message.
+    /// How many groups of this message are executed.
     pub(crate) fn groups(&self) -> usize {
         match self {
             Self::One | Self::Whole(_) => 1,
@@ -75,28 +75,28 @@ impl Form {
         }
     }
 
-    /// The answer, from what became of the commands: those of this message come next.
-    pub(crate) fn verdict(self, decided: &mut impl Iterator<Item = (Command, Outcome)>) -> Verdict {
-        let mut next = || decided.next().expect("every command is decided");
+    /// What happens to the request. The outcomes of its commands come next in `decided`.
+    pub(crate) fn disposition(self, decided: &mut impl Iterator<Item = (Command, Outcome)>) -> Disposition {
+        let mut next = || decided.next().expect("every command has an outcome");
         let mut answered = |operation| {
             let (command, outcome) = next();
             Answered { operation, result: Ok((command, Some(outcome))) }
         };
         match self {
-            Self::Known(verdict) => verdict,
+            Self::Known(disposition) => disposition,
             Self::One => {
                 let (command, outcome) = next();
-                Verdict::Decided(command, outcome)
+                Disposition::Decided(command, outcome)
             }
             Self::Whole(names) => {
-                Verdict::Batch { atomic: true, items: names.into_iter().map(answered).collect() }
+                Disposition::Batch { atomic: true, items: names.into_iter().map(answered).collect() }
             }
             Self::Each(slots) => {
                 let items = slots.into_iter().map(|slot| match slot {
                     Slot::Next(operation) => answered(operation),
                     Slot::Refused(answered) => answered,
                 });
-                Verdict::Batch { atomic: false, items: items.collect() }
+                Disposition::Batch { atomic: false, items: items.collect() }
             }
         }
     }
@@ -114,7 +114,7 @@ impl Slot {
     }
 }
 
-/// One command that cannot be read is enough for none of an atomic batch to be done.
-fn not_asked(item: Item) -> Answered {
+/// One malformed command is enough to refuse an atomic batch as a whole.
+fn not_executed(item: Item) -> Answered {
     Answered { operation: item.operation, result: item.command.map(|command| (command, None)) }
 }

@@ -1,190 +1,229 @@
-//! Between the broker and the database: takes batches from its [`Inbox`] and sees to it that each is executed.
+//! Between the broker and the database: takes batches of requests from the [`Inbox`], and has each planned
+//! and committed.
 //!
-//! One batch commits at a time. When the next one is full by then, it is decided meanwhile, on what the one before
-//! will leave behind; its postings are sent when that is committed. A batch that the database cannot execute is
-//! tried again, with backoff, until it can: meanwhile nothing is answered, the queue fills up, and the broker keeps
-//! the rest.
+//! One batch is committed at a time. If the next one is full by then, it is planned meanwhile, on what the
+//! plan before it leaves behind, and committed after it:
+//!
+//! ```text
+//! commit:   | batch 1 | batch 2 | batch 3 |
+//! plan:   1 | 2       | 3       | 4       |
+//! ```
+//!
+//! If a commit fails, the batch is tried again ([`retry`]) until the database takes it: meanwhile nothing is
+//! answered, the inbox fills up, and the broker keeps the rest. A request that can never be executed is taken
+//! out of its batch and dead-lettered.
 
 mod inbox;
+mod retry;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use florin_broker::{Answers, Done, Job, Verdict};
+use florin_broker::{Completed, Disposition, Done, Job};
 use florin_ledger::{Change, Command, Group, Outcome};
+use florin_metrics::{Health, Metrics};
+use florin_store::{Error, Executed, Plan, Planner, Store, execute};
 use tokio::sync::mpsc::Sender;
+use tokio::task::yield_now;
 
 pub use inbox::{BatchLimits, Inbox};
 
 use crate::answer::Form;
-use florin_metrics::Metrics;
-use florin_store::{Batch, Error, Executed, Following, Writer};
+use retry::{Next, Retries};
 
 /// Executes batches.
 #[derive(Debug)]
 pub struct Engine {
-    writer: Writer,
+    store: Store,
+    planner: Planner,
+    health: Health,
     metrics: Arc<Metrics>,
 }
 
 /// Requests that are executed together.
-struct Gathered<T> {
+struct JobBatch<T> {
     forms: Vec<Form>,
     tickets: Vec<T>,
-    batch: Batch,
+    groups: Vec<Group>,
+    oldest: Instant,
+    /// Set when it was planned while the batch before it was committed.
+    plan: Option<Plan>,
 }
 
-impl<T> Gathered<T> {
+impl<T> JobBatch<T> {
     fn new(jobs: Vec<Job<T>>) -> Self {
+        let oldest = jobs.iter().map(|job| job.received_at).min().unwrap_or_else(Instant::now);
         let mut groups = Vec::with_capacity(jobs.len());
         let (forms, tickets) =
             jobs.into_iter().map(|job| (Form::take_groups(job.request, &mut groups), job.ticket)).unzip();
-        Self { forms, tickets, batch: Batch::from(groups) }
+        Self { forms, tickets, groups, oldest, plan: None }
+    }
+
+    fn commands(&self) -> usize {
+        self.groups.iter().map(|group| group.commands().len()).sum()
     }
 }
 
 impl Engine {
-    /// An engine on this writer.
+    /// An engine on this database, which tells `health` when that cannot execute anything.
     #[must_use]
-    pub const fn new(writer: Writer, metrics: Arc<Metrics>) -> Self {
-        Self { writer, metrics }
+    pub const fn new(store: Store, planner: Planner, health: Health, metrics: Arc<Metrics>) -> Self {
+        Self { store, planner, health, metrics }
     }
 
     /// Executes what comes through `inbox` until that is closed and empty, or `done` is closed.
-    pub async fn run<T: Send>(mut self, mut inbox: Inbox<T>, done: Sender<Answers<T>>) {
-        let mut decided_ahead = None;
+    pub async fn run<T: Send>(mut self, mut inbox: Inbox<T>, done: Sender<Completed<T>>) {
+        let mut planned_ahead = None;
         loop {
-            let next = match decided_ahead.take() {
+            let next = match planned_ahead.take() {
                 Some(next) => Some(next),
-                None => inbox.next_batch().await.map(Gathered::new),
+                None => inbox.next_batch().await.map(JobBatch::new),
             };
-            let Some(gathered) = next else { break };
-            let answers;
-            (answers, decided_ahead) = self.execute(gathered, &mut inbox).await;
-            if done.send(answers).await.is_err() {
+            let Some(batch) = next else { break };
+            let completed;
+            (completed, planned_ahead) = self.execute(batch, &mut inbox).await;
+            if done.send(completed).await.is_err() {
                 break;
             }
         }
     }
 
-    /// Executes a batch. If the next one is full already, it is decided meanwhile.
+    /// Executes a batch. If the next one is full already, it is planned meanwhile, and returned.
     async fn execute<T: Send>(
         &mut self,
-        gathered: Gathered<T>,
+        mut batch: JobBatch<T>,
         inbox: &mut Inbox<T>,
-    ) -> (Answers<T>, Option<Gathered<T>>) {
-        let Gathered { forms, tickets, batch } = gathered;
-        let mut next = None;
-        let mut look = || {
-            let Gathered { forms, tickets, batch } = Gathered::new(inbox.full_batch()?);
-            next = Some((forms, tickets));
-            Some(batch)
-        };
-        let mut following = Following::new(&mut look);
-        let (verdicts, changes) = self.decide(forms, batch, &mut following).await;
-        let batch = following.into_batch();
-        let done = verdicts.into_iter().zip(tickets).map(|(verdict, ticket)| Done { verdict, ticket });
-        let next = next.zip(batch).map(|((forms, tickets), batch)| Gathered { forms, tickets, batch });
-        (Answers { done: done.collect(), changes }, next)
-    }
-
-    async fn decide(
-        &mut self,
-        forms: Vec<Form>,
-        mut batch: Batch,
-        following: &mut Following<'_>,
-    ) -> (Vec<Verdict>, Vec<Change>) {
-        if batch.groups().is_empty() {
-            let verdicts = forms.into_iter().map(|form| form.verdict(&mut std::iter::empty()));
-            return (verdicts.collect(), Vec::new());
-        }
+    ) -> (Completed<T>, Option<JobBatch<T>>) {
         let started = Instant::now();
-        let commands: usize = batch.groups().iter().map(|group| group.commands().len()).sum();
-        self.metrics.batches_decided_ahead.inc_by(batch.is_decided().into());
-        let decided = match self.until_executed(&mut batch, following).await {
+        let commands = batch.commands();
+        let (executed, next) = self.commit_and_plan_ahead(&mut batch, inbox).await;
+        let JobBatch { forms, tickets, mut groups, oldest, plan: _ } = batch;
+        let (dispositions, changes) = match self.until_executed(executed, &mut groups, oldest).await {
             Ok(Executed { outcomes, changes }) => {
-                let mut decided = decided(batch, outcomes);
-                let verdicts = forms.into_iter().map(|form| form.verdict(&mut decided));
-                (verdicts.collect(), changes)
+                let mut decided = decided(groups, outcomes);
+                let dispositions = forms.into_iter().map(|form| form.disposition(&mut decided));
+                (dispositions.collect(), changes)
             }
-            Err(_) => self.decide_one_by_one(forms, batch).await,
+            Err(error) => self.one_by_one(&error, forms, groups, oldest).await,
         };
-        self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-        self.metrics.batch_commands.observe(commands as f64);
-        self.metrics.cached_wallets.set(i64::try_from(self.writer.cached_wallets()).unwrap_or(i64::MAX));
-        decided
-    }
-
-    /// One command that the database refuses for its data must not take its neighbours along, not even those of the
-    /// same message: that cannot be answered, but they are done, and are answered when they are asked for again.
-    async fn decide_one_by_one(&mut self, forms: Vec<Form>, batch: Batch) -> (Vec<Verdict>, Vec<Change>) {
-        let mut groups = batch.into_groups().into_iter();
-        let mut verdicts = Vec::with_capacity(forms.len());
-        let mut all_changes = Vec::new();
-        for form in forms {
-            let (mut all_decided, mut refused) = (Vec::new(), None);
-            for group in groups.by_ref().take(form.groups()) {
-                let mut own = Batch::from(vec![group]);
-                match self.until_executed(&mut own, &mut Following::default()).await {
-                    Ok(Executed { outcomes, changes }) => {
-                        all_changes.extend(changes);
-                        all_decided.extend(decided(own, outcomes));
-                    }
-                    Err(error) => refused = Some(error.to_string()),
-                }
-            }
-            verdicts.push(match refused {
-                None => form.verdict(&mut all_decided.into_iter()),
-                Some(reason) => Verdict::Unacceptable(reason),
-            });
+        self.planner.end_batch();
+        if commands > 0 {
+            self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+            self.metrics.batch_commands.observe(commands as f64);
+            let cached_wallets = i64::try_from(self.planner.cached_wallets()).unwrap_or(i64::MAX);
+            self.metrics.cached_wallets.set(cached_wallets);
         }
-        (verdicts, all_changes)
+        let done = dispositions.into_iter().zip(tickets);
+        let done = done.map(|(disposition, ticket)| Done { disposition, ticket }).collect();
+        (Completed { done, changes }, next)
     }
 
-    /// Tries until the database has decided. An error is left only when the data themselves are refused.
+    /// Commits a batch, and meanwhile plans the next one if it is full. If the commit fails, what was planned
+    /// ahead is void: it rests on balances that never were.
+    async fn commit_and_plan_ahead<T: Send>(
+        &mut self,
+        batch: &mut JobBatch<T>,
+        inbox: &mut Inbox<T>,
+    ) -> (Result<Executed, Error>, Option<JobBatch<T>>) {
+        if batch.groups.is_empty() {
+            return (Ok(Executed::default()), None);
+        }
+        self.metrics.batches_planned_ahead.inc_by(batch.plan.is_some().into());
+        let planned = match batch.plan.take() {
+            Some(plan) => Ok(plan),
+            // Instances that fight over the same wallets take turns: there is nothing to overlap.
+            None if self.planner.takes_turns() => {
+                return (execute(&mut self.planner, &mut batch.groups).await, None);
+            }
+            None => self.planner.plan(&mut batch.groups).await,
+        };
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => return (Err(error), None),
+        };
+        let plan_ahead = async {
+            // The connection's task sends the statement first.
+            yield_now().await;
+            let mut next = JobBatch::new(inbox.full_batch()?);
+            next.plan = self.planner.plan_from_cache(&mut next.groups);
+            Some(next)
+        };
+        let (committed, mut next) = tokio::join!(self.store.commit(&plan), plan_ahead);
+        match committed {
+            Ok(()) => (Ok(self.planner.committed(plan)), next),
+            Err(error) => {
+                self.planner.void(&plan, &error);
+                if let Some(void) = next.as_mut().and_then(|next| next.plan.take()) {
+                    self.planner.void_ahead(&void);
+                }
+                (Err(error), next)
+            }
+        }
+    }
+
+    /// Tries a batch again until it is executed. An error is left only if it is permanent and of this batch.
     async fn until_executed(
         &mut self,
-        batch: &mut Batch,
-        following: &mut Following<'_>,
+        mut executed: Result<Executed, Error>,
+        groups: &mut [Group],
+        oldest: Instant,
     ) -> Result<Executed, Error> {
-        if batch.groups().is_empty() {
-            return Ok(Executed::default());
-        }
-        let mut delays = backoff();
+        let mut retries = Retries::new(&self.store, &self.health, &self.metrics, oldest);
         loop {
-            let taken_before = self.writer.conflicts();
-            let result = self.writer.execute(batch, following).await;
-            self.count_retries("conflict", self.writer.conflicts() - taken_before);
-            let error = match result {
-                Err(error) if !matches!(error, Error::Unacceptable(_)) => error,
-                decided => return decided,
-            };
-            self.count_retries(if error.in_doubt() { "in_doubt" } else { "database" }, 1);
-            let delay = delays.next().unwrap_or(MAX_DELAY);
-            tracing::warn!(%error, delay_ms = delay.as_millis(), "the batch is tried again");
-            tokio::time::sleep(delay).await;
+            // Nobody else counts these, so what is missing is what is new.
+            let conflicts = self.metrics.batch_retries.with_label_values(&["conflict"]);
+            conflicts.inc_by(self.planner.conflicts() - conflicts.get());
+            match executed {
+                Ok(executed) => {
+                    retries.succeeded();
+                    return Ok(executed);
+                }
+                Err(error) => match retries.after(error).await {
+                    Next::Again => {}
+                    Next::GiveUp(error) => return Err(error),
+                },
+            }
+            executed = execute(&mut self.planner, groups).await;
         }
     }
 
-    fn count_retries(&self, cause: &str, count: u64) {
-        self.metrics.batch_retries.with_label_values(&[cause]).inc_by(count);
+    /// A request that the database can never execute must not take its neighbours along, not even those of
+    /// the same message: that one cannot be answered, but its neighbours are executed, and answered when they
+    /// are sent again.
+    async fn one_by_one(
+        &mut self,
+        error: &Error,
+        forms: Vec<Form>,
+        groups: Vec<Group>,
+        oldest: Instant,
+    ) -> (Vec<Disposition>, Vec<Change>) {
+        tracing::info!(%error, requests = forms.len(), "a request cannot be executed: this batch is executed one by one");
+        let mut groups = groups.into_iter();
+        let mut dispositions = Vec::with_capacity(forms.len());
+        let mut all_changes = Vec::new();
+        for form in forms {
+            let (mut all_decided, mut failed) = (Vec::new(), None);
+            for group in groups.by_ref().take(form.groups()) {
+                let mut group = vec![group];
+                let executed = execute(&mut self.planner, &mut group).await;
+                match self.until_executed(executed, &mut group, oldest).await {
+                    Ok(Executed { outcomes, changes }) => {
+                        all_changes.extend(changes);
+                        all_decided.extend(decided(group, outcomes));
+                    }
+                    Err(error) => failed = Some(error.to_string()),
+                }
+            }
+            dispositions.push(match failed {
+                None => form.disposition(&mut all_decided.into_iter()),
+                Some(reason) => Disposition::Failed(reason),
+            });
+        }
+        (dispositions, all_changes)
     }
 }
 
-/// Commands, each with what became of it.
-fn decided(batch: Batch, outcomes: Vec<Outcome>) -> impl Iterator<Item = (Command, Outcome)> {
-    batch.into_groups().into_iter().flat_map(Group::into_commands).zip(outcomes)
-}
-
-const MAX_DELAY: Duration = Duration::from_secs(2);
-
-/// From 20 ms, doubled each time up to two seconds, with jitter.
-fn backoff() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(20))
-        .with_max_delay(MAX_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
+/// Commands, each with its outcome.
+fn decided(groups: Vec<Group>, outcomes: Vec<Outcome>) -> impl Iterator<Item = (Command, Outcome)> {
+    groups.into_iter().flat_map(Group::into_commands).zip(outcomes)
 }

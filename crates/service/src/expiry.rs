@@ -1,33 +1,30 @@
-//! Ends transactions whose time is over.
+//! Expires overdue holds.
 //!
-//! The sweeper has no way of its own into the ledger: it sends `expire` requests through the broker, as any client
-//! could, and the rules decide by the clock of the instance that executes them. One instance sweeps at a time: the
-//! one that holds a lock of the database. Two that sweep at once would do no harm, only work.
+//! The worker has no way of its own into the ledger: it sends `expire` requests through the broker, as any
+//! client could, and the rules decide by the clock of the instance that executes them. One instance does it
+//! at a time, the one that holds a lock of the database. Two at once would do no harm, only double work.
 
 use std::time::{Duration, SystemTime};
 
 use florin_client::{CallOptions, Client, ClientOptions, Request, Route};
+use florin_store::{self as store, ExpiryLock, Store};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use florin_store::{self as store, Store, SweepLock};
-
 /// How late an expiry can be noticed.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// How long to wait after a fault, and for the lock that another instance holds.
+/// How long to wait after a failure, and for the lock that another instance holds.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Expiries that are asked for at a time.
-const AT_A_TIME: i64 = 1000;
+/// How many holds are expired at a time.
+const BATCH: i64 = 1000;
 
-/// Looks for transactions whose time is over.
 #[derive(Debug)]
-pub(crate) struct Sweeper {
+pub(crate) struct ExpiryWorker {
     pub(crate) store: Store,
     pub(crate) amqp_url: String,
     pub(crate) work_queue: String,
 }
 
-/// Why sweeping was interrupted.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -36,53 +33,53 @@ enum Error {
     Client(#[from] florin_client::Error),
 }
 
-impl Sweeper {
-    /// Sweeps until `shutdown`.
+impl ExpiryWorker {
+    /// Works until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let sweeping = async {
+        let working = async {
             loop {
-                if let Err(error) = self.sweep().await {
-                    tracing::warn!(%error, "transactions whose time is over wait until this works again");
+                if let Err(error) = self.work().await {
+                    tracing::warn!(%error, "expiry worker failed, retrying: overdue transactions stay pending meanwhile");
                 }
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        shutdown.run_until_cancelled(sweeping).await;
+        shutdown.run_until_cancelled(working).await;
     }
 
-    /// Waits for its turn, and then sweeps until something fails.
-    async fn sweep(&self) -> Result<(), Error> {
+    /// Waits for the lock, and then expires holds until something fails.
+    async fn work(&self) -> Result<(), Error> {
         let lock = loop {
-            match self.store.try_sweep_lock().await? {
+            match self.store.try_expiry_lock().await? {
                 Some(lock) => break lock,
                 None => tokio::time::sleep(PAUSE).await,
             }
         };
         let options = ClientOptions {
             route: Route::Queue(self.work_queue.clone()),
-            connection_name: format!("florin sweeper {}", std::process::id()),
-            // Who ended them is recorded, and may be demanded.
+            connection_name: format!("florin expiry {}", std::process::id()),
+            // Who resolved a hold is recorded, and may be required.
             send_user_id: true,
             ..ClientOptions::default()
         };
         let client = Client::connect(&self.amqp_url, options).await?;
-        tracing::info!("this instance ends the transactions whose time is over");
+        tracing::info!("expiry worker started: this instance expires overdue pending transactions");
         loop {
             while self.expire(&client, &lock).await? {}
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// Ends the transactions whose time is over now; says whether there may be more.
-    async fn expire(&self, client: &Client, lock: &SweepLock) -> Result<bool, Error> {
-        let expired = lock.expired(SystemTime::now(), AT_A_TIME).await?;
-        let calls = expired.iter().map(|transaction_id| async {
+    /// Expires the holds that are overdue now, and returns whether there may be more.
+    async fn expire(&self, client: &Client, lock: &ExpiryLock) -> Result<bool, Error> {
+        let overdue = lock.overdue(SystemTime::now(), BATCH).await?;
+        let calls = overdue.iter().map(|transaction_id| async {
             let request = Request::Expire { transaction_id: *transaction_id };
             client.call(&request, CallOptions::default()).await
         });
         for answer in join_all(calls).await {
             answer?;
         }
-        Ok(i64::try_from(expired.len()).is_ok_and(|expired| expired == AT_A_TIME))
+        Ok(i64::try_from(overdue.len()).is_ok_and(|overdue| overdue == BATCH))
     }
 }

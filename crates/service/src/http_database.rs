@@ -94,7 +94,7 @@ fn failure(error: &Error) -> DatabaseError {
     let text = error.to_string();
     match error {
         Error::TickerExists { .. } => DatabaseError::Exists(text),
-        Error::Unacceptable(_) => DatabaseError::Refused(text),
+        Error::InvalidData(_) => DatabaseError::Refused(text),
         _ => DatabaseError::Unavailable(text),
     }
 }

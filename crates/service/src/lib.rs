@@ -1,8 +1,17 @@
 //! The service: what joins the sides.
 //!
-//! The path of a request: `florin_broker` takes it from RabbitMQ and decodes it, [`engine`] forms a batch,
-//! `florin_store` commits the batch by the rules of `florin_ledger`, `florin_broker` sends the reply and acknowledges
-//! the request. [`service`] joins these; [`serve`] adds the HTTP side.
+//! The path of a request, file by file:
+//!
+//! 1. `florin_broker`, `consumer.rs`: takes the delivery from RabbitMQ and decodes it into a `Job`.
+//! 2. [`engine`], `engine/inbox.rs`: collects jobs until they make a batch.
+//! 3. `engine.rs`: has the batch planned and committed, and the next one planned meanwhile.
+//! 4. `florin_store`, `ledger/planner.rs`: takes balances from the cache or reads them, and applies
+//! 5. `florin_ledger`, `apply.rs`: the rules.
+//! 6. `florin_store`, `ledger/commit.rs`: one statement appends the postings.
+//! 7. `florin_broker`, `outgoing.rs` and `publisher.rs`: encodes the reply, publishes it, and acks the delivery when
+//!    the reply is confirmed.
+//!
+//! [`service`] joins these; [`serve`] adds the HTTP side.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

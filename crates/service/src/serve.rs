@@ -39,13 +39,13 @@ pub async fn serve(
     let health = Health::default();
     let (database, requests) = mpsc::channel(http::DATABASE_REQUESTS);
     tokio::spawn(http_database::answer(store.clone(), requests, config.database.pool_size, metrics.clone()));
-    let parts = http_parts(config, database, link.clone(), health, metrics.clone());
+    let parts = http_parts(config, database, link.clone(), health.clone(), metrics.clone());
     // HTTP outlives the service, so that its metrics can be read while it stops.
     let stop_http = CancellationToken::new();
     let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
     let service = async {
         prepare_database(config, &store, &shutdown).await?;
-        Ok(service::run(settings(config), store, link, metrics, shutdown.clone()).await?)
+        Ok(service::run(settings(config), store, link, health, metrics, shutdown.clone()).await?)
     };
     let served: anyhow::Result<()> = tokio::select! {
         served = service => served,

@@ -1,8 +1,8 @@
 //! The service: a consumer, an engine and a publisher, joined by bounded queues.
 //!
-//! It starts without waiting for the broker or the database: both are tried until they are there. It stops in
-//! the order of a request's path: no more requests are taken, those at hand are executed and answered, and
-//! then the connections are closed. A part that ends on its own takes the service down.
+//! It starts without waiting for the broker or the database, and keeps trying to connect to both. It stops in
+//! the order of a request's path: no more requests are taken, those taken are executed and answered, then the
+//! connections are closed. A part that ends on its own takes the service down.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -17,34 +17,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::echo;
 use crate::engine::{BatchLimits, Engine, Inbox};
-use crate::expiry::Sweeper;
-use florin_broker::{Access, Answers, Consumer, Job, Link, Publisher, Ticket, Topology};
-use florin_metrics::Metrics;
-use florin_store::{Store, Writer};
+use crate::expiry::ExpiryWorker;
+use florin_broker::{Access, Completed, Consumer, Job, Link, Publisher, Ticket, Topology};
+use florin_metrics::{Health, Metrics};
+use florin_store::{Planner, Store};
 
-/// How long the requests at hand may take to be finished.
+/// How long the requests taken may need to be answered at shutdown.
 const GRACE: Duration = Duration::from_secs(20);
-/// Executed batches that wait for the publisher at a time.
+/// At most so many executed batches wait for the publisher.
 const EXECUTED_BATCHES: usize = 4;
 
 /// The settings of the service.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the broker is.
     pub amqp_url: String,
-    /// Its exchanges and queues.
+    /// Exchanges and queues.
     pub topology: Topology,
     /// At most so many requests are in the service at a time.
     pub prefetch: u16,
     /// Longer bodies are refused.
     pub body_limits: Limits,
-    /// What is demanded of those who send requests.
+    /// What is required of a request's sender.
     pub access: Access,
-    /// Whether changes of transactions are published.
+    /// Whether changes of transactions are published as events.
     pub with_events: bool,
-    /// The caps of a batch.
     pub batch: BatchLimits,
-    /// How many wallets' balances are remembered.
+    /// How many wallets' balances are cached.
     pub cached_wallets: NonZeroUsize,
 }
 
@@ -57,8 +55,8 @@ pub enum Error {
     /// A part of the service panicked.
     #[error("a part of the service failed: {0}")]
     PartFailed(#[from] tokio::task::JoinError),
-    /// The requests at hand were not finished in time.
-    #[error("requests were not finished within {} s: the broker keeps them", GRACE.as_secs())]
+    /// The requests taken were not answered in time.
+    #[error("requests were not answered within {} s: the broker keeps them", GRACE.as_secs())]
     GraceOver,
 }
 
@@ -66,26 +64,27 @@ pub enum Error {
 ///
 /// # Errors
 ///
-/// When a part of it ends or fails, or requests are left unfinished after `shutdown`. None is lost: the broker
-/// keeps what was not answered.
+/// When a part of it ends or fails, or requests are not answered in time after `shutdown`. None is lost: the
+/// broker keeps what was not acked.
 pub async fn run(
     settings: Settings,
     store: Store,
     link: Link,
+    health: Health,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let writer = Writer::new(store.clone(), settings.cached_wallets, settings.with_events);
-    let engine = Engine::new(writer, Arc::clone(&metrics));
+    let planner = Planner::new(store.clone(), settings.cached_wallets, settings.with_events);
+    let engine = Engine::new(store.clone(), planner, health, Arc::clone(&metrics));
     let limits = settings.batch;
-    let work = move |jobs, done, settled| engine.run(Inbox::new(jobs, settled, limits), done);
-    let sweeper = Sweeper {
+    let work = move |jobs, done, acked| engine.run(Inbox::new(jobs, acked, limits), done);
+    let expiry = ExpiryWorker {
         store,
         amqp_url: settings.amqp_url.clone(),
         work_queue: settings.topology.work_queue.clone(),
     };
     let mut parts = connect(settings, work, link, metrics, &shutdown);
-    parts.spawn(named("sweeper", sweeper.run(shutdown.clone())));
+    parts.spawn(named("expiry worker", expiry.run(shutdown.clone())));
     supervise(parts, &shutdown).await
 }
 
@@ -106,14 +105,14 @@ pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result
 /// Joins the broker's side and what works on the requests.
 fn connect<W: Future<Output = ()> + Send + 'static>(
     settings: Settings,
-    work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Answers<Ticket>>, watch::Receiver<u64>) -> W,
+    work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Completed<Ticket>>, watch::Receiver<u64>) -> W,
     link: Link,
     metrics: Arc<Metrics>,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {
     let (jobs_in, jobs_out) = mpsc::channel(settings.prefetch.into());
     let (done_in, done_out) = mpsc::channel(EXECUTED_BATCHES);
-    let (settled_in, settled_out) = watch::channel(0);
+    let (acked_in, acked_out) = watch::channel(0);
     let consumer = Consumer {
         url: settings.amqp_url.clone(),
         topology: settings.topology,
@@ -127,8 +126,8 @@ fn connect<W: Future<Output = ()> + Send + 'static>(
 
     let mut parts = JoinSet::new();
     parts.spawn(named("consumer", consumer.run(jobs_in, shutdown.clone())));
-    parts.spawn(named("engine", work(jobs_out, done_in, settled_out)));
-    parts.spawn(named("publisher", publisher.run(done_out, settled_in)));
+    parts.spawn(named("engine", work(jobs_out, done_in, acked_out)));
+    parts.spawn(named("publisher", publisher.run(done_out, acked_in)));
     parts
 }
 

@@ -1,7 +1,7 @@
-//! How connections to PostgreSQL are made: plain or by TLS, as libpq would.
+//! Connections to PostgreSQL, plain or TLS, with the semantics of libpq.
 //!
-//! The modes of encryption are libpq's; tokio-postgres knows three of them, and no certificates. The others are
-//! made here from what it knows: which connections are tried in turn, and how the certificate is checked.
+//! tokio-postgres knows three of libpq's `sslmode`s and no certificates. The others are built here from these:
+//! which connections are attempted in turn, and how the certificate is checked.
 
 use std::path::PathBuf;
 
@@ -15,40 +15,39 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client, Config, Error as PostgresError};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::error::Error;
+use crate::Error;
 use crate::url::{DatabaseUrl, SslMode};
 
-/// What the user calls the settings.
-pub(super) const NAMES: Names = Names {
+/// The names of the settings, for error messages.
+pub(crate) const NAMES: Names = Names {
     ca: "database.ca_file (in a URL: sslrootcert)",
     cert: "database.cert_file (in a URL: sslcert)",
     key: "database.key_file (in a URL: sslkey)",
     host: "database.host (or database.url)",
 };
 
-/// Makes connections.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     mode: SslMode,
     tls: MakeRustlsConnect,
 }
 
 impl Connector {
     /// Reads the URL and the files that it names.
-    pub(super) fn new(database_url: &str) -> Result<(Config, Self), Error> {
-        let DatabaseUrl { url, ssl_mode, files } = DatabaseUrl::parse(database_url)?;
+    pub(crate) fn new(database_url: DatabaseUrl) -> Result<(Config, Self), Error> {
+        let DatabaseUrl { url, ssl_mode, files } = database_url;
         let config: Config = url.parse().map_err(Error::Url)?;
         let [ca_file, cert_file, key_file] = files.map(|file| file.map(PathBuf::from));
         let files = Files { names: &NAMES, ca_file, cert_file, key_file };
-        // Nobody listens in on a socket of this machine, and the server offers no TLS there.
+        // The server offers no TLS on a Unix socket, and nobody can listen in on it.
         let only_sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let mode = if only_sockets { SslMode::Disable } else { ssl_mode };
         let tls = MakeRustlsConnect::new(files.config(check(ssl_mode, &files))?);
         Ok((config, Self { mode, tls }))
     }
 
-    /// Asks the server to stop what a session is busy with.
-    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), PostgresError> {
+    /// Cancels the statement that a session is executing.
+    pub(crate) async fn cancel(&self, token: &CancelToken) -> Result<(), PostgresError> {
         token.cancel_query(self.tls.clone()).await
     }
 
@@ -89,7 +88,7 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// Only the two modes that ask for no protection have a second attempt: nothing else ever falls back.
+/// Only the two modes that ask for no protection have a second attempt: no other mode falls back.
 const fn attempts(mode: SslMode) -> (Attempt, Option<Attempt>) {
     match mode {
         SslMode::Disable => (Attempt::Disable, None),
@@ -99,7 +98,7 @@ const fn attempts(mode: SslMode) -> (Attempt, Option<Attempt>) {
     }
 }
 
-/// As in libpq, `require` with somebody to trust checks who that is.
+/// As in libpq, `require` with a CA file checks the certificate.
 const fn check(mode: SslMode, files: &Files) -> Check {
     match mode {
         SslMode::VerifyFull => Check::Full,
@@ -109,7 +108,7 @@ const fn check(mode: SslMode, files: &Files) -> Check {
     }
 }
 
-/// The server does not take a client that comes (un)encrypted, or the handshake failed.
+/// The server refuses a plain or an encrypted connection, or the handshake failed.
 fn is_about_encryption(error: &PostgresError) -> bool {
     let refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
     refused || florin_tls::explain(error, &NAMES).is_some()

@@ -1,58 +1,52 @@
-//! The tables in PostgreSQL: the only owner of SQL.
+//! The ledger in PostgreSQL: the only owner of SQL.
 //!
-//! [`Store`] is the door: a pool of connections. [`Writer`] executes batches of commands: `decide`
-//! gathers what the rules need and asks them, `load` reads it, with `history` for long lists; `save` appends what they decided. `catalog` keeps wallets and tickers,
-//! `inspect` shows what people look for, `migrate` keeps the schema, `verify` audits them, `connect` makes connections,
-//! `error` sorts what can go wrong.
+//! In reading order:
+//!
+//! - `ledger/`: how requests are executed. [`Planner`] turns a batch into a [`Plan`], [`Store::commit`]
+//!   appends it, [`execute`] plans and commits until no other writer is first. The module's head tells the
+//!   phases and their round trips.
+//! - `admin/`: wallets, tickers, API keys, and the lists of the console.
+//! - `audit/`: `florin verify`.
+//! - `error` sorts failures into conflict, transient and permanent; `rows` reads columns by name; `numeric`
+//!   encodes amounts; `connect` and `url` make connections, `migrate` keeps the schema.
 
-mod batch;
-mod catalog;
+mod admin;
+mod audit;
 mod connect;
-mod decide;
 mod error;
-mod history;
-mod holds;
-mod inspect;
-mod keys;
-mod load;
-mod look_up;
+mod ledger;
 mod message;
 mod migrate;
 mod numeric;
-mod save;
-mod status;
+mod rows;
 mod url;
-mod verify;
-mod writer;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool_postgres::{
-    GenericClient, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status,
-};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
 use florin_ledger::Tickers;
+use tokio::time::timeout;
 
-pub use batch::{Batch, Executed, Following};
+pub use admin::{DatabaseStatus, NewKey};
+pub use audit::{Audit, AuditOptions, AuditReport, AuditStop, Check, CheckReport, Finding, Progress};
 use connect::Connector;
-pub use error::Error;
-pub use holds::SweepLock;
-pub use keys::NewKey;
+pub use error::{Class, Error};
+pub use ledger::{Executed, ExpiryLock, Plan, Planner, execute};
 pub use message::DatabaseMessage;
-pub use status::DatabaseStatus;
 pub use url::{DatabaseUrl, POSTGRES_PARAMETERS, SslMode, UnknownSslMode};
-pub use verify::{Audit, AuditOptions, AuditReport, AuditStop, Check, CheckReport, Finding, Progress};
-pub use writer::Writer;
 
 /// How long a new connection, or a free one of the pool, is waited for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the database may take over one plan or one commit.
+const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of every session:
-/// - look-ups are always by index, also while the tables are small or were never analysed: a plan that was
-///   made for an empty table would be kept while it grows;
-/// - no plan is compiled: the penalties above look like costs that would be worth it, at 100 ms a time;
-/// - a session that stops in the middle of a transaction (a frozen process) gives its locks back;
-/// - a session that waits for a lock gives up before we give up on it: else abandoned sessions would add up.
+/// - look-ups always use an index, also while the tables are small or were never analysed: a query plan made
+///   for an empty table would be kept while the table grows;
+/// - no JIT: the cost penalties above make it look worthwhile, at 100 ms a time;
+/// - a session that stops in the middle of a transaction (a frozen process) loses its locks;
+/// - waiting for a lock ends before our own timeout does: else abandoned sessions would add up.
 const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c jit=off \
                                -c idle_in_transaction_session_timeout=10s -c lock_timeout=20s";
 
@@ -60,9 +54,10 @@ const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: Pool,
-    /// There are few, and they never change once they are there: all clones share what one has read.
+    /// Tickers are few and never change, so all clones share what one of them has read.
     tickers: Arc<RwLock<Arc<Tickers>>>,
     connector: Connector,
+    address: Arc<str>,
 }
 
 impl Store {
@@ -70,12 +65,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used. Whether
-    /// the database can be reached is not tried here: see [`Store::ping`].
+    /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used.
+    /// Nothing is connected yet: see [`Store::ping`].
     pub fn new(database_url: &str, pool_size: usize) -> Result<Self, Error> {
+        let database_url = DatabaseUrl::parse(database_url)?;
+        let address = database_url.address().into();
         let (mut config, connector) = Connector::new(database_url)?;
         let options = config.get_options().map_or(SESSION_OPTIONS.to_owned(), |given| {
-            // What the operator gives comes last and wins.
+            // The operator's own options come last and win.
             format!("{SESSION_OPTIONS} {given}")
         });
         config
@@ -92,16 +89,31 @@ impl Store {
             .recycle_timeout(Some(CONNECT_TIMEOUT))
             .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self { pool, tickers: Arc::default(), connector })
+        Ok(Self { pool, tickers: Arc::default(), connector, address })
     }
 
-    /// Asks the database for a sign of life.
+    /// Where the database is, as `host:port`, for messages.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Checks that the database answers and takes writes: after a fail-over, a session that stood before may
+    /// have ended up on a server that is read-only now.
     ///
     /// # Errors
     ///
-    /// When it gives none.
+    /// When it does not answer, or is read-only.
     pub async fn ping(&self) -> Result<(), Error> {
-        Ok(self.connection().await?.batch_execute("SELECT").await?)
+        self.with_connection(async |connection| {
+            let statement = connection.prepare_cached("SHOW transaction_read_only").await?;
+            let row = connection.query_one(&statement, &[]).await?;
+            match rows::get(&row, "transaction_read_only")? {
+                "off" => Ok(()),
+                _ => Err(Error::ReadOnly),
+            }
+        })
+        .await
     }
 
     /// How many connections the pool has, and how many of them are free.
@@ -110,18 +122,41 @@ impl Store {
         self.pool.status()
     }
 
-    /// The tickers as they were read last.
-    fn known_tickers(&self) -> Arc<Tickers> {
+    /// The tickers as they were last read.
+    fn cached_tickers(&self) -> Arc<Tickers> {
         Arc::clone(&self.tickers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn read_tickers(&self, client: &impl GenericClient) -> Result<Arc<Tickers>, Error> {
-        let tickers = Arc::new(load::tickers(client).await?);
+    fn cache_tickers(&self, tickers: Tickers) -> Arc<Tickers> {
+        let tickers = Arc::new(tickers);
         *self.tickers.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&tickers);
-        Ok(tickers)
+        tickers
     }
 
     async fn connection(&self) -> Result<Object, Error> {
         Ok(self.pool.get().await?)
+    }
+
+    /// Works on a connection of the pool, within [`WORK_TIMEOUT`].
+    ///
+    /// A connection that an error leaves in doubt is closed: what it is still busy with must not meet the
+    /// next attempt. And if the server cannot write any more, all idle connections go: after a fail-over they
+    /// all lead to the old one.
+    async fn with_connection<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Object) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut connection = self.connection().await?;
+        let timed_out = Err(Error::TimedOut { timeout_secs: WORK_TIMEOUT.as_secs() });
+        let result = timeout(WORK_TIMEOUT, work(&mut connection)).await.unwrap_or(timed_out);
+        if let Err(error) = &result {
+            if !error.keeps_connection() {
+                drop(Object::take(connection));
+            }
+            if error.is_read_only() {
+                self.pool.retain(|_, _| false);
+            }
+        }
+        result
     }
 }

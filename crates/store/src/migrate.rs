@@ -1,19 +1,18 @@
-//! The schema: migrations are embedded in the binary and run in order, once each.
+//! The schema: migrations are embedded in the binary and run in order, each once.
 
 use deadpool_postgres::Object;
 use refinery::Migration;
 
-use super::{Error, Store};
+use crate::{Error, Store};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// Any number does, as long as every version of the service takes the same ("florin" in ASCII).
+/// Any number does, as long as all versions of the service take the same ("florin" in ASCII).
 const MIGRATION_LOCK: i64 = 0x66_6c_6f_72_69_6e;
 
-/// The migrations of this version.
-pub(super) fn migrations() -> Vec<Migration> {
+pub(crate) fn migrations() -> Vec<Migration> {
     embedded::migrations::runner().get_migrations().clone()
 }
 
@@ -23,9 +22,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached, or was migrated by a version that differs from this one.
+    /// When the database fails, or was migrated by a version that differs from this one.
     pub async fn migrate(&self) -> Result<Vec<String>, Error> {
-        // Not given back to the pool: the lock ends with this session, whatever happens in between.
+        // Not given back to the pool: whatever happens in between, the lock ends with this session.
         let mut connection = Object::take(self.connection().await?);
         connection.batch_execute("SET lock_timeout = 0").await?;
         connection.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;

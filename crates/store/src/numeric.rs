@@ -1,6 +1,6 @@
-//! Amounts on their way into `numeric` columns, in the format of `numeric_recv` (PostgreSQL's
-//! src/backend/utils/adt/numeric.c): how many digits of base 10,000 follow, the weight of the first one, the sign,
-//! how many decimal places are shown, the digits. Zeros at either end are PostgreSQL's to drop.
+//! Encodes amounts for `numeric` columns, in the format of `numeric_recv` (PostgreSQL's
+//! src/backend/utils/adt/numeric.c): the number of base-10,000 digits, the weight of the first one, the sign,
+//! the number of decimal places to show, the digits. PostgreSQL drops zeros at either end.
 
 use std::error::Error;
 
@@ -9,16 +9,16 @@ use florin_ledger::Scale;
 use tokio_postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 
 const BASE: u128 = 10_000;
-/// A digit holds so many decimal places.
+/// Decimal places in one digit.
 const PLACES: u32 = 4;
 const POSITIVE: u16 = 0;
 const NEGATIVE: u16 = 0x4000;
 
-/// Minor units of a ticker with this scale. Decimal places that are zero are not shown, as in replies.
+/// Minor units of a ticker with this scale. Trailing zeros are not shown, as in replies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Numeric {
-    pub(super) units: i128,
-    pub(super) scale: Scale,
+pub(crate) struct Numeric {
+    pub(crate) units: i128,
+    pub(crate) scale: Scale,
 }
 
 impl ToSql for Numeric {
@@ -64,7 +64,7 @@ mod tests {
         out.to_vec()
     }
 
-    /// What the format means, by school arithmetic on texts.
+    /// Decodes the format with arithmetic on text.
     fn decoded(bytes: &[u8]) -> String {
         let words: Vec<u16> = bytes.chunks(2).map(|word| u16::from_be_bytes([word[0], word[1]])).collect();
         let [count, weight, sign, places] = words[..4] else { panic!("a header") };

@@ -1,5 +1,5 @@
-//! The URL of the database, as libpq writes it: what tokio-postgres reads, and the TLS parameters that it
-//! does not know.
+//! The URL of the database, as libpq knows it: what tokio-postgres can read, and the TLS parameters that it
+//! cannot.
 
 use std::error::Error as _;
 
@@ -11,21 +11,21 @@ use tokio_postgres::config::Host;
 /// PostgreSQL's own.
 const DEFAULT_PORT: u16 = 5432;
 
-/// What libpq calls the mode of encryption and the files of TLS in a URL.
+/// The TLS parameters of libpq in a URL.
 pub const POSTGRES_PARAMETERS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
-/// A URL of the database, taken apart into what tokio-postgres reads and what it does not know.
+/// A URL of the database, split into what tokio-postgres can read and what it cannot.
 #[derive(Debug)]
 pub struct DatabaseUrl {
-    /// What tokio-postgres reads.
+    /// What tokio-postgres can read.
     pub url: String,
-    /// Whether and how the connection is encrypted; `prefer` when the URL does not say.
+    /// `prefer` if the URL has none.
     pub ssl_mode: SslMode,
-    /// The files of those who are trusted, of our certificate, and of its key.
+    /// The files of the CA, of our certificate, and of its key.
     pub files: [Option<String>; 3],
 }
 
-/// The URL has a mode of encryption that does not exist.
+/// The URL has an `sslmode` that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("sslmode is {0:?}; it must be disable, allow, prefer, require, verify-ca or verify-full")]
 pub struct UnknownSslMode(String);
@@ -35,7 +35,7 @@ impl DatabaseUrl {
     ///
     /// # Errors
     ///
-    /// When `sslmode` is none that libpq has.
+    /// When libpq has no such `sslmode`.
     pub fn parse(url: &str) -> Result<Self, UnknownSslMode> {
         let (url, [mode, ca, cert, key]) = take_parameters(url, POSTGRES_PARAMETERS);
         let ssl_mode = match mode {
@@ -89,24 +89,21 @@ impl DatabaseUrl {
     }
 }
 
-/// Whether the connection to the database is encrypted, in the words of libpq. It does not matter for the
-/// socket of this machine.
+/// Whether the connection to the database is encrypted, as in libpq. Ignored for Unix sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// Never.
     Disable,
-    /// Only when the server takes no plain connection. No certificate is checked.
+    /// Only if the server refuses plain connections. No certificate is checked.
     Allow,
-    /// When the server can. No certificate is checked; and a plain connection follows where the encrypted one
-    /// fails.
+    /// If the server can; otherwise plain. No certificate is checked.
     Prefer,
-    /// Always. The certificate is checked as for `verify-ca` when there is a `ca_file`, and not at all
-    /// otherwise.
+    /// Always. With a `ca_file` the certificate is checked as for `verify-ca`, otherwise not at all.
     Require,
-    /// Always, with a server whose certificate an authority of `ca_file` signed, for any name.
+    /// Always, and the certificate must be signed by a CA of `ca_file`, for any name.
     VerifyCa,
-    /// Always, with a server whose certificate a trusted authority signed, for the name that was dialled.
+    /// Always, and the certificate must be signed by a trusted CA, for the host that was connected to.
     VerifyFull,
 }
 
@@ -118,7 +115,7 @@ impl SslMode {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
     }
 
-    /// The name that libpq has for it.
+    /// The name in libpq.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

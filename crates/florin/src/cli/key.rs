@@ -154,7 +154,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 async fn create(database: StoreArgs, key: NewKey) -> anyhow::Result<Created> {
     let failed = "cannot create the key";
     let token = match database.open(failed).await?.create_key(&key).await {
-        Err(store::Error::Unacceptable(_)) => {
+        Err(store::Error::InvalidData(_)) => {
             bail!("a key's name is 1 to 64 letters, digits, '.', '_' and '-', not {:?}", key.name)
         }
         created => created.context(failed)?,

@@ -79,7 +79,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 async fn add(database: StoreArgs, name: String, scale: Scale) -> anyhow::Result<Added> {
     let failed = "cannot add the ticker";
     let added = match database.open(failed).await?.add_ticker(&name, scale).await {
-        Err(store::Error::Unacceptable(_)) => {
+        Err(store::Error::InvalidData(_)) => {
             bail!("a ticker's name is 1 to 32 letters, digits, '.', '_' and '-', not {name:?}")
         }
         added => added.context(failed)?,

@@ -19,6 +19,7 @@ mod load;
 mod lookups;
 mod model;
 mod pending;
+mod permanent;
 mod poison;
 mod role;
 mod sabotage;

@@ -1,31 +1,32 @@
-//! Random lists of everything that can be asked for, through a real database: the answers and the balances are
-//! those of the naive model, and the tables hold what the rules write in memory.
+//! Random lists of everything that can be asked for, through a real database: the answers and the balances
+//! are those of the naive model, and the tables hold what the rules write in memory.
 //!
-//! At the end of a list, every balance at every time and every page of every wallet are looked up, and compared
-//! with what one finds who goes through all postings.
+//! At the end of a list, every balance at every time and every page of every wallet are looked up, and
+//! compared with what one finds who goes through all postings.
 
 #[path = "../../../ledger/tests/model/mod.rs"]
 mod lists;
+mod rows;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use florin_ledger::{
-    Applied, BalanceQuery, Change, Command, Decimal, Group, HistoryQuery, Outcome, Page, Posting, Repeated,
-    Scale, Status, Ticker, TickerId, Tickers, WalletId, apply,
+    Applied, BalanceQuery, Change, Command, Group, HistoryQuery, Outcome, Page, Repeated, Scale, Status,
+    Ticker, TickerId, Tickers, WalletId, apply,
 };
-use florin_store::{Batch, Executed, Following, Writer};
+use florin_store::{Executed, Plan as Planned, Planner, execute};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tokio::runtime::Runtime;
-use uuid::Uuid;
 
 use crate::common::{Ledger, World};
 use lists::{Memory, Plan, Player, Round, plan};
+use rows::minor_units;
 
 /// How lists are played.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +36,8 @@ struct Setup {
     batch: usize,
     /// So many writers take turns.
     writers: usize,
-    /// Each remembers so many wallets, of the three that there are.
-    remembered: usize,
+    /// Each caches so many wallets, of the three that there are.
+    cached: usize,
 }
 
 /// A database to play on.
@@ -45,41 +46,22 @@ struct Stage {
     world: World,
     ledger: Ledger,
     tickers: Arc<Tickers>,
-    /// How often a key was taken, in all lists so far.
+    /// How many conflicts there were, in all lists so far.
     conflicts: u64,
-    /// How many batches were decided while the one before them committed.
-    decided_ahead: u64,
+    /// How many batches were planned while the one before them was committed.
+    planned_ahead: u64,
 }
 
 /// One list on its way.
 struct Play<'a> {
     stage: &'a Stage,
-    writers: Vec<Writer>,
-    decided_ahead: u64,
+    writers: Vec<Planner>,
+    /// What time it is for the writers.
+    now: Arc<Mutex<SystemTime>>,
+    planned_ahead: u64,
     /// What the tables are to hold of it.
     memory: Memory,
     wallets: Vec<WalletId>,
-}
-
-/// A row of `postings`.
-#[derive(Debug, PartialEq, Eq)]
-struct Row {
-    chain: (WalletId, TickerId, i64),
-    transaction_id: Uuid,
-    leg: i16,
-    operation: String,
-    status: String,
-    error: Option<String>,
-    amount: i128,
-    /// Actual and frozen.
-    after: (i128, i128),
-    held: bool,
-    counterparty_wallet_id: Option<WalletId>,
-    request_hash: Option<Vec<u8>>,
-    redelivered: bool,
-    metadata: Option<String>,
-    created_at: SystemTime,
-    expires_at: Option<SystemTime>,
 }
 
 /// Each list begins with no postings. The tables refuse that, as they should.
@@ -100,7 +82,7 @@ impl Stage {
             Ticker { id: row.get(0), name: row.get::<_, &str>(1).into(), scale }
         });
         let tickers = Arc::new(tickers.collect());
-        Self { setup, world, ledger, tickers, conflicts: 0, decided_ahead: 0 }
+        Self { setup, world, ledger, tickers, conflicts: 0, planned_ahead: 0 }
     }
 
     /// Plays a list from the start; `turns` says which writer is next.
@@ -111,28 +93,31 @@ impl Stage {
         let world = lists::World { tickers: Arc::clone(&tickers), wallets, identities: 0, start };
         let existing = world.existing();
         let mut player = Player::new(world);
-        let remembered = NonZeroUsize::new(self.setup.remembered).unwrap();
-        let writer = |_| Writer::new(self.world.store.clone(), remembered, true);
+        let cached = NonZeroUsize::new(self.setup.cached).unwrap();
+        let now = Arc::new(Mutex::new(SystemTime::UNIX_EPOCH));
+        let writer = |_| {
+            let clock = Arc::clone(&now);
+            let planner = Planner::new(self.world.store.clone(), cached, true);
+            planner.with_clock(move || *clock.lock().unwrap())
+        };
         let mut play = Play {
             writers: (0..self.setup.writers).map(writer).collect(),
-            decided_ahead: 0,
+            now,
+            planned_ahead: 0,
             memory: Memory::new(tickers, existing.clone()),
             wallets: existing,
             stage: self,
         };
         let mut turns = turns.iter().copied().cycle();
-        let mut now = SystemTime::UNIX_EPOCH;
         for round in &plan.0 {
-            let round = player.round(round);
-            now = round.now;
-            play.round(round, &mut turns).await;
+            play.round(player.round(round), &mut turns).await;
         }
-        play.look_back(now).await;
-        let conflicts: u64 = play.writers.iter().map(Writer::conflicts).sum();
-        let decided_ahead = play.decided_ahead;
+        play.look_back().await;
+        let conflicts: u64 = play.writers.iter().map(Planner::conflicts).sum();
+        let planned_ahead = play.planned_ahead;
         self.ledger.assert_sound().await;
         self.conflicts += conflicts;
-        self.decided_ahead += decided_ahead;
+        self.planned_ahead += planned_ahead;
     }
 }
 
@@ -141,17 +126,16 @@ impl Play<'_> {
         let mut outcomes = Vec::new();
         let batches: Vec<&[Group]> = round.groups.chunks(self.stage.setup.batch).collect();
         let turns: Vec<usize> = turns.take(batches.len()).map(|turn| turn % self.writers.len()).collect();
-        // What each writer was shown of its next batch, and has decided ahead if it could.
-        let mut ahead: Vec<Option<Batch>> = self.writers.iter().map(|_| None).collect();
+        *self.now.lock().unwrap() = round.now;
+        // What each writer planned ahead for its next batch, if it could.
+        let mut ahead: Vec<Option<Planned>> = self.writers.iter().map(|_| None).collect();
         for (number, groups) in batches.iter().enumerate() {
             let turn = turns[number];
-            let batch = ahead[turn].take().unwrap_or_else(|| groups.to_vec().into());
-            self.decided_ahead += u64::from(batch.is_decided());
             let own_next = (number + 1..batches.len()).find(|later| turns[*later] == turn);
-            let mut look = || own_next.map(|later| batches[later].to_vec().into());
-            let mut following = Following::new(&mut look);
-            outcomes.extend(self.batch(turn, round.now, batch, &mut following).await);
-            ahead[turn] = following.into_batch();
+            let next = own_next.map_or(&[][..], |later| batches[later]);
+            let planned = ahead[turn].take();
+            self.planned_ahead += u64::from(planned.is_some());
+            outcomes.extend(self.batch(turn, groups, planned, next, &mut ahead[turn]).await);
         }
         let commands: Vec<&Command> = round.groups.iter().flat_map(Group::commands).collect();
         assert_eq!(outcomes.len(), commands.len());
@@ -159,24 +143,27 @@ impl Play<'_> {
             assert_eq!(got, expected, "{command:?}");
         }
         assert_eq!(self.balances().await, round.balances);
-        assert_eq!(self.rows().await, self.expected_rows());
+        let rows = rows::read(&self.stage.ledger, &self.stage.tickers, &self.wallets).await;
+        assert_eq!(rows, rows::expected(&self.memory));
     }
 
-    /// Executes a batch, and holds what it came to against the rules in memory. The changes that are told are the
-    /// new ones, and those committed earlier that were asked for again.
+    /// Executes a batch as the engine does, and compares the result with the rules in memory. The changes are
+    /// the new ones, followed by those committed earlier that are replayed.
     async fn batch(
         &mut self,
         turn: usize,
-        now: SystemTime,
-        mut batch: Batch,
-        following: &mut Following<'_>,
+        groups: &[Group],
+        planned: Option<Planned>,
+        next: &[Group],
+        ahead: &mut Option<Planned>,
     ) -> Vec<Outcome> {
-        let groups = batch.groups().to_vec();
-        let executed = self.writers[turn].execute_by(|| now, &mut batch, following).await;
-        let Executed { outcomes, changes } = executed.unwrap();
-        assert_eq!(groups, batch.groups(), "identities of the client's own are kept");
+        let now = *self.now.lock().unwrap();
+        let mut own = groups.to_vec();
+        let executed = self.commit_and_plan_ahead(turn, &mut own, planned, next, ahead).await;
+        let Executed { outcomes, changes } = executed;
+        assert_eq!(groups, own, "identities of the client's own are kept");
         let Applied { outcomes: expected, changes: mut told, repeated } =
-            apply(&mut self.memory.load(&groups), now, &groups).unwrap();
+            apply(&mut self.memory.load(groups), now, groups).unwrap();
         assert_eq!(outcomes, expected);
         let new = told.len();
         let mut seen = HashSet::new();
@@ -192,8 +179,42 @@ impl Play<'_> {
         outcomes
     }
 
+    /// Commits what was planned ahead, or a new plan, while the next batch is planned.
+    async fn commit_and_plan_ahead(
+        &mut self,
+        turn: usize,
+        groups: &mut [Group],
+        planned: Option<Planned>,
+        next: &[Group],
+        ahead: &mut Option<Planned>,
+    ) -> Executed {
+        let (store, writer) = (&self.stage.world.store, &mut self.writers[turn]);
+        let planned = match planned {
+            Some(plan) => Ok(plan),
+            None if writer.takes_turns() => return execute(writer, groups).await.unwrap(),
+            None => writer.plan(groups).await,
+        };
+        let Ok(plan) = planned else { return execute(writer, groups).await.unwrap() };
+        let plan_ahead = async {
+            if !next.is_empty() {
+                *ahead = writer.plan_from_cache(&mut next.to_vec());
+            }
+        };
+        let (committed, ()) = tokio::join!(store.commit(&plan), plan_ahead);
+        match committed {
+            Ok(()) => writer.committed(plan),
+            Err(error) => {
+                writer.void(&plan, &error);
+                if let Some(void) = ahead.take() {
+                    writer.void_ahead(&void);
+                }
+                execute(writer, groups).await.unwrap()
+            }
+        }
+    }
+
     /// Every balance around every time of a posting, and every page of every wallet.
-    async fn look_back(&mut self, now: SystemTime) {
+    async fn look_back(&mut self) {
         let posted_at = self.memory.postings().map(|(.., posting)| posting.after.created_at);
         let times: Vec<SystemTime> = posted_at.collect::<BTreeSet<_>>().into_iter().collect();
         let microsecond = Duration::from_micros(1);
@@ -203,7 +224,7 @@ impl Play<'_> {
             .map(|(wallet_id, at)| BalanceQuery { wallet_id, ticker: None, at: Some(at) })
             .map(|query| Group::One(Command::Balance(query)))
             .collect();
-        self.batch(0, now, groups.into(), &mut Following::default()).await;
+        self.batch(0, &groups, None, &[], &mut None).await;
 
         let (first, middle, last) = (times.first(), times.get(times.len() / 2), times.last());
         let spans = [(None, None), (middle, None), (None, middle), (middle, last), (first, middle)];
@@ -251,68 +272,6 @@ impl Play<'_> {
         }
         balances
     }
-
-    /// The rows of the tables, in the order of their chains.
-    async fn rows(&self) -> Vec<Row> {
-        let sql = "SELECT wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount::text,
-                          actual_after::text, frozen_after::text, held, counterparty_wallet_id, request_hash,
-                          redelivered, metadata::text, created_at, expires_at
-                     FROM postings WHERE wallet_id = ANY($1) ORDER BY wallet_id, ticker_id, version";
-        let rows = self.stage.ledger.sql.query(sql, &[&self.wallets]).await.unwrap();
-        let row = |row: &tokio_postgres::Row| {
-            let scale = self.stage.tickers.by_id(row.get(1)).unwrap().scale;
-            Row {
-                chain: (row.get(0), row.get(1), row.get(2)),
-                transaction_id: row.get(3),
-                leg: row.get(4),
-                operation: row.get(5),
-                status: row.get(6),
-                error: row.get(7),
-                amount: minor_units(row.get(8), scale),
-                after: (minor_units(row.get(9), scale), minor_units(row.get(10), scale)),
-                held: row.get(11),
-                counterparty_wallet_id: row.get(12),
-                request_hash: row.get(13),
-                redelivered: row.get(14),
-                metadata: row.get(15),
-                created_at: row.get(16),
-                expires_at: row.get(17),
-            }
-        };
-        rows.iter().map(row).collect()
-    }
-
-    /// The rows that there are to be.
-    fn expected_rows(&self) -> Vec<Row> {
-        let row = |(change, ticker_id, posting): (&Change, TickerId, &Posting)| {
-            let (transaction, after) = (&change.transaction, posting.after);
-            let opening = Some(transaction).filter(|_| posting.leg == 0);
-            Row {
-                chain: (posting.wallet_id, ticker_id, after.version),
-                transaction_id: transaction.id,
-                leg: posting.leg,
-                operation: transaction.operation.to_string(),
-                status: transaction.status().to_string(),
-                error: transaction.error().map(|code| code.to_string()),
-                amount: transaction.moved(),
-                after: (after.actual, after.frozen),
-                held: after.held,
-                counterparty_wallet_id: transaction.counterparty_of(posting.wallet_id),
-                request_hash: opening.map(|transaction| transaction.request_hash.to_vec()),
-                redelivered: opening.is_some_and(|transaction| transaction.redelivered),
-                metadata: opening.and_then(|transaction| transaction.metadata.as_deref()).map(str::to_owned),
-                created_at: after.created_at,
-                expires_at: opening.and_then(|transaction| transaction.expires_at),
-            }
-        };
-        let mut rows: Vec<Row> = self.memory.postings().map(row).collect();
-        rows.sort_unstable_by_key(|row| row.chain);
-        rows
-    }
-}
-
-fn minor_units(text: &str, scale: Scale) -> i128 {
-    text.parse::<Decimal>().unwrap().to_minor(scale).unwrap()
 }
 
 /// Plays random lists, each with random turns of the writers.
@@ -333,36 +292,36 @@ fn play_lists(setup: Setup) -> Stage {
 
 #[test]
 fn each_request_alone() {
-    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 1, remembered: 2 });
-    assert!(stage.decided_ahead > 0, "nothing was decided ahead");
+    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 1, cached: 2 });
+    assert!(stage.planned_ahead > 0, "nothing was planned ahead");
 }
 
 #[test]
 fn batches_of_three() {
-    play_lists(Setup { lists: 4, batch: 3, writers: 1, remembered: 1 });
+    play_lists(Setup { lists: 4, batch: 3, writers: 1, cached: 1 });
 }
 
 #[test]
 fn batches_of_twenty() {
-    play_lists(Setup { lists: 6, batch: 20, writers: 1, remembered: 2 });
+    play_lists(Setup { lists: 6, batch: 20, writers: 1, cached: 2 });
 }
 
 #[test]
 fn batches_of_five_hundred() {
-    play_lists(Setup { lists: 6, batch: 500, writers: 1, remembered: 3 });
+    play_lists(Setup { lists: 6, batch: 500, writers: 1, cached: 3 });
 }
 
-/// What each of them remembers is out of date at times.
+/// What each of them caches is stale at times.
 #[test]
 fn two_writers_take_turns() {
-    let stage = play_lists(Setup { lists: 6, batch: 7, writers: 2, remembered: 3 });
+    let stage = play_lists(Setup { lists: 6, batch: 7, writers: 2, cached: 3 });
     assert!(stage.conflicts > 0, "they never met");
 }
 
-/// What one of them decides ahead, the other may have made void by then.
+/// What one of them plans ahead, the other may have made void by then.
 #[test]
-fn two_writers_decide_ahead() {
-    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 2, remembered: 3 });
+fn two_writers_plan_ahead() {
+    let stage = play_lists(Setup { lists: 3, batch: 1, writers: 2, cached: 3 });
     assert!(stage.conflicts > 0, "they never met");
-    assert!(stage.decided_ahead > 0, "nothing was decided ahead");
+    assert!(stage.planned_ahead > 0, "nothing was planned ahead");
 }

@@ -197,7 +197,7 @@ async fn expired(world: &World, transaction_id: Uuid) -> Duration {
 async fn a_settle_after_the_time_is_too_late() {
     let world = World::new().await;
     let ledger = world.ledger().await;
-    // Nobody sweeps, for this session holds the lock of the sweeper.
+    // Nothing expires, for this session holds the lock of the expiry worker.
     ledger.sql.batch_execute("SELECT pg_advisory_lock(x'7377656570'::bigint)").await.unwrap();
     let _service = Service::start(&world, &[]).await;
     let client = world.client().await;

@@ -1,11 +1,12 @@
-//! Whoever owns the database can change what it stores behind the service's back: the audit finds it, and the service
-//! never takes for done what was not stored.
+//! Whoever owns the database can change what it stores behind the service's back: the audit finds it, and the
+//! service never takes for done what was not stored.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use florin_client::CallOptions;
-use florin_store::Check;
+use florin_store::{AuditOptions, Check, Store};
 use florin_wire::{MovementBody, Request};
 
 use crate::book::Damaged;
@@ -53,7 +54,23 @@ async fn what_changes_what_is_stored_is_found() {
     }
 }
 
-/// What a trigger swallows is not answered, until it is gone.
+/// A database may print names and read strings in another way than by default: that is no finding.
+#[tokio::test]
+async fn settings_of_the_database_are_no_findings() {
+    for setting in ["quote_all_identifiers = on", "standard_conforming_strings = off"] {
+        let damaged = Damaged::new().await;
+        let database = damaged.ledger.sql.query_one("SELECT current_database()", &[]).await.unwrap();
+        let name: &str = database.get(0);
+        damaged.ledger.sql.batch_execute(&format!("ALTER DATABASE {name} SET {setting}")).await.unwrap();
+        // Sessions that are open keep their settings.
+        let store = Store::new(&damaged.url, 2).unwrap();
+        let options = AuditOptions { connections: NonZeroUsize::new(2).unwrap(), limit: 5 };
+        let report = store.audit(options).await.unwrap().run(|_| ()).await.unwrap();
+        assert_eq!(failed(&report), BTreeSet::new(), "{setting}: {report:#?}");
+    }
+}
+
+/// What a trigger swallows is not answered until the trigger is gone.
 #[tokio::test]
 async fn what_was_not_stored_is_not_answered() {
     let world = World::new().await;

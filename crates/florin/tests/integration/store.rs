@@ -1,4 +1,4 @@
-//! The store on a real PostgreSQL: rival writers, look-alikes, and what the tables refuse.
+//! The store on a real PostgreSQL: rival writers, requests that look alike, and what the tables refuse.
 
 use std::num::NonZeroUsize;
 use std::time::SystemTime;
@@ -7,14 +7,14 @@ use florin_ledger::{
     Answer, BalanceQuery, Command, Decimal, ErrorCode, Group, Identity, LIMIT, Movement, OnExisting, Outcome,
     Pending, Resolve, Scale,
 };
-use florin_store::{Batch, Error, Following, Store, Writer};
+use florin_store::{Error, Planner, Store};
 use uuid::Uuid;
 
 use crate::common::World;
 
-fn writer(world: &World) -> Writer {
+fn writer(world: &World) -> Planner {
     let store = Store::new(&world.database_url, 2).unwrap();
-    Writer::new(store, NonZeroUsize::new(3).unwrap(), true)
+    Planner::new(store, NonZeroUsize::new(3).unwrap(), true)
 }
 
 fn movement(id: u128, wallet_id: i64, ticker: &str, units: i128) -> Movement {
@@ -44,13 +44,13 @@ fn balance(wallet_id: i64) -> Command {
 }
 
 /// Executes commands, each a group of its own.
-async fn execute(writer: &mut Writer, commands: impl IntoIterator<Item = Command>) -> Vec<Outcome> {
-    writer.execute(&mut batch(commands), &mut Following::default()).await.unwrap().outcomes
+async fn execute(writer: &mut Planner, commands: impl IntoIterator<Item = Command>) -> Vec<Outcome> {
+    florin_store::execute(writer, &mut groups(commands)).await.unwrap().outcomes
 }
 
-/// A batch of commands, each a group of its own.
-fn batch(commands: impl IntoIterator<Item = Command>) -> Batch {
-    commands.into_iter().map(Group::One).collect::<Vec<_>>().into()
+/// Commands, each a group of its own.
+fn groups(commands: impl IntoIterator<Item = Command>) -> Vec<Group> {
+    commands.into_iter().map(Group::One).collect()
 }
 
 /// Two writers that know nothing of each other fight over one wallet: none overdraws it, none fails.
@@ -124,8 +124,8 @@ async fn what_only_looks_the_same_is_new() {
     }
 }
 
-/// The wallets are locked after three taken keys, and then the commit itself fails: what was decided up to
-/// there is forgotten.
+/// The wallets are locked after three conflicts, and then the commit itself fails: what was planned up to
+/// then is void.
 #[tokio::test]
 async fn a_commit_that_fails_leaves_nothing_behind() {
     let world = World::new().await;
@@ -149,7 +149,7 @@ async fn a_commit_that_fails_leaves_nothing_behind() {
     ledger.assert_sound().await;
 }
 
-/// A balance that another writer changed is read as it is, not as it is remembered.
+/// A balance that another writer changed is read, not taken from the cache.
 #[tokio::test]
 async fn a_balance_is_never_stale() {
     let world = World::new().await;
@@ -161,12 +161,13 @@ async fn a_balance_is_never_stale() {
         let Answer::Balance(lines) = &outcomes[0].answer else { panic!("not a balance") };
         assert_eq!(lines[0].actual.to_string(), round.to_string());
     }
-    assert_eq!(other.conflicts(), 2, "the first was read, the others remembered");
+    assert_eq!(other.conflicts(), 2, "the first was read, the others cached");
 }
 
-/// Balances alone are told from memory as well, and a ticker that nobody has used yet is noticed once.
+/// Balances are answered from the cache where nothing is written, too; a ticker that nobody has used yet is
+/// noticed once.
 #[tokio::test]
-async fn a_balance_from_memory_is_proven_where_nothing_is_written() {
+async fn a_cached_balance_is_checked_where_nothing_is_written() {
     let world = World::new().await;
     let mut one = writer(&world);
     execute(&mut one, [Command::Invoice(movement(1, 1, "USD", 100))]).await;
@@ -184,10 +185,10 @@ async fn a_balance_from_memory_is_proven_where_nothing_is_written() {
     }
 }
 
-/// A balance that is asked for together with what is written is told from memory, and nothing of the batch counts if
-/// another writer changed it: not what is written, nor what waits.
+/// A balance queried in the same batch as a write is answered from the cache, and nothing of the batch is
+/// committed if another writer changed it: no posting, and no hold.
 #[tokio::test]
-async fn a_balance_from_memory_counts_only_while_it_is_true() {
+async fn a_cached_balance_is_a_precondition_of_the_batch() {
     let world = World::new().await;
     let ledger = world.ledger().await;
     let (mut one, mut other) = (writer(&world), writer(&world));
@@ -215,29 +216,34 @@ async fn a_balance_from_memory_counts_only_while_it_is_true() {
     ledger.assert_sound().await;
 }
 
-/// A batch that was decided while the one before it failed: what that would have left behind never was.
+/// A batch that was planned while the commit of the one before it failed: what that would have left behind
+/// never was.
 #[tokio::test]
-async fn what_was_decided_ahead_is_void_when_the_commit_fails() {
+async fn a_plan_made_ahead_is_void_when_the_commit_before_it_fails() {
     let world = World::new().await;
     let (mut one, mut other) = (writer(&world), writer(&world));
     execute(&mut one, [Command::Invoice(movement(1, 1, "USD", 100))]).await;
     // The other one takes the identity of the first batch, and the version that it was to write.
     execute(&mut other, [Command::Invoice(movement(2, 1, "USD", 50))]).await;
-    let mut first = batch([Command::Withdraw(movement(2, 1, "USD", 60))]);
-    let mut look = || Some(batch([Command::Withdraw(movement(3, 1, "USD", 60))]));
-    let mut following = Following::new(&mut look);
-    let outcomes = one.execute(&mut first, &mut following).await.unwrap().outcomes;
+    let mut first = groups([Command::Withdraw(movement(2, 1, "USD", 60))]);
+    let mut second = groups([Command::Withdraw(movement(3, 1, "USD", 60))]);
+    let plan = one.plan(&mut first).await.unwrap();
+    let ahead = one.plan_from_cache(&mut second).expect("all that it needs is cached");
+    let error = world.store.commit(&plan).await.unwrap_err();
+    assert!(matches!(error, Error::Conflict), "{error}");
+    one.void(&plan, &error);
+    one.void_ahead(&ahead);
+    let outcomes = florin_store::execute(&mut one, &mut first).await.unwrap().outcomes;
     assert_eq!(outcomes[0].refusal(), Some(ErrorCode::IdentityReused));
-    let mut second = following.into_batch().expect("it was looked for");
-    let outcomes = one.execute(&mut second, &mut Following::default()).await.unwrap().outcomes;
+    let outcomes = florin_store::execute(&mut one, &mut second).await.unwrap().outcomes;
     assert_eq!(outcomes[0].refusal(), None, "100 and 50 are enough for 60");
     let sql = "SELECT (actual * 100)::int8 FROM balances WHERE wallet_id = 1";
     assert_eq!(world.ledger().await.number(sql).await, 90);
     world.ledger().await.assert_sound().await;
 }
 
-/// Whether a payee has room for more decides on a transfer, also when nothing is written to the payee's chain: what
-/// a writer remembers of it must not decide.
+/// Whether a payee has room for more decides on a transfer, also when nothing is appended to the payee's
+/// chain: a stale balance in the cache must not decide.
 #[tokio::test]
 async fn the_room_of_a_payee_is_never_stale() {
     let world = World::new().await;
@@ -260,7 +266,7 @@ async fn the_room_of_a_payee_is_never_stale() {
         [all, all - 5, all - 10, all - 14].map(|units| Command::Invoice(next(2, units, false)));
     let [undo_first, undo_second, undo_third] =
         [all, all - 5, all - 10].map(|units| Command::Withdraw(next(2, units, false)));
-    // The first writer remembers that the payee is full, the second makes room; and the other way round.
+    // In the first writer's cache the payee is full, the second makes room; and the other way round.
     assert_eq!(refusal(&mut one, [rich, waiting, first]).await, None);
     assert_eq!(refusal(&mut other, [undo_first]).await, None);
     assert_eq!(refusal(&mut one, [settle]).await, None);
@@ -276,12 +282,12 @@ async fn the_room_of_a_payee_is_never_stale() {
 }
 
 /// The first refusal among the outcomes.
-async fn refusal(writer: &mut Writer, commands: impl IntoIterator<Item = Command>) -> Option<ErrorCode> {
+async fn refusal(writer: &mut Planner, commands: impl IntoIterator<Item = Command>) -> Option<ErrorCode> {
     execute(writer, commands).await.iter().find_map(Outcome::refusal)
 }
 
-/// Requests without an identity of their own, under one derived id: the database knows it already, and what
-/// that means depends on how the one that wrote it was delivered, and when.
+/// Requests without an identity of their own, under one derived id that is in the database already: what that
+/// means depends on how the request that wrote it was delivered, and when.
 #[tokio::test]
 async fn a_request_that_looks_like_another_is_told_from_one_delivered_twice() {
     let invoice = |on_existing, redelivered| {
@@ -378,7 +384,7 @@ async fn a_ticker_keeps_its_scale() {
     let error = world.store.add_ticker("BTC", scale(9)).await.unwrap_err();
     assert!(matches!(error, Error::TickerExists { scale: 8, .. }), "{error}");
     let error = world.store.add_ticker("no spaces", scale(2)).await.unwrap_err();
-    assert!(matches!(error, Error::Unacceptable(_)), "{error}");
+    assert!(matches!(error, Error::InvalidData(_)), "{error}");
     assert_eq!(world.store.create_wallets(5..=12).await.unwrap(), 3);
     assert_eq!(world.store.list_wallets(Some(10), 10).await.unwrap().len(), 2);
 }

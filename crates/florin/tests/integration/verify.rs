@@ -73,8 +73,8 @@ async fn an_empty_ledger_is_sound() {
     assert_eq!((failed(&report), report.postings), (BTreeSet::new(), 0));
 }
 
-/// Each row: what was done, the checks that notice it, and what the last of these says first: where, what should
-/// be there, what is.
+/// Each row: what was done, the checks that notice it, and what the last of these says first: where, what
+/// should be there, what is.
 #[tokio::test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 async fn every_damage_is_found_where_it_is() {
@@ -297,7 +297,8 @@ async fn every_lost_protection_is_found() {
     }
 }
 
-/// One transaction of the database writes both sides of a transfer and a hold; an audit sees all of it or nothing.
+/// One transaction of the database writes both sides of a transfer and a hold; an audit sees all of it or
+/// nothing.
 #[tokio::test]
 async fn others_may_write_meanwhile() {
     let mut damaged = Damaged::new().await;

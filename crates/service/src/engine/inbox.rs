@@ -1,20 +1,20 @@
-//! Requests that wait to be executed, and when they are a batch.
+//! Requests waiting to be executed, and when they make a batch.
 //!
-//! The first request that comes begins a batch, and all that is ready goes with it: there is no timer. While the
-//! answers of earlier requests are not confirmed yet, a batch waits until it is as large as they are: it would have
-//! to wait for them behind the commit. So under load batches grow to half of what is in the service, for each commit
-//! and each confirm costs much the same whatever its size; and with nothing under way a request waits for nothing.
+//! The first request starts a batch, and all that are ready join it: there is no timer. While earlier
+//! requests are not acked yet, a batch waits until it is as large as they are; it would have to wait for them
+//! after the commit anyway. So under load batches grow to half of what is in the service, since a commit and
+//! a confirm cost much the same whatever their size; and an idle service executes a request at once.
 
 use florin_broker::Job;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 
-/// The caps of a batch.
+/// The limits of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
-    /// No further request once so many commands are reached.
+    /// No further request joins once it has this many commands.
     pub commands: usize,
-    /// No further request once so many bytes are reached.
+    /// No further request joins once it has this many bytes.
     pub bytes: usize,
 }
 
@@ -22,48 +22,48 @@ pub struct BatchLimits {
 #[derive(Debug)]
 pub struct Inbox<T> {
     jobs: Receiver<Job<T>>,
-    /// How many requests are answered for good, ever.
-    settled: watch::Receiver<u64>,
+    /// How many requests were acked, in all.
+    acked: watch::Receiver<u64>,
     limits: BatchLimits,
-    /// How many requests were taken, ever.
+    /// How many requests were taken, in all.
     taken: u64,
-    /// The next batch, as far as it is there.
-    gathered: Vec<Job<T>>,
+    /// The next batch, as far as it has come.
+    next: Vec<Job<T>>,
     commands: usize,
     bytes: usize,
 }
 
 impl<T> Inbox<T> {
-    /// Requests come through `jobs`; `settled` says how many of them are answered for good by now.
+    /// Requests come through `jobs`; `acked` says how many of them have been acked by now.
     #[must_use]
-    pub const fn new(jobs: Receiver<Job<T>>, settled: watch::Receiver<u64>, limits: BatchLimits) -> Self {
-        Self { jobs, settled, limits, taken: 0, gathered: Vec::new(), commands: 0, bytes: 0 }
+    pub const fn new(jobs: Receiver<Job<T>>, acked: watch::Receiver<u64>, limits: BatchLimits) -> Self {
+        Self { jobs, acked, limits, taken: 0, next: Vec::new(), commands: 0, bytes: 0 }
     }
 
-    /// The next batch. None when no request is left and none will come.
+    /// The next batch; none when no request is left and none will come.
     pub(super) async fn next_batch(&mut self) -> Option<Vec<Job<T>>> {
         loop {
-            self.gather_what_is_ready();
+            self.take_ready();
             if self.is_full() || self.is_worth_a_commit() {
                 return Some(self.take());
             }
             let goes_on = tokio::select! {
                 job = self.jobs.recv() => job.map(|job| self.add(job)).is_some(),
-                changed = self.settled.changed(), if !self.gathered.is_empty() => changed.is_ok(),
+                changed = self.acked.changed(), if !self.next.is_empty() => changed.is_ok(),
             };
             if !goes_on {
-                return (!self.gathered.is_empty()).then(|| self.take());
+                return (!self.next.is_empty()).then(|| self.take());
             }
         }
     }
 
     /// The next batch if it cannot grow any more: then there is nothing to wait for.
     pub(super) fn full_batch(&mut self) -> Option<Vec<Job<T>>> {
-        self.gather_what_is_ready();
+        self.take_ready();
         self.is_full().then(|| self.take())
     }
 
-    fn gather_what_is_ready(&mut self) {
+    fn take_ready(&mut self) {
         while !self.is_full()
             && let Ok(job) = self.jobs.try_recv()
         {
@@ -74,7 +74,7 @@ impl<T> Inbox<T> {
     fn add(&mut self, job: Job<T>) {
         self.commands += job.commands();
         self.bytes += job.size_bytes;
-        self.gathered.push(job);
+        self.next.push(job);
     }
 
     const fn is_full(&self) -> bool {
@@ -82,19 +82,21 @@ impl<T> Inbox<T> {
     }
 
     fn is_worth_a_commit(&mut self) -> bool {
-        let unsettled = self.taken - *self.settled.borrow_and_update();
-        !self.gathered.is_empty() && self.gathered.len() as u64 >= unsettled
+        let unacked = self.taken - *self.acked.borrow_and_update();
+        !self.next.is_empty() && self.next.len() as u64 >= unacked
     }
 
     fn take(&mut self) -> Vec<Job<T>> {
         (self.commands, self.bytes) = (0, 0);
-        self.taken += self.gathered.len() as u64;
-        std::mem::take(&mut self.gathered)
+        self.taken += self.next.len() as u64;
+        std::mem::take(&mut self.next)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use futures_util::FutureExt;
     use tokio::sync::mpsc::{self, Sender};
 
@@ -106,18 +108,23 @@ mod tests {
 
     const LIMITS: BatchLimits = BatchLimits { commands: 4, bytes: 1000 };
 
-    /// An inbox, where its requests come from, and where they are settled.
+    /// An inbox, where its requests come from, and where they are acked.
     fn inbox() -> (Inbox<u32>, Sender<Job<u32>>, watch::Sender<u64>) {
         let (jobs_in, jobs_out) = mpsc::channel(100);
-        let (settled_in, settled_out) = watch::channel(0);
-        (Inbox::new(jobs_out, settled_out, LIMITS), jobs_in, settled_in)
+        let (acked_in, acked_out) = watch::channel(0);
+        (Inbox::new(jobs_out, acked_out, LIMITS), jobs_in, acked_in)
     }
 
     /// A request of one command.
     fn send(jobs: &Sender<Job<u32>>, tickets: impl IntoIterator<Item = u32>) {
         for ticket in tickets {
             let command = Command::Transaction { transaction_id: uuid::Uuid::nil() };
-            let job = Job { request: Ok(Decoded::One(command)), size_bytes: 10, ticket };
+            let job = Job {
+                request: Ok(Decoded::One(command)),
+                received_at: Instant::now(),
+                size_bytes: 10,
+                ticket,
+            };
             jobs.try_send(job).unwrap();
         }
     }
@@ -129,19 +136,19 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_under_way_a_request_waits_for_nothing() {
-        let (mut inbox, jobs, settled) = inbox();
+    fn an_idle_service_executes_a_request_at_once() {
+        let (mut inbox, jobs, acked) = inbox();
         assert_eq!(next(&mut inbox), None);
         send(&jobs, [1]);
         assert_eq!(next(&mut inbox), Some(vec![1]));
-        settled.send_replace(1);
+        acked.send_replace(1);
         send(&jobs, [2, 3]);
         assert_eq!(next(&mut inbox), Some(vec![2, 3]));
     }
 
     #[test]
-    fn a_batch_grows_to_what_is_not_settled() {
-        let (mut inbox, jobs, settled) = inbox();
+    fn a_batch_grows_to_what_is_not_acked() {
+        let (mut inbox, jobs, acked) = inbox();
         send(&jobs, [1, 2, 3]);
         assert_eq!(next(&mut inbox), Some(vec![1, 2, 3]));
         send(&jobs, [4, 5]);
@@ -149,28 +156,28 @@ mod tests {
         send(&jobs, [6]);
         assert_eq!(next(&mut inbox), Some(vec![4, 5, 6]));
         send(&jobs, [7, 8]);
-        settled.send_replace(3);
+        acked.send_replace(3);
         assert_eq!(next(&mut inbox), None);
-        settled.send_replace(4);
+        acked.send_replace(4);
         assert_eq!(next(&mut inbox), Some(vec![7, 8]));
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_woken_by_what_is_settled() {
-        let (mut inbox, jobs, settled) = inbox();
+    async fn an_ack_wakes_the_inbox() {
+        let (mut inbox, jobs, acked) = inbox();
         send(&jobs, [1, 2]);
         assert_eq!(next(&mut inbox), Some(vec![1, 2]));
         send(&jobs, [3]);
         let (batch, ()) = tokio::join!(inbox.next_batch(), async {
             tokio::task::yield_now().await;
-            settled.send_replace(2);
+            acked.send_replace(2);
         });
         assert_eq!(batch.unwrap().len(), 1);
     }
 
     #[test]
-    fn a_full_batch_waits_for_nothing() {
-        let (mut inbox, jobs, _settled) = inbox();
+    fn a_full_batch_does_not_wait() {
+        let (mut inbox, jobs, _acked) = inbox();
         send(&jobs, 1..=7);
         assert_eq!(next(&mut inbox), Some(vec![1, 2, 3, 4]));
         assert!(inbox.full_batch().is_none(), "three are no full batch");
@@ -181,25 +188,25 @@ mod tests {
 
     #[test]
     fn a_batch_is_full_by_its_bytes_as_well() {
-        let (mut inbox, jobs, _settled) = inbox();
+        let (mut inbox, jobs, _acked) = inbox();
         send(&jobs, [1, 2]);
         assert_eq!(next(&mut inbox), Some(vec![1, 2]));
         let refusal =
             florin_wire::Refusal { code: florin_ledger::ErrorCode::TooLarge, reason: String::new() };
         let request = Err(Rejection::Refused(refusal));
-        jobs.try_send(Job { request, size_bytes: 1000, ticket: 3 }).unwrap();
+        jobs.try_send(Job { request, received_at: Instant::now(), size_bytes: 1000, ticket: 3 }).unwrap();
         assert_eq!(next(&mut inbox), Some(vec![3]));
     }
 
     #[test]
     fn at_the_end_the_rest_comes() {
-        let (mut inbox, jobs, settled) = inbox();
+        let (mut inbox, jobs, acked) = inbox();
         send(&jobs, [1, 2]);
         assert_eq!(next(&mut inbox), Some(vec![1, 2]));
         send(&jobs, [3]);
         drop(jobs);
         assert_eq!(next(&mut inbox), Some(vec![3]));
         assert_eq!(next(&mut inbox), Some(vec![]));
-        drop(settled);
+        drop(acked);
     }
 }

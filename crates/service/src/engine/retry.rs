@@ -1,0 +1,89 @@
+//! What follows a batch that was not committed: again at once, again later, or not at all.
+
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use florin_metrics::{Health, Metrics};
+use florin_store::{Class, Error, Store};
+
+const MAX_DELAY: Duration = Duration::from_secs(2);
+/// From then on the log calls it an error, and `/readyz` fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to do after an error.
+pub(super) enum Next {
+    /// Try the same batch again.
+    Again,
+    /// The error is permanent, and the database works for others: it is of this batch.
+    GiveUp(Error),
+}
+
+/// The attempts at one batch.
+pub(super) struct Retries<'a> {
+    store: &'a Store,
+    health: &'a Health,
+    metrics: &'a Metrics,
+    /// When the oldest request of the batch was delivered.
+    oldest: Instant,
+    started: Instant,
+    attempt: u32,
+    delays: ExponentialBackoff,
+}
+
+impl<'a> Retries<'a> {
+    pub(super) fn new(store: &'a Store, health: &'a Health, metrics: &'a Metrics, oldest: Instant) -> Self {
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(20))
+            .with_max_delay(MAX_DELAY)
+            .with_jitter()
+            .without_max_times()
+            .build();
+        Self { store, health, metrics, oldest, started: Instant::now(), attempt: 0, delays }
+    }
+
+    /// The database works, whatever it did before.
+    pub(super) fn succeeded(&self) {
+        if self.attempt > 0 {
+            self.health.clear();
+            tracing::info!(attempts = self.attempt + 1, "the database executes requests again");
+        }
+    }
+
+    /// Waits before the next attempt, if there is to be one.
+    pub(super) async fn after(&mut self, error: Error) -> Next {
+        let (error, concerns_all) = match error.class() {
+            Class::Conflict => return Next::Again,
+            Class::Transient => (error, false),
+            Class::Permanent => match self.store.probe().await {
+                Ok(()) => {
+                    self.succeeded();
+                    return Next::GiveUp(error);
+                }
+                // No request is to blame, so none is given up.
+                Err(cause) => (cause, true),
+            },
+        };
+        let cause = if error.in_doubt() { "in_doubt" } else { "database" };
+        self.metrics.batch_retries.with_label_values(&[cause]).inc();
+        self.attempt += 1;
+        let overdue = self.started.elapsed() >= PATIENCE;
+        if overdue || concerns_all || matches!(error, Error::NotStored { .. }) {
+            self.health.set_fault(&error.to_string());
+        }
+        let delay = self.delays.next().unwrap_or(MAX_DELAY);
+        self.log(&error, overdue, delay);
+        tokio::time::sleep(delay).await;
+        Next::Again
+    }
+
+    fn log(&self, error: &Error, overdue: bool, delay: Duration) {
+        let (attempt, database) = (self.attempt, self.store.address());
+        let (oldest_age_secs, delay_ms) = (self.oldest.elapsed().as_secs(), delay.as_millis());
+        let delay_ms = u64::try_from(delay_ms).unwrap_or(u64::MAX);
+        if overdue {
+            tracing::error!(%error, attempt, oldest_age_secs, database, delay_ms, "commit failed, retrying batch");
+        } else {
+            tracing::warn!(%error, attempt, oldest_age_secs, database, delay_ms, "commit failed, retrying batch");
+        }
+    }
+}

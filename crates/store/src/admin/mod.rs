@@ -1,0 +1,10 @@
+//! What operators and the console do beside the ledger: wallets and tickers, API keys, lists of postings and
+//! holds, and how the database stands.
+
+mod catalog;
+mod inspect;
+mod keys;
+mod status;
+
+pub use keys::NewKey;
+pub use status::DatabaseStatus;

@@ -1,0 +1,8 @@
+-- Appends postings, sent as one array of rows.
+INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount, actual_after,
+                      frozen_after, held, counterparty_wallet_id, request_hash, redelivered, metadata, created_at,
+                      expires_at, requested_by)
+SELECT wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount, actual_after,
+       frozen_after, held, counterparty_wallet_id, request_hash, redelivered, metadata::json, created_at,
+       expires_at, requested_by
+  FROM unnest($1::new_posting[])

@@ -1,0 +1,25 @@
+-- Appends the postings $5, adds the holds $6 to $8 and removes the holds $9, if the precondition ($1 to $4,
+-- see unchanged.sql) holds. Without a precondition $1 is null, and then it does.
+WITH unchanged AS (
+     SELECT
+      WHERE NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
+        AND NOT EXISTS (
+            SELECT FROM unnest($2::bigint[], $3::int[], $4::bigint[]) AS next (wallet_id, ticker_id, version)
+             WHERE EXISTS (
+                   SELECT FROM postings p
+                    WHERE p.wallet_id = next.wallet_id AND p.ticker_id = next.ticker_id AND p.version = next.version
+                   OFFSET 0))),
+     opened AS (
+     INSERT INTO holds (transaction_id, created_at, expires_at)
+     SELECT * FROM unnest($6::uuid[], $7::timestamptz[], $8::timestamptz[])
+      WHERE EXISTS (SELECT FROM unchanged)),
+     resolved AS (
+     DELETE FROM holds WHERE transaction_id = ANY($9::uuid[]) AND EXISTS (SELECT FROM unchanged))
+INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount, actual_after,
+                      frozen_after, held, counterparty_wallet_id, request_hash, redelivered, metadata, created_at,
+                      expires_at, requested_by)
+SELECT wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount, actual_after,
+       frozen_after, held, counterparty_wallet_id, request_hash, redelivered, metadata::json, created_at,
+       expires_at, requested_by
+  FROM unnest($5::new_posting[])
+ WHERE EXISTS (SELECT FROM unchanged)
