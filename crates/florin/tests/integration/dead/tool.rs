@@ -110,13 +110,13 @@ async fn what_the_broker_refuses_is_said_and_stays() {
     assert!(none.stderr.contains("error: cannot open the queue florin.dead: "));
     let nowhere = Run::florin("amqp://127.0.0.1:1", &["dead", "list"]).await;
     assert_eq!(nowhere.code, Some(1));
-    assert!(
-        nowhere.stderr.contains("cannot connect to RabbitMQ at 127.0.0.1:1 as guest: "),
-        "{nowhere:?}"
-    );
+    assert!(nowhere.stderr.contains("cannot connect to RabbitMQ at 127.0.0.1:1 as guest: "), "{nowhere:?}");
     let stranger = world.amqp_url.replace("florin:florin@", "florin:wrong@");
     let stranger = Run::florin(&stranger, &["dead", "list"]).await;
-    assert!(stranger.code == Some(1) && stranger.stderr.contains("access refused (user name or password)"), "{stranger:?}");
+    assert!(
+        stranger.code == Some(1) && stranger.stderr.contains("access refused (user name or password)"),
+        "{stranger:?}"
+    );
 
     let client = without_a_service(&world).await;
     fill(&client, 3).await;
@@ -130,7 +130,10 @@ async fn what_the_broker_refuses_is_said_and_stays() {
     let refused = dead(&world, &["requeue", "--all", "--queue", "full"]).await;
     assert_eq!(refused.code, Some(1));
     let words = "1 messages were requeued, the others are still here: cannot requeue ";
-    assert!(refused.stderr.contains(words) && refused.stderr.contains("it does not exist, or is full"), "{refused:?}");
+    assert!(
+        refused.stderr.contains(words) && refused.stderr.contains("it does not exist, or is full"),
+        "{refused:?}"
+    );
     await_ready(&client, DEAD, 2).await;
 }
 
