@@ -18,7 +18,9 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, ShortString};
 
 use super::Reason;
-use super::headers::{ERROR, EXCHANGE, REASON, ROUTING_KEY, TIME, USER_ID, own_headers, own_properties, published_to};
+use super::headers::{
+    ERROR, EXCHANGE, REASON, ROUTING_KEY, TIME, USER_ID, own_headers, own_properties, published_to,
+};
 use crate::job::Rejection;
 use crate::operation;
 use crate::outgoing::Message;

@@ -6,13 +6,13 @@ mod table;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, stdin};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use clap::error::ErrorKind;
 use florin_broker::dead_letter::{self, DeadLetter, DeadLetters, Purpose, Requeue};
 use florin_service::cli::output::{OutputArgs, note, prompt};
 use florin_service::cli::values::number;
-use florin_service::cli::{BrokerArgs, CommonArgs, flag};
+use florin_service::cli::{BrokerArgs, CommonArgs, flag, no_broker};
 use florin_service::config::Config;
 use florin_wire::names::DEAD_LETTERS;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -307,7 +307,7 @@ async fn discard_all(config: &Config, readable: bool, yes: bool) -> anyhow::Resu
         ask(count == 0, &format!("Drop all {count} messages for good?")).await?;
     }
     let url = config.broker.url();
-    let mut queue = opened(DeadLetters::open_dropping_unreadable(&url, Purpose::Clear).await)?;
+    let mut queue = opened(config, DeadLetters::open_dropping_unreadable(&url, Purpose::Clear).await)?;
     let mut dropped = queue.unreadable().len();
     if readable {
         let bar = progress("dropping", &queue);
@@ -354,13 +354,13 @@ async fn ask(yes: bool, question: &str) -> anyhow::Result<()> {
 }
 
 async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<DeadLetters> {
-    opened(DeadLetters::open(&config.broker.url(), purpose).await)
+    opened(config, DeadLetters::open(&config.broker.url(), purpose).await)
 }
 
-fn opened(queue: Result<DeadLetters, dead_letter::Error>) -> anyhow::Result<DeadLetters> {
+fn opened(config: &Config, queue: Result<DeadLetters, dead_letter::Error>) -> anyhow::Result<DeadLetters> {
     let queue = queue.map_err(|error| match error {
-        dead_letter::Error::Connection(florin_broker::Error::Connect { .. }) => {
-            anyhow!("{error}. Set AMQP_URL or --amqp-url.")
+        dead_letter::Error::Connection(error @ florin_broker::Error::Connect { .. }) => {
+            no_broker(config, &error)
         }
         other => other.into(),
     });
