@@ -1,5 +1,8 @@
-//! Connecting to RabbitMQ, for the service's side and for clients: where the broker is, and whom to trust.
+//! Connecting to RabbitMQ, for the service's side and for clients: where the broker is, whom to trust, and when to
+//! try again.
 
 mod address;
+mod backoff;
 
 pub use address::{Address, AddressError, TLS_PARAMETERS};
+pub use backoff::Backoff;

@@ -1,77 +1,66 @@
-//! Connections to the broker, and what keeps them up.
+//! Connections to RabbitMQ, and when to connect again.
 //!
-//! lapin's own recovery is not used: it takes long, and misses cancelled consumers and broken channels. A
-//! session here is all or nothing: whatever breaks ends it, and the next one starts from the beginning.
+//! lapin's own recovery is not used: it takes long, and misses cancelled consumers and closed channels. A session
+//! here is all or nothing: whatever fails ends it, and the next one starts from the beginning.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use florin_amqp::{Address, AddressError};
+use florin_amqp::{Address, AddressError, Backoff};
+use florin_metrics::Metrics;
 use futures_util::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Connection, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::time::timeout;
 
-use florin_metrics::Metrics;
-
-/// A peer that is silent for twice as long is gone.
+/// A peer that is silent for twice this time is gone.
 const HEARTBEAT_SECS: u16 = 10;
-/// RabbitMQ's own default. Headers fit into one frame, so this bounds how deeply they can be nested.
+/// RabbitMQ's default. Headers fit into one frame, so this bounds how deeply they can be nested.
 const FRAME_BYTES: u32 = 131_072;
 /// How long the broker may take to answer anything but a publish.
-pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
-/// A session that lasted so long was a good one: the next failure starts with a short delay again.
-const GOOD_SESSION: Duration = Duration::from_secs(5);
-const MAX_DELAY: Duration = Duration::from_secs(2);
+pub(crate) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a session of this length the delays start from the shortest again.
+const STABLE_SESSION: Duration = Duration::from_secs(5);
+pub(crate) const REPLY_SUCCESS: u16 = 200;
 
-/// What can go wrong between us and the broker.
+/// What can fail between the service and RabbitMQ.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL of the broker, or a certificate that it names, cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// There is no connection: nobody answers, or the broker refuses the user or the virtual host.
+    #[error("cannot connect to RabbitMQ at {address} as {user}: {reason}")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// The user name.
+        user: String,
+        /// Why.
+        reason: String,
+    },
     /// The broker refused something, or the connection broke.
     #[error(transparent)]
-    Broker(#[from] lapin::Error),
+    Broker(lapin::Error),
     /// The broker took too long.
-    #[error("the broker did not {0} in time")]
+    #[error("RabbitMQ did not {0} within {seconds} s", seconds = RPC_TIMEOUT.as_secs())]
     TimedOut(&'static str),
-    /// The broker ended the consumer, for example because the queue was deleted.
-    #[error("the broker cancelled the consumer")]
+    /// The broker cancelled the consumer, for example because the queue was deleted.
+    #[error("RabbitMQ cancelled the consumer: was the queue deleted?")]
     Cancelled,
-    /// The broker closed the connection over something that was sent.
-    #[error("the broker objects to a reply: {0}")]
-    Objection(#[source] lapin::Error),
-    /// A message that the broker delivered cannot be read.
-    #[error("a message cannot be read: {0}")]
+    /// The broker closed the connection or the channel over a reply.
+    #[error("RabbitMQ rejects a reply: {0}")]
+    ReplyRejected(#[source] lapin::Error),
+    /// The AMQP library cannot decode the properties of a message, and ended the connection.
+    #[error("a message cannot be decoded: {0}")]
     Unreadable(#[source] lapin::Error),
     /// The connection ended without an error.
     #[error("the connection was closed")]
     Closed,
 }
 
-impl Error {
-    /// Why sending replies failed. The broker closes the connection with an internal error over a reply address
-    /// that it cannot decode, and the channel over a message that is longer than it takes; other codes say something
-    /// of the service or of the broker, not of a message.
-    pub(super) fn sending(error: lapin::Error) -> Self {
-        let too_long = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
-        match error.kind() {
-            ErrorKind::ProtocolError(protocol) if *protocol.kind() == too_long => Self::Objection(error),
-            _ if Self::is_of_address(&error) => Self::Objection(error),
-            _ => Self::Broker(error),
-        }
-    }
-
-    /// Whether the broker objects to where the message was to go.
-    pub(super) fn is_of_address(error: &lapin::Error) -> bool {
-        let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
-        matches!(error.kind(), ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal)
-    }
-
-    /// Why taking requests failed.
-    pub(super) fn taking(error: lapin::Error) -> Self {
+impl From<lapin::Error> for Error {
+    fn from(error: lapin::Error) -> Self {
         match error.kind() {
             ErrorKind::ParsingError(_) => Self::Unreadable(error),
             _ => Self::Broker(error),
@@ -79,7 +68,45 @@ impl Error {
     }
 }
 
-/// Whether the service is connected to the broker. Clones share what they know.
+impl Error {
+    /// Why publishing failed. The broker closes the connection with an internal error over a reply address that it
+    /// cannot decode, and the channel over a message that is longer than its limit. Other codes are about the service or
+    /// the broker, not about a message.
+    pub(crate) fn publishing(error: lapin::Error) -> Self {
+        let too_long = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
+        match error.kind() {
+            ErrorKind::ProtocolError(protocol) if *protocol.kind() == too_long => Self::ReplyRejected(error),
+            _ if Self::rejects_address(&error) => Self::ReplyRejected(error),
+            _ => error.into(),
+        }
+    }
+
+    /// Whether the broker rejects the address of a reply, and not the reply.
+    pub(crate) fn rejects_address(error: &lapin::Error) -> bool {
+        let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
+        matches!(error.kind(), ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal)
+    }
+
+    fn connecting(address: &Address, error: &lapin::Error) -> Self {
+        let authority = &address.uri().authority;
+        let refused = AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED);
+        let reason = match error.kind() {
+            ErrorKind::ProtocolError(protocol) if *protocol.kind() == refused => {
+                "access refused (user name or password)".to_owned()
+            }
+            ErrorKind::ProtocolError(protocol) => protocol.get_message().to_string(),
+            ErrorKind::IOError(error) => error.to_string(),
+            _ => error.to_string(),
+        };
+        Self::Connect {
+            address: format!("{}:{}", authority.host, authority.port),
+            user: authority.userinfo.username.clone(),
+            reason,
+        }
+    }
+}
+
+/// Whether the service is connected to the broker. Clones share the state.
 #[derive(Clone, Default)]
 pub struct Link {
     consumer: Arc<RwLock<Option<ConnectionStatus>>>,
@@ -87,7 +114,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Whether both connections stand: the one that requests come by, and the one that replies go by.
+    /// Whether both connections are up: the consumer's and the publisher's.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         [&self.consumer, &self.publisher].into_iter().all(|connection| {
@@ -96,11 +123,11 @@ impl Link {
         })
     }
 
-    pub(super) fn register(&self, role: Role, connection: &Connection) {
+    pub(crate) fn register(&self, role: Role, connection: &Connection) {
         self.set(role, Some(connection.status().clone()));
     }
 
-    pub(super) fn unregister(&self, role: Role) {
+    pub(crate) fn unregister(&self, role: Role) {
         self.set(role, None);
     }
 
@@ -121,13 +148,13 @@ impl std::fmt::Debug for Link {
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Consumer,
     Publisher,
 }
 
 impl Role {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Consumer => "consumer",
             Self::Publisher => "publisher",
@@ -135,99 +162,121 @@ impl Role {
     }
 }
 
-/// Connects, within a time limit.
-pub(super) async fn connect(url: &str, role: Role) -> Result<Connection, Error> {
-    connect_as(url, role.as_str()).await
-}
-
-/// Connects under this name, within a time limit.
-pub(super) async fn connect_as(url: &str, name: &str) -> Result<Connection, Error> {
+/// Connects under this name, within the time limit.
+pub(crate) async fn connect(url: &str, name: &str) -> Result<Connection, Error> {
     let address = Address::parse(url)?.with_defaults(HEARTBEAT_SECS, Some(FRAME_BYTES));
-    let properties = ConnectionProperties::default().with_connection_name(connection_name(name).into());
-    within(RPC_TIMEOUT, "accept the connection", address.connect(properties)).await
+    let connecting = address.connect(properties(name));
+    connected(&address, connecting).await
 }
 
-/// What the broker's lists call a connection.
-pub(super) fn connection_name(name: &str) -> String {
-    format!("florin {name} {}", std::process::id())
+/// Awaits a connection, within the time limit.
+pub(crate) async fn connected<T>(
+    address: &Address,
+    connecting: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, Error> {
+    let connection = timeout(RPC_TIMEOUT, connecting).await;
+    let connection = connection.map_err(|_| Error::TimedOut("accept the connection"))?;
+    connection.map_err(|error| Error::connecting(address, &error))
 }
 
-/// Awaits the broker for so long.
-pub(super) async fn within<T>(
+/// What the broker is told of a connection.
+pub(crate) fn properties(name: &str) -> ConnectionProperties {
+    ConnectionProperties::default().with_connection_name(connection_name(name).into())
+}
+
+/// The name of a connection in the broker's lists: what for, and from which host and process.
+#[must_use]
+pub fn connection_name(name: &str) -> String {
+    format!("florin {name} {}", *INSTANCE)
+}
+
+/// Host name and process id: in a container the id alone is always 1.
+pub(crate) static INSTANCE: LazyLock<String> = LazyLock::new(|| {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    format!("{}-{}", host.unwrap_or_default(), std::process::id())
+});
+
+/// Awaits an answer of the broker for this long.
+pub(crate) async fn within<T>(
     limit: Duration,
-    what: &'static str,
+    action: &'static str,
     answer: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, Error> {
-    timeout(limit, answer).await.map_err(|_| Error::TimedOut(what))?.map_err(Error::Broker)
+    Ok(timeout(limit, answer).await.map_err(|_| Error::TimedOut(action))??)
 }
 
-/// Awaits what the broker does only when it is not in need, for so long each time it is not.
-pub(super) async fn patiently<T>(
+/// Awaits a confirm for this long; time while the broker blocks the connection does not count.
+pub(crate) async fn confirmed_within<T>(
     limit: Duration,
-    what: &'static str,
+    action: &'static str,
     connection: &ConnectionStatus,
-    answer: impl Future<Output = lapin::Result<T>>,
+    confirm: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, Error> {
-    let mut answer = std::pin::pin!(answer);
+    let mut confirm = std::pin::pin!(confirm);
     loop {
-        match timeout(limit, &mut answer).await {
-            Ok(answer) => return answer.map_err(Error::sending),
+        match timeout(limit, &mut confirm).await {
+            Ok(confirm) => return confirm.map_err(Error::publishing),
             Err(_) if connection.blocked() => {}
-            Err(_) => return Err(Error::TimedOut(what)),
+            Err(_) => return Err(Error::TimedOut(action)),
         }
     }
 }
 
-/// Resolves when the connection that replies go by is lost.
-pub(super) async fn lost(mut events: impl Stream<Item = Event> + Unpin) -> Error {
+/// Resolves when the publisher's connection is lost.
+pub(crate) async fn lost(mut events: impl Stream<Item = Event> + Unpin) -> Error {
     while let Some(event) = events.next().await {
         match event {
-            Event::Error(error) => return Error::sending(error),
+            Event::Error(error) => return Error::publishing(error),
             Event::ConnectionBlocked(reason) => {
-                tracing::warn!(reason, "the broker is in need and takes no replies: they wait");
+                tracing::warn!(reason, "RabbitMQ blocks publishing (a resource alarm): replies wait");
             }
-            Event::ConnectionUnblocked => tracing::info!("the broker takes replies again"),
+            Event::ConnectionUnblocked => tracing::info!("RabbitMQ accepts replies again"),
             _ => {}
         }
     }
     Error::Closed
 }
 
-/// The pauses between the sessions of one connection.
-pub(super) struct Reconnect {
+/// The delays between the sessions of one connection.
+pub(crate) struct Reconnect {
     role: Role,
     metrics: Arc<Metrics>,
     session_started: Instant,
-    delays: ExponentialBackoff,
+    backoff: Backoff,
 }
 
 impl Reconnect {
-    pub(super) fn new(role: Role, metrics: Arc<Metrics>) -> Self {
-        Self { role, metrics, session_started: Instant::now(), delays: backoff() }
+    pub(crate) fn new(role: Role, metrics: Arc<Metrics>) -> Self {
+        Self { role, metrics, session_started: Instant::now(), backoff: Backoff::new() }
     }
 
     /// Waits before the next session.
-    pub(super) async fn pause_after(&mut self, error: &Error) {
-        // Over a message it is not the broker that failed: it need not be spared.
-        let over_a_message = matches!(error, Error::Objection(_) | Error::Unreadable(_));
-        if over_a_message || self.session_started.elapsed() >= GOOD_SESSION {
-            self.delays = backoff();
+    pub(crate) async fn pause_after(&mut self, error: &Error) {
+        // A bad message is no failure of the broker, which need not be spared then.
+        let bad_message = matches!(error, Error::ReplyRejected(_) | Error::Unreadable(_));
+        if bad_message || self.session_started.elapsed() >= STABLE_SESSION {
+            self.backoff = Backoff::new();
         }
         let connection = self.role.as_str();
-        let delay = self.delays.next().unwrap_or(MAX_DELAY);
+        let delay = self.backoff.next_delay();
+        let delay_secs = delay.as_secs_f64();
         self.metrics.broker_reconnects.with_label_values(&[connection]).inc();
-        tracing::warn!(connection, %error, delay_ms = delay.as_millis(), "no connection to the broker");
+        match error {
+            Error::Connect { .. } | Error::Address(_) => tracing::warn!(connection, delay_secs, "{error}"),
+            Error::Unreadable(error) => tracing::warn!(
+                connection,
+                %error,
+                "a request cannot be decoded and ended the connection: taking requests one by one, until RabbitMQ \
+                 dead-letters it at the delivery limit"
+            ),
+            Error::ReplyRejected(error) => tracing::warn!(
+                connection,
+                %error,
+                "RabbitMQ ended the connection over a reply: sending replies one by one to find it"
+            ),
+            _ => tracing::warn!(connection, %error, delay_secs, "connection to RabbitMQ lost, reconnecting"),
+        }
         tokio::time::sleep(delay).await;
         self.session_started = Instant::now();
     }
-}
-
-/// From 50 ms, doubled each time up to two seconds, with jitter.
-fn backoff() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(MAX_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

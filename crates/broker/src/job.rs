@@ -1,28 +1,27 @@
-//! What crosses the border between the broker's side and the engine: requests on their way in, answers on their way out.
+//! What passes between the broker's side and the engine: requests in, results out.
 
 use std::time::Instant;
 
 use florin_ledger::{Change, Command, Outcome};
 use florin_wire::{Answered, Decoded, Refusal};
 
-/// A short page of a history may have looked at many postings.
+/// Even a short page of a history may have read many postings.
 const LEAST_PAGE_WEIGHT: usize = 100;
 
-/// A request on its way in, with the ticket of the one who waits for the answer.
+/// A request for the engine, with the ticket that its reply needs.
 #[derive(Debug)]
 pub struct Job<T> {
-    /// What is asked; or why it was rejected already: then it only waits for its turn to be answered.
+    /// The decoded request, or why it was rejected: then it only waits for its turn to be answered.
     pub request: Result<Decoded, Rejection>,
-    /// When it was delivered.
     pub received_at: Instant,
-    /// Memory that this job holds, about, in bytes.
+    /// About how much memory this job holds, in bytes.
     pub size_bytes: usize,
-    /// What the answer needs to find its way.
+    /// What the reply needs.
     pub ticket: T,
 }
 
 impl<T> Job<T> {
-    /// How many commands this job carries; a page of a history counts as its postings, for others wait for it.
+    /// How many commands this job carries. A page of a history counts as its postings, because others wait for it.
     #[must_use]
     pub fn commands(&self) -> usize {
         let weight = |command: &Command| match command {
@@ -39,56 +38,56 @@ impl<T> Job<T> {
     }
 }
 
-/// Requests on their way out.
+/// Executed requests.
 #[derive(Debug)]
 pub struct Completed<T> {
     /// The requests, in their order.
     pub done: Vec<Done<T>>,
-    /// What became of transactions meanwhile, for those who listen.
+    /// The changes of transactions, for events.
     pub changes: Vec<Change>,
 }
 
-/// A request on its way out.
+/// An executed request.
 #[derive(Debug)]
 pub struct Done<T> {
-    /// What became of it.
-    pub disposition: Disposition,
-    /// As it came with the job.
+    /// Its result.
+    pub completion: Completion,
+    /// The ticket of the job.
     pub ticket: T,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[allow(
     clippy::large_enum_variant,
-    reason = "the large one is what nearly all are: a box for each would cost more"
+    reason = "nearly all are of the large variant: a box for each would cost more"
 )]
 #[derive(Debug)]
-pub enum Disposition {
-    /// The rules decided, and the decision is committed.
+pub enum Completion {
+    /// The rules decided, and it is committed.
     Decided(Command, Outcome),
-    /// The same, of all commands of a batch.
+    /// The same for all commands of a batch.
     Batch {
-        /// Whether all were to be done or none.
+        /// Whether all or none were to be applied.
         atomic: bool,
         /// The commands, in their order.
         items: Vec<Answered>,
     },
-    /// The rules did not get to see it.
+    /// It was not executed.
     Rejected(Rejection),
-    /// The database refuses it for a reason that the rules do not know: it cannot be answered.
+    /// The database refuses it for a reason that the rules do not know: it is dead-lettered.
     Failed(String),
 }
 
-/// Why the rules do not get to see a request.
+/// Why a request is not executed.
 #[derive(Debug)]
 pub enum Rejection {
-    /// It is answered with a refusal.
+    /// It is invalid, and answered with this refusal.
     Refused(Refusal),
-    /// It must be neither worked on nor answered: it goes to the dead-letter queue.
-    Barred {
-        /// Why, for programs.
+    /// It is not allowed, and dead-lettered without an answer.
+    NotAllowed {
+        /// A stable code.
         error: &'static str,
-        /// Why, for people.
+        /// For people.
         reason: String,
     },
 }

@@ -1,16 +1,20 @@
-//! The broker's side: takes requests from the work queue and sends the replies.
+//! RabbitMQ's side of the service: takes requests from the work queue and publishes the replies.
 //!
-//! Two connections, each made again whenever it is lost: the [`Consumer`] takes deliveries and, later,
-//! their acknowledgements go back on the same channel; the [`Publisher`] sends replies and events on a connection of
-//! its own, for a broker in need blocks the connections that publish, and acknowledgements must still get
-//! through. In between, a request carries a [`Ticket`].
+//! There are two connections, each made again whenever it is lost. The [`Consumer`] receives requests, and their acks
+//! go back on the same channel. The [`Publisher`] sends replies and events on a connection of its own, because a broker
+//! with a resource alarm blocks connections that publish, and acks must still get through. In between, a request carries
+//! a [`Ticket`].
+//!
+//! In reading order: `topology` (exchanges and queues), `connection` (errors, time limits, reconnecting), `access` (which
+//! requests are allowed), `job` (what passes to the engine and back), `consumer`, `outgoing` (replies and events,
+//! encoded), `publisher`, `log` (one line per request), `dead_letter`, `queues` (depths, for the console).
 
 mod access;
 mod connection;
 mod consumer;
-pub mod dead;
-mod given_up;
+pub mod dead_letter;
 mod job;
+mod log;
 mod outgoing;
 mod publisher;
 mod queues;
@@ -24,33 +28,34 @@ use lapin::types::ShortString;
 use prometheus::IntGauge;
 
 pub use access::Access;
-pub use connection::{Error, Link};
+pub use connection::{Error, Link, connection_name};
 pub use consumer::Consumer;
-pub use job::{Completed, Disposition, Done, Job, Rejection};
+pub use job::{Completed, Completion, Done, Job, Rejection};
 pub use publisher::Publisher;
 pub use queues::{Depths, Queues};
 pub use status::{BrokerStatus, Counts, QueueStatus};
 pub use topology::{Exchange, Queue, Topology};
 
 use consumer::Session;
-use given_up::Original;
+use dead_letter::Original;
 
-/// What the reply to a request needs to find its way, and the acknowledgement after it.
+/// What the reply to a request needs, and the ack after it.
 #[derive(Debug)]
 pub struct Ticket {
     session: Arc<Session>,
     delivery_tag: u64,
-    /// What the client asked for, in its own words.
+    /// As the client wrote it.
     operation: ShortString,
     reply_to: Option<ShortString>,
     correlation_id: Option<ShortString>,
-    /// The request as it was delivered, for the case that it cannot be answered.
+    log: log::Context,
+    /// The request as it was delivered, in case it is dead-lettered.
     original: Original,
     received_at: Instant,
     _in_flight: InFlight,
 }
 
-/// What a message asks for: its routing key; or its `type`, when it was sent to the queue by the queue's name.
+/// The operation of a message: its routing key, or its `type` if it was published to the queue by name.
 fn operation<'a>(
     exchange: &str,
     routing_key: &'a ShortString,
@@ -59,7 +64,7 @@ fn operation<'a>(
     kind.filter(|_| exchange.is_empty()).unwrap_or(routing_key)
 }
 
-/// Counts a request as in flight for as long as it lives.
+/// Counts a request as in flight while this lives.
 #[derive(Debug)]
 struct InFlight(IntGauge);
 

@@ -1,62 +1,59 @@
-//! What goes out: replies and events, encoded once, however often they have to be sent.
+//! Replies and events, encoded once, however often they have to be sent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use florin_ledger::{Change, ErrorCode, Operation, Transaction};
+use florin_metrics::UNKNOWN_OPERATION;
 use florin_wire::names::EVENTS_EXCHANGE;
 use florin_wire::{Answered, BATCH, BatchReply, Event, Events, IDEMPOTENT_REPLAYED, Refusal, Reply};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::Ticket;
-use super::given_up::{GivenUp, Original};
-use crate::job::{Completed, Disposition, Done, Rejection};
-use florin_metrics::UNKNOWN_OPERATION;
+use crate::dead_letter::{Original, Reason};
+use crate::job::{Completed, Completion, Done, Rejection};
+use crate::{Ticket, log};
 
 pub(super) const PERSISTENT: u8 = 2;
-/// No reply is longer: RabbitMQ 4 takes no longer messages unless it is set up differently. Only look-ups get near.
+/// RabbitMQ 4 refuses longer messages by default. Only queries get near.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
-/// A message tells at most so many steps: with the longest metadata that is a megabyte.
+/// Maximum number of events in a message: a megabyte with the longest metadata.
 const MAX_EVENTS: usize = 250;
 
-/// Requests that were executed together, and what is to be sent about them.
+/// Requests that were executed together, with their replies and events.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) requests: Vec<Outgoing>,
     pub(super) events: Vec<EncodedEvents>,
 }
 
-/// A request that was worked on.
+/// A request and its reply.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) ticket: Ticket,
-    /// None when the request cannot be answered.
+    /// None when there is no reply.
     pub(super) reply: Option<EncodedReply>,
     /// Set when there is nothing more to send.
-    pub(super) fate: OnceLock<Fate>,
-    /// Set when there will be no reply: the request itself, for the dead-letter queue.
+    pub(super) disposition: OnceLock<Disposition>,
+    /// Set when the request is dead-lettered: the copy with the reason.
     pub(super) dead_letter: OnceLock<Message>,
-    /// How often the broker closed the connection while this reply, alone, was on its way; from then on, how often
-    /// the dead letter was sent.
-    pub(super) objections: AtomicU32,
+    /// How often the broker closed the connection over this reply, sent alone; for a dead letter, how often that was sent.
+    pub(super) attempts: AtomicU32,
 }
 
 #[derive(Debug)]
 pub(super) struct EncodedReply {
     pub(super) message: Message,
     pub(super) replayed: bool,
-    /// The operation of the message.
     pub(super) operation: &'static str,
-    /// How many answers it gives, by operation and code.
+    /// How many answers it holds, by operation and code.
     pub(super) answers: HashMap<(&'static str, u16), u64>,
 }
 
 #[derive(Debug)]
 pub(super) struct EncodedEvents {
     pub(super) message: Message,
-    /// How many steps it tells.
     pub(super) count: usize,
     pub(super) confirmed: OnceLock<()>,
 }
@@ -70,23 +67,22 @@ pub(super) struct Message {
     pub(super) properties: BasicProperties,
 }
 
-/// What became of a reply.
+/// What happens to a request at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It was confirmed, or nobody waits for it.
-    Sent,
-    /// No queue took it: the client's is gone, or full. The client may ask again under the same identity.
-    NoQueue,
-    /// There is none, or the broker objects to it. The request is in the dead-letter queue, with the reason.
-    PutAside,
-    /// The same, but the request has to be delivered again first.
-    GivenBack,
-    /// The same, but all that can be done is to let the broker move it there.
-    Impossible,
+pub(super) enum Disposition {
+    /// Acked: the reply was confirmed, or nobody waits for one.
+    Replied,
+    /// Acked: no queue took the reply, because the client's is gone or full. The client may retry.
+    Unroutable,
+    /// Acked: a copy with the reason is in the dead-letter queue.
+    DeadLettered,
+    /// Requeued, to be dead-lettered when it is delivered again.
+    Requeued,
+    /// Rejected: the broker dead-letters it without a reason.
+    Rejected,
 }
 
 impl Batch {
-    /// Encodes what is to be sent.
     pub(super) fn new(completed: Completed<Ticket>, with_events: bool) -> Self {
         let events = if with_events { EncodedEvents::of(&completed.changes) } else { Vec::new() };
         Self { requests: completed.done.into_iter().map(Outgoing::new).collect(), events }
@@ -95,82 +91,89 @@ impl Batch {
 
 impl Outgoing {
     fn new(done: Done<Ticket>) -> Self {
-        let Done { disposition, ticket } = done;
+        let Done { completion, ticket } = done;
+        let operation = ticket.operation.as_str();
         let mut refused = None;
-        let reply = match disposition {
-            Disposition::Decided(command, outcome) => {
+        let reply = match completion {
+            Completion::Decided(command, outcome) => {
                 let reply = Reply::to_command(&command, &outcome);
+                log::replied(operation, &ticket.log, &reply, Some(&outcome));
                 Some(EncodedReply::new(&ticket, &reply, outcome.replayed))
             }
-            Disposition::Rejected(Rejection::Refused(refusal)) => {
-                Some(EncodedReply::new(&ticket, &Reply::refused(ticket.operation.as_str(), &refusal), false))
+            Completion::Rejected(Rejection::Refused(refusal)) => {
+                let reply = Reply::refused(operation, &refusal);
+                log::replied(operation, &ticket.log, &reply, None);
+                Some(EncodedReply::new(&ticket, &reply, false))
             }
-            Disposition::Batch { atomic, items } => Some(EncodedReply::of_batch(&ticket, atomic, &items)),
-            Disposition::Rejected(Rejection::Barred { error, reason }) => {
-                refused = Some(GivenUp { error, reason });
+            Completion::Batch { atomic, items } => Some(EncodedReply::of_batch(&ticket, atomic, &items)),
+            Completion::Rejected(Rejection::NotAllowed { error, reason }) => {
+                refused = Some(Reason { error, reason });
                 None
             }
-            Disposition::Failed(reason) => {
-                refused = Some(GivenUp::data_refused(reason));
+            Completion::Failed(reason) => {
+                refused = Some(Reason::data_refused(reason));
                 None
             }
         };
-        let fate = OnceLock::new();
-        let outgoing =
-            Self { ticket, reply, fate, dead_letter: OnceLock::new(), objections: AtomicU32::new(0) };
+        let outgoing = Self {
+            ticket,
+            reply,
+            disposition: OnceLock::new(),
+            dead_letter: OnceLock::new(),
+            attempts: AtomicU32::new(0),
+        };
         match (refused, &outgoing.ticket.reply_to) {
-            (Some(given_up), _) => outgoing.give_up(&given_up),
-            (None, Some(reply_to)) => outgoing.remember(reply_to),
+            (Some(reason), _) => outgoing.dead_letter(&reason),
+            (None, Some(reply_to)) => outgoing.check_cached_rejection(reply_to),
             (None, None) => {
-                let _ = outgoing.fate.set(Fate::Sent);
+                let _ = outgoing.disposition.set(Disposition::Replied);
             }
         }
         outgoing
     }
 
-    /// What came back because of its reply address need not be found out again.
-    fn remember(&self, reply_to: &ShortString) {
+    /// A request that was requeued because of its reply address need not fail again.
+    fn check_cached_rejection(&self, reply_to: &ShortString) {
         if matches!(self.ticket.original, Original::Kept(_))
-            && let Some(words) = self.ticket.session.objection(reply_to)
+            && let Some(broker_says) = self.ticket.session.rejected_address(reply_to)
         {
-            self.give_up(&GivenUp::reply_to_refused(reply_to, &words));
+            self.dead_letter(&Reason::reply_to_refused(reply_to, &broker_says));
         }
     }
 
-    /// There will be no reply, for the broker closes the connection over it.
-    pub(super) fn refuse_address(&self, words: &str) {
+    /// Gives up the reply: the broker closes the connection over its address.
+    pub(super) fn reject_address(&self, broker_says: &str) {
         if let Some(reply_to) = &self.ticket.reply_to {
-            self.ticket.session.remember_objection(reply_to, words);
-            self.give_up(&GivenUp::reply_to_refused(reply_to, words));
+            self.ticket.session.cache_rejected_address(reply_to, broker_says);
+            self.dead_letter(&Reason::reply_to_refused(reply_to, broker_says));
         }
     }
 
-    /// There will be no reply.
-    pub(super) fn give_up(&self, given_up: &GivenUp) {
-        let operation = self.ticket.operation.as_str();
-        let GivenUp { error, reason } = given_up;
-        let fate = match &self.ticket.original {
+    /// Dead-letters the request in place of answering it.
+    pub(super) fn dead_letter(&self, reason: &Reason) {
+        let Ticket { operation, log, original, .. } = &self.ticket;
+        let disposition = match original {
             Original::NotKept => {
-                tracing::warn!(operation, error, reason, "a request that cannot be answered is given back");
-                Fate::GivenBack
+                log::requeued(operation.as_str(), log, reason);
+                Disposition::Requeued
             }
             Original::Kept(original) => {
-                tracing::error!(operation, error, reason, "a request that cannot be answered is put aside");
-                self.objections.store(0, Ordering::Relaxed);
-                let _ = self.dead_letter.set(original.dead_letter(given_up));
+                log::dead_lettered(operation.as_str(), log, reason);
+                self.attempts.store(0, Ordering::Relaxed);
+                let _ = self.dead_letter.set(original.dead_letter(reason));
                 return;
             }
             Original::TooLong => {
-                tracing::error!(operation, error, reason, "a request that cannot be answered is put aside");
-                Fate::Impossible
+                log::dead_lettered(operation.as_str(), log, reason);
+                Disposition::Rejected
             }
         };
-        let _ = self.fate.set(fate);
+        let _ = self.disposition.set(disposition);
     }
 
-    /// Whether the request must not be acknowledged.
+    /// Whether the request must not be acked.
     pub(super) fn is_rejected(&self) -> bool {
-        matches!(self.fate.get(), Some(Fate::GivenBack | Fate::Impossible))
+        matches!(self.disposition.get(), Some(Disposition::Requeued | Disposition::Rejected))
     }
 }
 
@@ -179,16 +182,17 @@ impl EncodedReply {
         let operation = known(ticket.operation.as_str());
         let message = Message::reply(ticket, reply, replayed);
         if message.body.len() > MAX_REPLY_BYTES {
-            let reason = format!("the answer has more than {MAX_REPLY_BYTES} bytes: ask for less");
+            let reason = format!("the reply has more than {MAX_REPLY_BYTES} bytes: ask for less");
             let refusal = Refusal { code: ErrorCode::TooLarge, reason };
             return Self::new(ticket, &Reply::refused(ticket.operation.as_str(), &refusal), false);
         }
         Self { message, replayed, operation, answers: HashMap::from([((operation, reply.code), 1)]) }
     }
 
-    /// The answer to a batch counts as one, and so does the answer to each of its operations.
+    /// The batch counts as one answer, and so does each of its operations.
     fn of_batch(ticket: &Ticket, atomic: bool, items: &[Answered]) -> Self {
         let BatchReply { reply, replayed } = BatchReply::new(atomic, items);
+        log::replied(ticket.operation.as_str(), &ticket.log, &reply, None);
         let mut encoded = Self::new(ticket, &reply, replayed);
         for item in items {
             *encoded.answers.entry((known(&item.operation), item.code())).or_default() += 1;
@@ -197,7 +201,7 @@ impl EncodedReply {
     }
 }
 
-/// The operation for a metric: what clients write must not make new series.
+/// The operation as a metric label: clients must not be able to create series.
 fn known(operation: &str) -> &'static str {
     match operation {
         BATCH => BATCH,
@@ -206,7 +210,7 @@ fn known(operation: &str) -> &'static str {
 }
 
 impl EncodedEvents {
-    /// Those with the same routing key share messages.
+    /// Events with the same routing key share messages.
     fn of(changes: &[Change]) -> Vec<Self> {
         let mut routes: BTreeMap<_, Vec<&Change>> = BTreeMap::new();
         for change in changes {
@@ -233,7 +237,7 @@ impl EncodedEvents {
 }
 
 impl Message {
-    /// To the queue that waits for it, through the default exchange.
+    /// To the queue of `reply_to`, through the default exchange.
     fn reply(ticket: &Ticket, reply: &Reply, replayed: bool) -> Self {
         let mut properties = properties();
         if let Some(correlation_id) = &ticket.correlation_id {

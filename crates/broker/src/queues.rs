@@ -1,16 +1,16 @@
-//! How the queues stand: asked of the broker without changing anything.
+//! Queue depths, by passive declares.
 
 use florin_wire::names::DEAD_LETTERS;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 
-use super::connection::{Error, RPC_TIMEOUT, connect_as, within};
+use crate::connection::{Error, RPC_TIMEOUT, connect, within};
 
-/// What the connection is called in the broker's lists.
+/// The name of the connection.
 const NAME: &str = "console";
 
-/// A way to ask. It ends with the first failure: then another one is to be opened.
+/// A connection for reading queue depths. After a failure, open another one.
 #[derive(Debug)]
 pub struct Queues {
     work_queue: ShortString,
@@ -18,14 +18,14 @@ pub struct Queues {
     _connection: Connection,
 }
 
-/// How the queues stand.
+/// Messages and consumers of the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depths {
-    /// Requests in the work queue that no instance has taken yet.
+    /// Requests in the work queue that are not delivered yet.
     pub waiting: u32,
-    /// Instances that listen to the work queue, those that stand by included.
+    /// Instances connected to the work queue, active and standby.
     pub consumers: u32,
-    /// Dead letters that nobody reads at the moment.
+    /// Dead letters that nobody holds at the moment.
     pub dead: u32,
 }
 
@@ -37,16 +37,16 @@ impl Queues {
     /// When there is no broker.
     pub async fn open(url: &str, work_queue: &str) -> Result<Self, Error> {
         let work_queue = work_queue.into();
-        let connection = connect_as(url, NAME).await?;
+        let connection = connect(url, NAME).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         Ok(Self { work_queue, channel, _connection: connection })
     }
 
-    /// How the queues stand now.
+    /// The present depths.
     ///
     /// # Errors
     ///
-    /// When the connection is lost or a queue is not there.
+    /// When the connection is lost or a queue does not exist.
     pub async fn depths(&self) -> Result<Depths, Error> {
         let (waiting, consumers) = self.look(self.work_queue.clone()).await?;
         let (dead, _) = self.look(DEAD_LETTERS.into()).await?;

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use uuid::Uuid;
 
-use super::connection::{Error, RPC_TIMEOUT, connect_as, within};
+use super::connection::{Error, RPC_TIMEOUT, connect, within};
 use super::topology::{Queue, Topology};
 
 /// How long a broker that takes messages may take to confirm one.
@@ -71,7 +71,7 @@ impl BrokerStatus {
     ///
     /// When it cannot be reached, or refuses the user or the virtual host.
     pub async fn ask(url: &str, topology: &Topology) -> Result<Self, Error> {
-        let connection = connect_as(url, "status").await?;
+        let connection = connect(url, "status").await?;
         // A connection of its own, which ends before anybody logs in.
         let product = timeout(RPC_TIMEOUT, greeting(url)).await.ok().and_then(Result::ok).flatten();
         let work_queue = QueueStatus::ask(&connection, topology.work_queue()).await?;

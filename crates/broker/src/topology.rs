@@ -1,12 +1,11 @@
-//! Exchanges and queues: declared again at every start and reconnect, for a broker may come back without
-//! them.
+//! Exchanges and queues. They are declared at every start and reconnect, because a broker may come back without them.
 
 use florin_wire::names::{DEAD_LETTERS, EVENTS_EXCHANGE, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
 
-/// An exchange.
+/// An exchange and its durability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
     /// Its name.
@@ -17,26 +16,26 @@ pub struct Exchange {
     pub durable: bool,
 }
 
-/// A queue, which survives a restart of the broker.
+/// A durable queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queue {
     /// Its name.
     pub name: String,
-    /// What it is declared with.
+    /// Its arguments.
     pub arguments: FieldTable,
 }
 
-/// What the service declares.
+/// The exchanges and queues of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// Where requests are published to. All of them, whatever the routing key, go to the work queue: nothing
-    /// is dropped in silence.
+    /// Where clients publish requests. All are routed to the work queue, whatever their routing key: none is dropped
+    /// silently.
     pub exchanges: Vec<Exchange>,
-    /// Where requests wait.
+    /// The queue that the service consumes.
     pub work_queue: String,
-    /// How often a request is delivered again, after a connection was lost, before it is dead-lettered.
+    /// How many failed deliveries a request may have before the broker dead-letters it.
     pub delivery_limit: u32,
-    /// Whether one instance works and the others stand by.
+    /// Whether one instance is active and the others are standby.
     pub single_active_consumer: bool,
 }
 
@@ -54,7 +53,7 @@ impl Topology {
         }
     }
 
-    /// A topology of the same kind with other names, beside that of the service: for measurements.
+    /// The same with other names, for benchmarks beside the service.
     #[must_use]
     pub fn echo(name: &str, delivery_limit: u32, single_active_consumer: bool) -> Self {
         Self {
@@ -65,7 +64,7 @@ impl Topology {
         }
     }
 
-    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+    pub(crate) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         Queue::dead_letters().declare(channel).await?;
         let dead_letters = Exchange::dead_letters();
         dead_letters.declare(channel).await?;
@@ -78,7 +77,7 @@ impl Topology {
         Ok(())
     }
 
-    /// The queue that requests wait in.
+    /// The queue that the service consumes, with its arguments.
     #[must_use]
     pub fn work_queue(&self) -> Queue {
         let mut arguments = quorum();
@@ -88,8 +87,8 @@ impl Topology {
         set("x-delivery-limit", AMQPValue::LongUInt(self.delivery_limit));
         set("x-single-active-consumer", AMQPValue::Boolean(self.single_active_consumer));
         set("x-dead-letter-exchange", text(DEAD_LETTERS));
-        // A dead-lettered message leaves the work queue only when the other queue has confirmed it. The broker
-        // demands reject-publish for that.
+        // A dead-lettered message leaves the work queue only after the dead-letter queue has confirmed it. The broker
+        // requires reject-publish for that.
         set("x-dead-letter-strategy", text("at-least-once"));
         set("x-overflow", text("reject-publish"));
         Queue { name: self.work_queue.clone(), arguments }
@@ -101,25 +100,25 @@ impl Exchange {
         Self { name: name.to_owned(), kind: ExchangeKind::Topic, durable: true }
     }
 
-    /// Where events go to. Who listens binds a queue to it.
+    /// Where events are published. Consumers bind queues of their own.
     #[must_use]
     pub fn events() -> Self {
         Self::topic(EVENTS_EXCHANGE)
     }
 
-    /// Where the broker moves requests that could not be worked on.
+    /// Where the broker publishes dead letters.
     #[must_use]
     pub fn dead_letters() -> Self {
         Self { kind: ExchangeKind::Fanout, ..Self::topic(DEAD_LETTERS) }
     }
 
-    pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+    pub(crate) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         let name = self.name.as_str().into();
         let options = ExchangeDeclareOptions { durable: self.durable, ..Default::default() };
         channel.exchange_declare(name, self.kind.clone(), options, FieldTable::default()).await
     }
 
-    /// All its messages go to this queue.
+    /// Routes all its messages to this queue.
     async fn bind(&self, channel: &Channel, queue: &str) -> lapin::Result<()> {
         let name = self.name.as_str().into();
         let options = QueueBindOptions::default();
@@ -128,7 +127,7 @@ impl Exchange {
 }
 
 impl Queue {
-    /// Where requests wait that could not be worked on.
+    /// The dead-letter queue.
     #[must_use]
     pub fn dead_letters() -> Self {
         Self { name: DEAD_LETTERS.to_owned(), arguments: dead_letters_arguments() }
@@ -141,8 +140,8 @@ impl Queue {
     }
 }
 
-/// A message that is read and put back counts as delivered in vain, and RabbitMQ 4 throws it away after 20 times,
-/// unless the queue has another limit. (-1 is none there, but 3.10 throws the message away at once.)
+/// Reading a letter and putting it back counts as a failed delivery, and RabbitMQ 4 drops a message after 20 of them
+/// unless the queue has a limit of its own. (-1 means none there, but 3.10 drops the message at once.)
 fn dead_letters_arguments() -> FieldTable {
     let mut arguments = quorum();
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(u32::MAX));
@@ -156,6 +155,6 @@ fn quorum() -> FieldTable {
     arguments
 }
 
-fn text(value: &str) -> AMQPValue {
+pub(crate) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }

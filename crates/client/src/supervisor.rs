@@ -7,8 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use florin_amqp::Address;
+use florin_amqp::{Address, Backoff};
 use florin_wire::{Reply, ResultBody};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -23,8 +22,6 @@ use crate::queue::{Answer, Attempt, AttemptError, Dispatch, Queue, Waiting};
 use crate::response::{RawReply, Response};
 use crate::session::Session;
 
-/// Maximum pause between attempts to connect.
-const MAX_DELAY: Duration = Duration::from_secs(2);
 /// After a session of this length the pauses start short again.
 const STABLE_SESSION: Duration = Duration::from_secs(5);
 /// How often calls whose callers gave up are forgotten.
@@ -73,7 +70,7 @@ impl Supervisor {
 
     /// Runs until all clients are dropped.
     pub(crate) async fn run(mut self, mut session: Session) {
-        let mut delays = backoff();
+        let mut backoff = Backoff::new();
         loop {
             let started = Instant::now();
             let error = match self.serve(&mut session).await {
@@ -85,18 +82,18 @@ impl Supervisor {
             let reason = error.map_or_else(|| "the consumer was cancelled".into(), |it| it.to_string());
             tracing::warn!(reason, "connection to the broker lost");
             if started.elapsed() >= STABLE_SESSION {
-                delays = backoff();
+                backoff = Backoff::new();
             }
-            let Some(next) = self.reconnect(&mut delays).await else { return };
+            let Some(next) = self.reconnect(&mut backoff).await else { return };
             tracing::info!("reconnected to the broker");
             session = next;
         }
     }
 
     /// None if all clients were dropped.
-    async fn reconnect(&self, delays: &mut ExponentialBackoff) -> Option<Session> {
+    async fn reconnect(&self, backoff: &mut Backoff) -> Option<Session> {
         loop {
-            tokio::time::sleep(delays.next().unwrap_or(MAX_DELAY)).await;
+            tokio::time::sleep(backoff.next_delay()).await;
             if self.attempts.is_closed() {
                 return None;
             }
@@ -242,16 +239,6 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// From 50 ms, doubled each time, with jitter.
-fn backoff() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(MAX_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 fn is_not_found(error: &lapin::Error) -> bool {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use florin_broker::{Disposition, Rejection};
+use florin_broker::{Completion, Rejection};
 use florin_ledger::{Command, Group, Outcome};
 use florin_wire::{Answered, Batch, Decoded, Item};
 
@@ -23,7 +23,7 @@ pub(crate) enum Form {
     /// Many commands that are one group; these are their operations.
     Whole(Vec<Cow<'static, str>>),
     /// Nothing to execute.
-    Known(Disposition),
+    Known(Completion),
 }
 
 /// A place in a batch.
@@ -43,14 +43,14 @@ impl Form {
     /// Moves the commands of a request into `groups`.
     pub(crate) fn take_groups(request: Result<Decoded, Rejection>, groups: &mut Vec<Group>) -> Self {
         match request {
-            Err(rejection) => Self::Known(Disposition::Rejected(rejection)),
+            Err(rejection) => Self::Known(Completion::Rejected(rejection)),
             Ok(Decoded::One(command)) => {
                 groups.push(Group::One(command));
                 Self::One
             }
             Ok(Decoded::Batch(batch)) if batch.is_refused() => {
                 let items = batch.items.into_iter().map(not_executed).collect();
-                Self::Known(Disposition::Batch { atomic: true, items })
+                Self::Known(Completion::Batch { atomic: true, items })
             }
             Ok(Decoded::Batch(Batch { atomic: true, items })) => Self::whole(items, groups),
             Ok(Decoded::Batch(Batch { atomic: false, items })) => {
@@ -76,27 +76,27 @@ impl Form {
     }
 
     /// What happens to the request. The outcomes of its commands come next in `decided`.
-    pub(crate) fn disposition(self, decided: &mut impl Iterator<Item = (Command, Outcome)>) -> Disposition {
+    pub(crate) fn completion(self, decided: &mut impl Iterator<Item = (Command, Outcome)>) -> Completion {
         let mut next = || decided.next().expect("every command has an outcome");
         let mut answered = |operation| {
             let (command, outcome) = next();
             Answered { operation, result: Ok((command, Some(outcome))) }
         };
         match self {
-            Self::Known(disposition) => disposition,
+            Self::Known(completion) => completion,
             Self::One => {
                 let (command, outcome) = next();
-                Disposition::Decided(command, outcome)
+                Completion::Decided(command, outcome)
             }
             Self::Whole(names) => {
-                Disposition::Batch { atomic: true, items: names.into_iter().map(answered).collect() }
+                Completion::Batch { atomic: true, items: names.into_iter().map(answered).collect() }
             }
             Self::Each(slots) => {
                 let items = slots.into_iter().map(|slot| match slot {
                     Slot::Next(operation) => answered(operation),
                     Slot::Refused(answered) => answered,
                 });
-                Disposition::Batch { atomic: false, items: items.collect() }
+                Completion::Batch { atomic: false, items: items.collect() }
             }
         }
     }

@@ -14,7 +14,7 @@ pub(crate) async fn answer<T>(mut jobs: Receiver<Job<T>>, done: Sender<Completed
             let mut groups = Vec::new();
             let form = Form::take_groups(job.request, &mut groups);
             let mut decided = groups.into_iter().flat_map(Group::into_commands).map(accept);
-            Done { disposition: form.disposition(&mut decided), ticket: job.ticket }
+            Done { completion: form.completion(&mut decided), ticket: job.ticket }
         });
         if done.send(Completed { done: echoed.collect(), changes: Vec::new() }).await.is_err() {
             return;

@@ -19,7 +19,7 @@ mod retry;
 use std::sync::Arc;
 use std::time::Instant;
 
-use florin_broker::{Completed, Disposition, Done, Job};
+use florin_broker::{Completed, Completion, Done, Job};
 use florin_ledger::{Change, Command, Group, Outcome};
 use florin_metrics::{Health, Metrics};
 use florin_store::{Error, Executed, Plan, Planner, Store, execute};
@@ -101,7 +101,7 @@ impl Engine {
         let (dispositions, changes) = match self.until_executed(executed, &mut groups, oldest).await {
             Ok(Executed { outcomes, changes }) => {
                 let mut decided = decided(groups, outcomes);
-                let dispositions = forms.into_iter().map(|form| form.disposition(&mut decided));
+                let dispositions = forms.into_iter().map(|form| form.completion(&mut decided));
                 (dispositions.collect(), changes)
             }
             Err(error) => self.one_by_one(&error, forms, groups, oldest).await,
@@ -114,7 +114,7 @@ impl Engine {
             self.metrics.cached_wallets.set(cached_wallets);
         }
         let done = dispositions.into_iter().zip(tickets);
-        let done = done.map(|(disposition, ticket)| Done { disposition, ticket }).collect();
+        let done = done.map(|(completion, ticket)| Done { completion, ticket }).collect();
         (Completed { done, changes }, next)
     }
 
@@ -196,7 +196,7 @@ impl Engine {
         forms: Vec<Form>,
         groups: Vec<Group>,
         oldest: Instant,
-    ) -> (Vec<Disposition>, Vec<Change>) {
+    ) -> (Vec<Completion>, Vec<Change>) {
         tracing::info!(%error, requests = forms.len(), "a request cannot be executed: this batch is executed one by one");
         let mut groups = groups.into_iter();
         let mut dispositions = Vec::with_capacity(forms.len());
@@ -215,8 +215,8 @@ impl Engine {
                 }
             }
             dispositions.push(match failed {
-                None => form.disposition(&mut all_decided.into_iter()),
-                Some(reason) => Disposition::Failed(reason),
+                None => form.completion(&mut all_decided.into_iter()),
+                Some(reason) => Completion::Failed(reason),
             });
         }
         (dispositions, all_changes)

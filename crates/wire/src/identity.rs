@@ -74,7 +74,8 @@ fn named_id(message_id: &str) -> Uuid {
 }
 
 /// A UUID with hyphens. `Uuid::parse_str` accepts other notations too.
-pub(crate) fn hyphenated(text: &str) -> Option<Uuid> {
+#[must_use]
+pub fn hyphenated(text: &str) -> Option<Uuid> {
     const LENGTH: usize = 36;
     (text.len() == LENGTH).then(|| Uuid::parse_str(text).ok()).flatten()
 }

@@ -42,6 +42,7 @@ pub use decode::{Decoded, decode};
 pub use envelope::{Envelope, Limits};
 pub use event::{Event, EventBalance, Events};
 pub use guide::{Givers, Guide, Retry};
+pub use identity::hyphenated;
 pub use json::{JsonDecimal, RawJson};
 pub use names::BATCH;
 pub use refusal::Refusal;

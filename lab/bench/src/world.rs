@@ -151,7 +151,7 @@ pub(crate) fn wait_ready(service: &mut Process) -> Result<String, Error> {
     loop {
         service.check()?;
         let log = service.log();
-        if log.contains("taking requests") {
+        if log.contains("consumer started") {
             return Ok(format!("http://{}", http_address(&log).unwrap_or_default()));
         }
         if Instant::now() >= end {

@@ -304,7 +304,7 @@ fn through(url: &str, port: u16, proxy: &Proxy) -> String {
 async fn ready(service: &Service) -> Result<(), Error> {
     let log = || std::fs::read_to_string(service.log()).unwrap_or_default();
     let logged = async {
-        while !log().contains("taking requests") {
+        while !log().contains("consumer started") {
             tokio::time::sleep(READY_PAUSE).await;
         }
     };

@@ -9,7 +9,7 @@ use std::io::{IsTerminal, stdin};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use clap::error::ErrorKind;
-use florin_broker::dead::{self, DeadLetter, DeadLetters, Purpose, Requeue};
+use florin_broker::dead_letter::{self, DeadLetter, DeadLetters, Purpose, Requeue};
 use florin_service::cli::output::{OutputArgs, note, prompt};
 use florin_service::cli::values::number;
 use florin_service::cli::{BrokerArgs, CommonArgs, flag, no_broker};
@@ -33,6 +33,10 @@ Examples:
   florin dead drop 3f2a91c04b7d
 
 A message is named by its id from the list, by the beginning of that id, or by its message_id.
+
+Messages whose properties the AMQP library cannot decode have no id: they are counted, with their
+places in the queue. RabbitMQ's management UI or `rabbitmqadmin get` shows them;
+`florin dead drop --unreadable` removes them.
 
 These commands hold the messages that they read until they end, so that two of them at a time see
 different messages. Then RabbitMQ puts the messages back to the front of the queue. The list is
@@ -60,7 +64,7 @@ body_start is the first 48 characters of the body; `florin dead show --json` has
     },
     /// Shows one message in full.
     #[command(after_help = "\
-JSON: {\"id\", \"died_at\", \"error\", \"reason\", \"unreadable\", \"operation\", \"exchange\",
+JSON: {\"id\", \"died_at\", \"error\", \"reason\", \"operation\", \"exchange\",
 \"routing_key\", \"deaths\", \"properties\", \"headers\", \"body\", \"body_hex\"}
 body is null, and body_hex has its bytes, when it is not UTF-8.")]
     Show {
@@ -74,9 +78,9 @@ body is null, and body_hex has its bytes, when it is not UTF-8.")]
     #[command(after_help = "\
 A requeued request keeps its identity. If it was applied before, it is answered as before and not
 applied again, even without a message_id; only requests that cannot be told apart may then count as
-one. It no longer has an expiration. Messages that the service cannot read stay here.
+one. It no longer has an expiration. Messages that cannot be decoded stay here.
 
-JSON: {\"requeued\", \"left\": [{\"id\", \"reason\"}]}")]
+JSON: {\"requeued\", \"unreadable\": [place in the queue]}")]
     Requeue {
         #[command(flatten)]
         selection: Selection,
@@ -90,7 +94,7 @@ JSON: {\"requeued\", \"left\": [{\"id\", \"reason\"}]}")]
     #[command(after_help = "JSON: {\"dropped\"}")]
     Drop {
         #[command(flatten)]
-        selection: Selection,
+        selection: DropSelection,
         /// Does not ask for confirmation.
         #[arg(long)]
         yes: bool,
@@ -122,23 +126,32 @@ struct Selection {
     all: bool,
 }
 
+/// Which messages to drop.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct DropSelection {
+    /// The messages.
+    #[arg(value_name = "ID")]
+    names: Vec<String>,
+    /// All messages that are in the queue now.
+    #[arg(long)]
+    all: bool,
+    /// All messages that the AMQP library cannot decode.
+    #[arg(long)]
+    unreadable: bool,
+}
+
 /// What was sent to the work queue.
 #[derive(Debug, Default, Serialize)]
 struct Requeued {
     requeued: u32,
-    left: Vec<Left>,
-}
-
-/// A message that stays in the dead-letter queue.
-#[derive(Debug, Serialize)]
-struct Left {
-    id: String,
-    reason: String,
+    /// The places in the queue of the messages that cannot be decoded. They stay there.
+    unreadable: Vec<u32>,
 }
 
 #[derive(Debug, Serialize)]
 struct Dropped {
-    dropped: u32,
+    dropped: usize,
 }
 
 /// Runs on a thread with a deep stack: headers are read and shown recursively.
@@ -190,9 +203,10 @@ async fn list(config: &Config, limit: usize, output: OutputArgs) -> anyhow::Resu
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let unreadable = queue.unreadable().to_vec();
     queue.close().await.context("cannot close the connection")?;
     table::keep_oldest(&mut rows, limit);
-    output.print(&List { messages: rows, total }, table::for_people)
+    output.print(&List { messages: rows, total, unreadable }, table::for_people)
 }
 
 async fn show(config: &Config, name: String, output: OutputArgs) -> anyhow::Result<()> {
@@ -215,20 +229,18 @@ async fn requeue(config: &Config, selection: Selection, output: OutputArgs) -> a
         .await
         .with_context(|| format!("cannot send to the queue {work_queue}"))?;
     let mut done = Requeued::default();
+    if selection.all {
+        done.unreadable = queue.unreadable().to_vec();
+    }
     let outcome = requeue_selected(&mut queue, &sender, &selection, &mut done).await;
     let closed = queue.close().await;
     let requeued = done.requeued;
     outcome.with_context(|| format!("{requeued} messages were requeued, the others are still here"))?;
     closed.with_context(|| format!("{requeued} messages were requeued, and some may still be here"))?;
     output.print(&done, |_| format!("messages requeued to {work_queue}: {requeued}\n"))?;
-    match done.left.as_slice() {
+    match done.unreadable.as_slice() {
         [] => Ok(()),
-        [first, ..] => bail!(
-            "{} messages stay here, because the service cannot read them; the first is {}: {}",
-            done.left.len(),
-            first.id,
-            first.reason
-        ),
+        places => bail!("not requeued: {}", table::unreadable(places)),
     }
 }
 
@@ -259,50 +271,72 @@ async fn requeue_one(
     letter: &DeadLetter,
     done: &mut Requeued,
 ) -> anyhow::Result<()> {
-    if !letter.unreadable.is_empty() {
-        done.left.push(Left { id: letter.id.clone(), reason: letter.reason.clone() });
-        return Ok(());
-    }
     sender.send(letter).await.with_context(|| format!("cannot requeue {}", letter.id))?;
     queue.remove(letter);
     done.requeued += 1;
     Ok(())
 }
 
-async fn discard(config: &Config, selection: Selection, yes: bool, output: OutputArgs) -> anyhow::Result<()> {
+async fn discard(
+    config: &Config,
+    selection: DropSelection,
+    yes: bool,
+    output: OutputArgs,
+) -> anyhow::Result<()> {
     if !yes && !stdin().is_terminal() {
         let message = "refusing to drop without confirmation: not a terminal; pass --yes\n";
         clap::Error::raw(ErrorKind::MissingRequiredArgument, message).exit();
     }
-    let mut queue = open(config, selection.purpose()).await?;
-    let outcome = discard_selected(&mut queue, &selection, yes).await;
-    let closed = queue.close().await;
-    let dropped = outcome?;
-    closed.context("some messages may still be here")?;
+    let dropped = if selection.names.is_empty() {
+        discard_all(config, selection.all, yes).await?
+    } else {
+        discard_named(config, &selection.names, yes).await?
+    };
     output.print(&Dropped { dropped }, |Dropped { dropped }| format!("messages dropped: {dropped}\n"))
 }
 
-async fn discard_selected(queue: &mut DeadLetters, selection: &Selection, yes: bool) -> anyhow::Result<u32> {
-    let mut dropped = 0;
-    if selection.all {
-        let count = queue.left();
-        ask(yes || count == 0, &format!("Drop all {count} messages for good?")).await?;
-        let bar = progress("dropping", queue);
+/// Drops all messages that cannot be decoded, and with `readable` all others.
+async fn discard_all(config: &Config, readable: bool, yes: bool) -> anyhow::Result<usize> {
+    if !yes {
+        let queue = open(config, Purpose::Look).await?;
+        let mut count = queue.unreadable().len();
+        if readable {
+            count += queue.left() as usize;
+        }
+        queue.close().await.context("cannot close the connection")?;
+        ask(count == 0, &format!("Drop all {count} messages for good?")).await?;
+    }
+    let url = config.broker.url();
+    let mut queue = opened(config, DeadLetters::open_dropping_unreadable(&url, Purpose::Clear).await)?;
+    let mut dropped = queue.unreadable().len();
+    if readable {
+        let bar = progress("dropping", &queue);
         while let Some(letter) = queue.next().await? {
             queue.remove(&letter);
             dropped += 1;
             bar.inc(1);
         }
         bar.finish_and_clear();
-        return Ok(dropped);
     }
-    let found = find(queue, &selection.names).await?;
-    let rows: Vec<Row> = found.iter().map(Row::new).collect();
-    ask(yes, &format!("{}\nDrop them for good?", table::table(&rows))).await?;
-    for letter in found {
-        queue.remove(&letter);
-        dropped += 1;
-    }
+    queue.close().await.context("some messages may still be here")?;
+    Ok(dropped)
+}
+
+async fn discard_named(config: &Config, names: &[String], yes: bool) -> anyhow::Result<usize> {
+    let mut queue = open(config, Purpose::Look).await?;
+    let dropping = async {
+        let found = find(&mut queue, names).await?;
+        let rows: Vec<Row> = found.iter().map(Row::new).collect();
+        ask(yes, &format!("{}\nDrop them for good?", table::table(&rows))).await?;
+        for letter in &found {
+            queue.remove(letter);
+        }
+        anyhow::Ok(found.len())
+    };
+    let dropped = dropping.await;
+    let closed = queue.close().await;
+    let dropped = dropped?;
+    closed.context("some messages may still be here")?;
     Ok(dropped)
 }
 
@@ -320,9 +354,14 @@ async fn ask(yes: bool, question: &str) -> anyhow::Result<()> {
 }
 
 async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<DeadLetters> {
-    let queue = DeadLetters::open(&config.broker.url(), purpose).await;
+    opened(config, DeadLetters::open(&config.broker.url(), purpose).await)
+}
+
+fn opened(config: &Config, queue: Result<DeadLetters, dead_letter::Error>) -> anyhow::Result<DeadLetters> {
     let queue = queue.map_err(|error| match error {
-        dead::Error::NoConnection { .. } => no_broker(config, &error),
+        dead_letter::Error::Connection(error @ florin_broker::Error::Connect { .. }) => {
+            no_broker(config, &error)
+        }
         other => other.into(),
     });
     queue.with_context(|| format!("cannot open the queue {DEAD_LETTERS}"))

@@ -31,7 +31,7 @@ impl Service {
         let starting = service.line_with("starting").await;
         let starting: serde_json::Value = serde_json::from_str(&starting).expect("a JSON log line");
         service.http_address = starting["http"].as_str().expect("an address").to_owned();
-        service.line_with("taking requests").await;
+        service.line_with("consumer started").await;
         service
     }
 

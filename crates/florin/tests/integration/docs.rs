@@ -245,7 +245,7 @@ async fn a_service_is_set_up_as_in_production() -> Result<(), Box<dyn std::error
     let serves = move || {
         let mut lines = Vec::new();
         for line in log.lines().map_while(Result::ok) {
-            let serves = line.contains("taking requests");
+            let serves = line.contains("consumer started");
             lines.push(line);
             if serves {
                 return;

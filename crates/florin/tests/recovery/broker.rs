@@ -73,9 +73,9 @@ async fn the_service_may_start_before_its_servers() {
     let mut service = Service::spawn(&world, &[]);
     service.line_with("database unavailable, retrying").await;
     servers.postgres.start().unwrap();
-    service.line_with("no connection to the broker").await;
+    service.line_with("cannot connect to RabbitMQ").await;
     servers.rabbit.start().unwrap();
-    service.line_with("taking requests").await;
+    service.line_with("consumer started").await;
     let answer = world.client().await.balance(1).await.unwrap();
     assert_eq!(answer.reply.code, 200);
 }
@@ -95,7 +95,7 @@ async fn a_permission_that_is_missing_is_waited_for() {
         client.publish("balance", br#"{"wallet_id":1}"#, client.properties()).await;
     }
     for _ in 0..4 {
-        service.line_with("no connection to the broker").await;
+        service.line_with("connection to RabbitMQ lost").await;
     }
     may_write(".*");
     for _ in 0..10 {

@@ -20,7 +20,7 @@ use super::text;
 use crate::App;
 use crate::auth::Caller;
 use crate::problem::{Fault, Problem};
-use florin_broker::dead::{DeadLetter, DeadLetters, Error, Purpose, Requeue};
+use florin_broker::dead_letter::{DeadLetter, DeadLetters, Error, Purpose, Requeue};
 
 /// From the front of the queue.
 const READ: usize = 1000;
@@ -80,22 +80,27 @@ pub(super) async fn list(
     let reading = async {
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let total = queue.left();
+        let unreadable = queue.unreadable().len();
         let mut rows = Vec::new();
         while rows.len() < READ {
             let Some(letter) = queue.next().await? else { break };
             rows.push(Row::new(&letter));
         }
         queue.close().await?;
-        Ok((rows, total))
+        Ok((rows, total, unreadable))
     };
-    let (mut rows, total) = alone(reading).await?;
+    let (mut rows, total, unreadable) = alone(reading).await?;
     rows.sort_by_key(|row| row.died_at);
     let content = html! {
         h1 { "Dead letters" }
         p.lead { "Requests that could not be executed, the oldest first. They stay here until you requeue or drop them." }
-        @if rows.is_empty() {
+        @if unreadable > 0 {
+            p { (unreadable) " messages cannot be decoded: RabbitMQ's management UI shows them, "
+                code { "florin dead drop --unreadable" } " removes them." }
+        }
+        @if rows.is_empty() && unreadable == 0 {
             (empty("No dead letters", "Every request could be executed."))
-        } @else {
+        } @else if !rows.is_empty() {
             (rows_table(&rows))
             @if rows.len() < usize::try_from(total).unwrap_or(usize::MAX) {
                 p.quiet { "The first " (rows.len()) " of " (total) ": " code { "florin dead list" } " shows more." }
@@ -156,7 +161,7 @@ pub(super) async fn letter(
         @match ask {
             Some(action) => (question(&here, action)),
             None => div.actions {
-                @if letter.unreadable.is_empty() { a.button href=(format!("{here}?ask=requeue")) { "Requeue…" } }
+                a.button href=(format!("{here}?ask=requeue")) { "Requeue…" }
                 a.button.plain href=(format!("{here}?ask=drop")) { "Drop…" }
             },
         }
@@ -227,29 +232,21 @@ pub(super) async fn decide(
         let found = find(&mut queue, &id).await?;
         if let Some(letter) = &found {
             if action == Action::Requeue {
-                if !letter.unreadable.is_empty() {
-                    return Ok(Some(false));
-                }
                 Requeue::open(&app.amqp_url, &app.work_queue).await?.send(letter).await?;
             }
             queue.remove(letter);
         }
         queue.close().await?;
-        Ok(found.map(|_| true))
+        Ok(found.is_some())
     };
     let notice = match (alone(deciding).await?, action) {
-        (None, _) => return Err(missing(&id)),
-        (Some(false), _) => notice(
-            Tone::Bad,
-            "Not requeued",
-            &html! { "The service cannot read this message: it would come back as a dead letter." },
-        ),
-        (Some(true), Action::Requeue) => notice(
+        (false, _) => return Err(missing(&id)),
+        (true, Action::Requeue) => notice(
             Tone::Good,
             "Requeued",
             &html! { "The message " span.id { (id) } " is in the work queue again." },
         ),
-        (Some(true), Action::Drop) => {
+        (true, Action::Drop) => {
             notice(Tone::Good, "Dropped", &html! { "The message " span.id { (id) } " is gone for good." })
         }
     };

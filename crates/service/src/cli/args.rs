@@ -113,6 +113,10 @@ pub fn no_database(config: &Config, error: &store::Error) -> anyhow::Error {
 /// The error of a command that cannot reach the broker.
 #[must_use]
 pub fn no_broker(config: &Config, error: &(dyn Error + 'static)) -> anyhow::Error {
+    // It says where and as whom already.
+    if let Some(error @ florin_broker::Error::Connect { .. }) = error.downcast_ref() {
+        return anyhow::anyhow!("{error}. Set AMQP_URL or --amqp-url.");
+    }
     unreachable("RabbitMQ", &config.broker.address(), "AMQP_URL or --amqp-url", error)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use florin_broker::dead::{DeadLetter, Death};
+use florin_broker::dead_letter::{DeadLetter, Death};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::value::RawValue;
@@ -66,7 +66,6 @@ pub(super) fn json(letter: &DeadLetter) -> Value {
         "died_at": letter.died_at.map(time),
         "error": letter.error,
         "reason": letter.reason,
-        "unreadable": letter.unreadable,
         "operation": letter.operation.as_str(),
         "exchange": letter.exchange,
         "routing_key": letter.routing_key.as_str(),

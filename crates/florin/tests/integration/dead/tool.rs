@@ -8,53 +8,61 @@ use super::{
 };
 use crate::common::{RawAmqp, RawProperties, Run, World};
 
-/// The AMQP library gives up the connection over three of them; the tool reads all.
+/// The AMQP library ends the connection over two of them; the commands go past them.
 #[tokio::test]
-async fn unreadable_messages_are_shown_and_dropped_and_stop_nothing_else() {
+async fn unreadable_messages_are_counted_and_dropped_and_stop_nothing_else() {
     let world = World::new().await;
     let client = without_a_service(&world).await;
     let mut raw = RawAmqp::connect(&world.amqp_url).await;
-    // A table of one value whose type is a question mark, and a name that is not UTF-8.
-    let headers: [&[u8]; 2] = [b"\x01x?", b"\x01\xffV"];
+    // A name that is not UTF-8.
+    let headers: &[u8] = b"\x01\xffV";
     let plain = RawProperties { correlation_id: b"plain", reply_to: b"r", ..RawProperties::default() };
     let strings =
         RawProperties { correlation_id: b"\xff\xfe", reply_to: b"r\xc3", ..RawProperties::default() };
     raw.publish(DEAD, "balance", &plain, READ).await;
     raw.publish(DEAD, "balance", &strings, READ).await;
-    raw.publish(DEAD, "balance", &RawProperties { headers: headers[1], ..plain_of(&plain) }, READ).await;
+    let tables = RawProperties { headers, correlation_id: b"plain", reply_to: b"r" };
+    raw.publish(DEAD, "balance", &tables, READ).await;
     raw.publish(DEAD, "bal\u{f6}nce", &plain, b"\xff\x00").await;
-    await_ready(&client, DEAD, 4).await;
+    raw.publish(DEAD, "balance", &strings, READ).await;
+    await_ready(&client, DEAD, 5).await;
 
-    let messages = list(&world).await;
-    let errors: Vec<&str> = messages.iter().map(|message| message["error"].as_str().unwrap()).collect();
-    assert_eq!(errors, ["unknown", "unreadable", "unreadable", "unknown"]);
-    let reason = |number: usize| messages[number]["reason"].as_str().unwrap();
-    assert!(
-        reason(1).ends_with("correlation_id, reply_to") && reason(2).ends_with("headers"),
-        "{messages:?}"
-    );
-    let id = messages[1]["id"].as_str().unwrap();
-    let shown = dead(&world, &["show", id, "--json"]).await.json();
-    assert_eq!(shown["properties"]["correlation_id"], "??");
-    assert_eq!(shown["body"], std::str::from_utf8(READ).unwrap());
-    let shown = dead(&world, &["show", messages[3]["id"].as_str().unwrap(), "--json"]).await.json();
+    let list = dead(&world, &["list", "--json"]).await.json();
+    let errors: Vec<&str> = list["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["error"].as_str().unwrap())
+        .collect();
+    assert_eq!(errors, ["unknown", "unknown"]);
+    assert_eq!((&list["total"], &list["unreadable"]), (&2.into(), &serde_json::json!([2, 3, 5])));
+    await_ready(&client, DEAD, 5).await;
+    let text = dead(&world, &["list"]).await.stdout;
+    assert!(text.contains("3 unreadable: ") && text.contains("rabbitmqadmin"), "{text}");
+    await_ready(&client, DEAD, 5).await;
+    let shown = dead(&world, &["show", list["messages"][1]["id"].as_str().unwrap(), "--json"]).await.json();
     assert_eq!((&shown["body"], &shown["body_hex"]), (&Value::Null, &"ff00".into()));
+    await_ready(&client, DEAD, 5).await;
 
     let requeued = dead(&world, &["requeue", "--all", "--json"]).await;
     assert_eq!(requeued.code, Some(1), "{requeued:?}");
-    assert!(requeued.stderr.contains("error: 2 messages stay here, because the service cannot read them"));
+    assert!(requeued.stderr.contains("error: not requeued: 3 unreadable: "), "{requeued:?}");
     let result: Value = serde_json::from_str(&requeued.stdout).unwrap();
-    assert_eq!((&result["requeued"], &result["left"][0]["id"]), (&2.into(), &id.into()));
+    assert_eq!((&result["requeued"], result["unreadable"].as_array().unwrap().len()), (&2.into(), 3));
     await_ready(&client, WORK, 2).await;
-    await_ready(&client, DEAD, 2).await;
-    let dropped = dead(&world, &["drop", "--yes", id]).await;
-    assert_eq!(dropped.stdout, "messages dropped: 1\n", "{dropped:?}");
-    await_ready(&client, DEAD, 1).await;
-    assert_eq!(list(&world).await[0]["id"], messages[2]["id"]);
-}
+    await_ready(&client, DEAD, 3).await;
 
-fn plain_of<'a>(properties: &RawProperties<'a>) -> RawProperties<'a> {
-    RawProperties { ..*properties }
+    fill(&client, 1).await;
+    let dropped = dead(&world, &["drop", "--yes", "--unreadable"]).await;
+    assert_eq!(dropped.stdout, "messages dropped: 3\n", "{dropped:?}");
+    await_ready(&client, DEAD, 1).await;
+    assert_eq!(self::list(&world).await[0]["message_id"], "m0");
+    await_ready(&client, DEAD, 1).await;
+    raw.publish(DEAD, "balance", &strings, READ).await;
+    await_ready(&client, DEAD, 2).await;
+    let dropped = dead(&world, &["drop", "--yes", "--all"]).await;
+    assert_eq!(dropped.stdout, "messages dropped: 2\n", "{dropped:?}");
+    await_ready(&client, DEAD, 0).await;
 }
 
 /// RabbitMQ 3.10 keeps the order of what one consumer held, and of what up to 32 held.
@@ -99,16 +107,16 @@ async fn what_the_broker_refuses_is_said_and_stays() {
     let world = World::new().await;
     let none = dead(&world, &["list"]).await;
     assert_eq!(none.code, Some(1));
-    assert!(none.stderr.contains("error: cannot open the queue florin.dead: the broker refuses: "));
+    assert!(none.stderr.contains("error: cannot open the queue florin.dead: "));
     let nowhere = Run::florin("amqp://127.0.0.1:1", &["dead", "list"]).await;
     assert_eq!(nowhere.code, Some(1));
-    assert!(
-        nowhere.stderr.contains("cannot connect to RabbitMQ at 127.0.0.1:1: connection refused. "),
-        "{nowhere:?}"
-    );
+    assert!(nowhere.stderr.contains("cannot connect to RabbitMQ at 127.0.0.1:1 as guest: "), "{nowhere:?}");
     let stranger = world.amqp_url.replace("florin:florin@", "florin:wrong@");
     let stranger = Run::florin(&stranger, &["dead", "list"]).await;
-    assert!(stranger.code == Some(1) && stranger.stderr.contains("ACCESS_REFUSED"), "{stranger:?}");
+    assert!(
+        stranger.code == Some(1) && stranger.stderr.contains("access refused (user name or password)"),
+        "{stranger:?}"
+    );
 
     let client = without_a_service(&world).await;
     fill(&client, 3).await;
@@ -122,7 +130,10 @@ async fn what_the_broker_refuses_is_said_and_stays() {
     let refused = dead(&world, &["requeue", "--all", "--queue", "full"]).await;
     assert_eq!(refused.code, Some(1));
     let words = "1 messages were requeued, the others are still here: cannot requeue ";
-    assert!(refused.stderr.contains(words) && refused.stderr.contains("it is gone, or full"), "{refused:?}");
+    assert!(
+        refused.stderr.contains(words) && refused.stderr.contains("it does not exist, or is full"),
+        "{refused:?}"
+    );
     await_ready(&client, DEAD, 2).await;
 }
 

@@ -7,8 +7,8 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOpti
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Confirmation, Connection};
 
-use super::{DeadLetter, Error, NAME};
-use crate::connection::{RPC_TIMEOUT, connect_as, within};
+use super::{CONNECTION_NAME, DeadLetter, Error};
+use crate::connection::{RPC_TIMEOUT, connect, within};
 
 /// How long the broker may take to confirm a message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ impl Requeue {
     pub async fn open(url: &str, queue: &str) -> Result<Self, Error> {
         let queue = ShortString::try_new(queue).map_err(|_| Error::NotTaken(ShortString::default()))?;
         let user = user(url)?;
-        let connection = connect_as(url, NAME).await?;
+        let connection = connect(url, CONNECTION_NAME).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = channel.queue_declare(queue.clone(), passive, FieldTable::default());
@@ -70,7 +70,8 @@ impl Requeue {
 }
 
 fn user(url: &str) -> Result<ShortString, Error> {
-    let address = Address::parse(url)?;
+    let address = Address::parse(url).map_err(crate::Error::from)?;
     let username = address.uri().authority.userinfo.username.as_str();
-    ShortString::try_new(username).map_err(|error| AddressError::Url(format!("the user: {error}")).into())
+    let too_long = |error| crate::Error::from(AddressError::Url(format!("the user: {error}")));
+    Ok(ShortString::try_new(username).map_err(too_long)?)
 }

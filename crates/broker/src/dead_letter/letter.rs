@@ -1,12 +1,13 @@
 //! One dead letter: what it is, and why it is here.
 
 use lapin::BasicProperties;
+use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use sha2::{Digest, Sha256};
 
-use super::bare::Arrived;
-use crate::given_up::{
-    ERROR, EXCHANGE, REASON, REQUEUED, ROUTING_KEY, TIME, own_headers, own_properties, published_to,
+use super::headers::{
+    ERROR, EXCHANGE, REASON, REQUEUED, ROUTING_KEY, TIME, own_headers, own_properties, published_to, string,
+    timestamp,
 };
 use crate::operation;
 
@@ -35,9 +36,6 @@ pub struct DeadLetter {
     pub properties: BasicProperties,
     /// Its body.
     pub body: Vec<u8>,
-    /// The parts of it that are not what the protocol says, and were mended to be shown. The service cannot read
-    /// such a message.
-    pub unreadable: Vec<&'static str>,
 }
 
 /// How the broker moved a message to a dead-letter queue: an entry of its header `x-death`.
@@ -56,8 +54,8 @@ pub struct Death {
 }
 
 impl DeadLetter {
-    pub(super) fn new(arrived: Arrived) -> Self {
-        let Arrived { delivery_tag, exchange, routing_key, properties, body, mended } = arrived;
+    pub(super) fn new(delivery: Delivery) -> Self {
+        let Delivery { delivery_tag, exchange, routing_key, properties, data: body, .. } = delivery;
         let mut letter = Self {
             delivery_tag,
             id: String::new(),
@@ -69,9 +67,8 @@ impl DeadLetter {
             died_at: None,
             properties,
             body,
-            unreadable: mended,
         };
-        letter.learn();
+        letter.read_reason();
         let kind = letter.properties.kind().as_ref();
         letter.operation = operation(&letter.exchange, &letter.routing_key, kind).clone();
         letter.id = letter.hash();
@@ -82,8 +79,8 @@ impl DeadLetter {
         self.delivery_tag
     }
 
-    /// What its headers say of its death.
-    fn learn(&mut self) {
+    /// Reads why, when and from where from the headers.
+    fn read_reason(&mut self) {
         let headers = self.properties.headers().clone().unwrap_or_default();
         // The service publishes to the queue by its name. What the broker moved came through an exchange, which
         // kept the routing key; there, headers like the service's can be anybody's.
@@ -99,11 +96,6 @@ impl DeadLetter {
             self.error = death.reason;
             self.died_at = death.at;
             self.exchange = death.exchange;
-        }
-        if !self.unreadable.is_empty() {
-            self.error = "unreadable".to_owned();
-            let parts = self.unreadable.join(", ");
-            self.reason = format!("the service cannot read it: not UTF-8, or of an unknown type: {parts}");
         }
     }
 
@@ -189,19 +181,5 @@ impl Death {
             "maxlen" => "the queue was full".to_owned(),
             other => format!("the broker says {other:?}"),
         }
-    }
-}
-
-fn string(table: &FieldTable, name: &str) -> Option<String> {
-    match table.inner().get(name) {
-        Some(AMQPValue::LongString(text)) => Some(text.to_string()),
-        _ => None,
-    }
-}
-
-fn timestamp(table: &FieldTable, name: &str) -> Option<u64> {
-    match table.inner().get(name) {
-        Some(AMQPValue::Timestamp(seconds)) => Some(*seconds),
-        _ => None,
     }
 }

@@ -1,0 +1,176 @@
+//! Dead letters that the AMQP library cannot decode (decision 13).
+//!
+//! RabbitMQ passes on property values that are not UTF-8 and header types that are unknown to it. lapin ends the
+//! connection over such a message and does not say what it was, not even its delivery tag; the broker puts it back,
+//! to the front. To read the letters behind it, something has to hold it: the connection that failed over it. lapin
+//! closes its handle of the socket, but here is a second one, so for the broker the connection stays open, and the
+//! letter is delivered, until this handle is dropped or the heartbeat (60 s by default) is missed.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use florin_amqp::Address;
+use florin_wire::names::DEAD_LETTERS;
+use lapin::message::Delivery;
+use lapin::options::{BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, RustlsConnector};
+use lapin::types::ShortString;
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Channel, Connection};
+
+use super::headers::own_properties;
+use super::queue::{Reader, Unreadable};
+use super::{CONNECTION_NAME, Error};
+use crate::connection::{RPC_TIMEOUT, connected, properties, within};
+
+/// More letters than this are not set aside: each takes a connection.
+const MAX_SET_ASIDE: usize = 50;
+/// How many letters one consumer holds while it looks for letters that cannot be decoded.
+const WINDOW: u16 = 500;
+
+/// Letters that cannot be decoded, held for as long as this lives.
+#[derive(Debug, Default)]
+pub(super) struct SetAside {
+    places: Vec<u32>,
+    sockets: Vec<OwnedFd>,
+}
+
+impl SetAside {
+    /// Where they stand in the queue, from 1.
+    pub(super) fn places(&self) -> &[u32] {
+        &self.places
+    }
+}
+
+/// Opens a reader of the letters that can be decoded. Each letter is read once before: only that shows which cannot.
+pub(super) async fn set_aside(
+    url: &str,
+    window: u16,
+    unreadable: Unreadable,
+) -> Result<(Reader, SetAside), Error> {
+    let mut aside = SetAside::default();
+    while aside.places.len() <= MAX_SET_ASIDE {
+        let mut reader = Reader::open(url, WINDOW).await?;
+        let total = reader.left();
+        match read_all(&mut reader).await {
+            Ok(()) => {
+                reader.rewind(total - reader.left(), window).await?;
+                return Ok((reader, aside));
+            }
+            Err(error) if error.is_unreadable() => {}
+            Err(error) => return Err(error),
+        }
+        // The one that failed was counted, too.
+        let before = total - reader.left() - 1;
+        drop(reader);
+        aside.find_next(url, before, unreadable).await?;
+    }
+    Err(Error::TooManyUnreadable(MAX_SET_ASIDE))
+}
+
+async fn read_all(reader: &mut Reader) -> Result<(), Error> {
+    while reader.next().await?.is_some() {}
+    Ok(())
+}
+
+impl SetAside {
+    /// Takes the next letter that cannot be decoded; this many before it can be.
+    async fn find_next(&mut self, url: &str, mut before: u32, unreadable: Unreadable) -> Result<(), Error> {
+        let mut reader = Reader::open(url, WINDOW).await?;
+        reader.expect(before);
+        read_all(&mut reader).await?;
+        let probe = Probe::open(url).await?;
+        while probe.can_decode_next(unreadable).await? {
+            // Another command changed the queue, or the library had lost what it had read already.
+            if unreadable == Unreadable::Keep {
+                reader.expect(1);
+                read_all(&mut reader).await?;
+                before += 1;
+            }
+        }
+        // Those that were found before stand before it.
+        self.places.push(before + 1 + u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        if unreadable == Unreadable::Keep {
+            self.sockets.push(probe.socket);
+        }
+        Ok(())
+    }
+}
+
+/// A connection for one letter that probably cannot be decoded.
+struct Probe {
+    channel: Channel,
+    socket: OwnedFd,
+    _connection: Connection,
+}
+
+impl Probe {
+    async fn open(url: &str) -> Result<Self, Error> {
+        let address = Address::parse(url).map_err(crate::Error::from)?;
+        let (connection, socket) = connected(&address, connect(&address)).await?;
+        let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
+        Ok(Self { channel, socket, _connection: connection })
+    }
+
+    /// Gets a letter: to keep it, or without an ack, so that the broker has removed it when it is sent. One that can be
+    /// decoded is put back.
+    async fn can_decode_next(&self, unreadable: Unreadable) -> Result<bool, Error> {
+        let drops = unreadable == Unreadable::Drop;
+        let get = self.channel.basic_get(DEAD_LETTERS.into(), BasicGetOptions { no_ack: drops });
+        match within(RPC_TIMEOUT, "deliver a letter", get).await.map_err(Error::from) {
+            Ok(Some(letter)) if drops => self.publish(&letter).await?,
+            Ok(Some(letter)) => {
+                let requeue = BasicNackOptions { requeue: true, multiple: false };
+                within(RPC_TIMEOUT, "requeue a letter", letter.acker.nack(requeue)).await?;
+            }
+            Ok(None) => return Err(Error::Changed),
+            Err(error) if error.is_unreadable() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// Through the exchange that it came through, so that nobody takes a client's headers for the service's.
+    async fn publish(&self, letter: &Delivery) -> Result<(), Error> {
+        let headers = letter.properties.headers().clone().unwrap_or_default();
+        let properties = own_properties(&letter.properties).with_headers(headers);
+        let (exchange, routing_key) = match letter.exchange.as_str() {
+            "" => (ShortString::default(), DEAD_LETTERS.into()),
+            _ => (DEAD_LETTERS.into(), letter.routing_key.clone()),
+        };
+        let options = BasicPublishOptions::default();
+        let confirmed = async {
+            self.channel.basic_publish(exchange, routing_key, options, &letter.data, properties).await?.await
+        };
+        within(RPC_TIMEOUT, "take a letter back", confirmed).await?;
+        Ok(())
+    }
+}
+
+/// Connects, and keeps a second handle of the socket.
+async fn connect(address: &Address) -> lapin::Result<(Connection, OwnedFd)> {
+    let connector = address.tls_config().map_err(io::Error::other)?.map(RustlsConnector::from);
+    let socket = Arc::new(Mutex::new(None));
+    let handle = Arc::clone(&socket);
+    let runtime = lapin::runtime::default_runtime()?;
+    let own_runtime = runtime.clone();
+    let handshake = async move |uri: AMQPUri, _| {
+        let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
+        let stream = plain.connect_async(&own_runtime).await?;
+        if let AsyncTcpStream::Plain(tcp) = &stream {
+            let second = tcp.get_ref().as_fd().try_clone_to_owned()?;
+            *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
+        }
+        match &connector {
+            Some(connector) => Ok(stream.into_rustls(connector, &uri.authority.host).await?),
+            None => Ok(stream),
+        }
+    };
+    let connection =
+        Connection::connector(address.uri().clone(), runtime, handshake, properties(CONNECTION_NAME)).await?;
+    let socket = socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok((connection, socket.ok_or_else(|| io::Error::other("the connection has no socket"))?))
+}
