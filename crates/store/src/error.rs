@@ -268,22 +268,17 @@ fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
     }
 }
 
-/// What the server said, with its detail and its hint: a migration is run by somebody who reads this.
+/// What the server said: the migration library's own text is only "db error". Its detail and hint are added by
+/// whoever shows the error to people.
 fn describe_migration(error: &refinery::Error) -> String {
     let mut cause = error.source();
-    let mut database = None;
-    while let (Some(found), None) = (cause, database) {
-        database = found.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error);
-        cause = found.source();
-    }
-    let Some(database) = database else { return error.to_string() };
-    let mut text = format!("{} (SQLSTATE {})", database.message(), database.code().code());
-    for (name, addition) in [("detail", database.detail()), ("hint", database.hint())] {
-        if let Some(addition) = addition {
-            text = format!("{text}; {name}: {addition}");
+    while let Some(found) = cause {
+        match found.downcast_ref::<tokio_postgres::Error>() {
+            Some(database) => return describe(database),
+            None => cause = found.source(),
         }
     }
-    text
+    error.to_string()
 }
 
 #[cfg(test)]

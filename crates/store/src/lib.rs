@@ -139,24 +139,35 @@ impl Store {
 
     /// Works on a connection of the pool, within [`WORK_TIMEOUT`].
     ///
-    /// A connection that an error leaves in doubt is closed: what it is still busy with must not meet the
-    /// next attempt. And if the server cannot write any more, all idle connections go: after a fail-over they
-    /// all lead to the old one.
+    /// A connection on which something went wrong, or which was abandoned in the middle, is closed: what it is
+    /// still busy with must not meet the next attempt. And if the server cannot write any more, all idle
+    /// connections go: after a fail-over they all lead to the old one.
     async fn with_connection<T>(
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut connection = self.connection().await?;
+        let mut borrowed = Borrowed(Some(self.connection().await?));
         let timed_out = Err(Error::TimedOut { timeout_secs: WORK_TIMEOUT.as_secs() });
-        let result = timeout(WORK_TIMEOUT, work(&mut connection)).await.unwrap_or(timed_out);
-        if let Err(error) = &result {
-            if !error.keeps_connection() {
-                drop(Object::take(connection));
-            }
-            if error.is_read_only() {
-                self.pool.retain(|_, _| false);
-            }
+        let result = match &mut borrowed.0 {
+            Some(connection) => timeout(WORK_TIMEOUT, work(connection)).await.unwrap_or(timed_out),
+            None => timed_out,
+        };
+        match &result {
+            Err(error) if error.is_read_only() => drop(self.pool.retain(|_, _| false)),
+            Err(error) if !error.keeps_connection() => {}
+            _ => drop(borrowed.0.take()),
         }
         result
+    }
+}
+
+/// A connection at work. Unless it is taken out in time, it is closed rather than given back to the pool.
+struct Borrowed(Option<Object>);
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
     }
 }

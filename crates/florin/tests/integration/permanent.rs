@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use florin_client::{CallOptions, Client};
+use florin_store::{Class, Store};
 use florin_wire::{BalanceQueryBody, MovementBody, Reply, Request};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -35,6 +36,11 @@ async fn dead_letters(world: &World) -> Vec<String> {
     let list = Run::florin(&world.amqp_url, &["dead", "list", "--json"]).await.json();
     let messages = list["messages"].as_array().unwrap();
     messages.iter().map(|message| message["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The name of the database.
+async fn database(ledger: &Ledger) -> String {
+    ledger.sql.query_one("SELECT current_database()", &[]).await.unwrap().get(0)
 }
 
 /// Sends a request that is answered when the database works.
@@ -71,8 +77,7 @@ async fn everybody_waits(world: &World, ledger: &Ledger, damage: &str, repair: &
 async fn a_missing_grant_stops_everybody_and_readyz_says_why() {
     let mut world = World::new().await;
     let ledger = world.ledger().await;
-    let database = ledger.sql.query_one("SELECT current_database()", &[]).await.unwrap();
-    let role = format!("service_of_{}", database.get::<_, &str>(0));
+    let role = format!("service_of_{}", database(&ledger).await);
     ledger.sql.batch_execute(&ROLE.replace("florin_service", &role)).await.unwrap();
     world.database_url = world.database_url.replacen("//florin@", &format!("//{role}@"), 1);
     let revoke = format!("REVOKE INSERT ON postings FROM {role}");
@@ -151,15 +156,33 @@ async fn a_missing_function_dead_letters_only_the_queries_that_need_it() {
 #[tokio::test]
 async fn a_migration_that_fails_says_what_the_server_says() {
     let (database_url, _) = empty_world().await;
-    let sql = Ledger::open(&database_url).await.sql;
-    let database = sql.query_one("SELECT current_database()", &[]).await.unwrap();
-    let role = format!("stranger_of_{}", database.get::<_, &str>(0));
+    let ledger = Ledger::open(&database_url).await;
+    let role = format!("stranger_of_{}", database(&ledger).await);
     let stranger = format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC");
-    sql.batch_execute(&stranger).await.unwrap();
+    ledger.sql.batch_execute(&stranger).await.unwrap();
     let mut migrate = Command::new(env!("CARGO_BIN_EXE_florin"));
     migrate.arg("migrate").env_clear().current_dir(std::env::temp_dir());
     migrate.env("DATABASE_URL", database_url.replacen("//florin@", &format!("//{role}@"), 1));
     let output = tokio::task::spawn_blocking(move || migrate.output().unwrap()).await.unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && stderr.contains("permission denied for schema public"), "{stderr}");
+}
+
+/// Sessions that were opened while the server was read-only stay so. The first write that fails replaces them
+/// all.
+#[tokio::test]
+async fn after_a_fail_over_no_read_only_session_is_left() {
+    let world = World::new().await;
+    let ledger = world.ledger().await;
+    let database = database(&ledger).await;
+    let read_only = format!("ALTER DATABASE {database} SET default_transaction_read_only = on");
+    ledger.sql.batch_execute(&read_only).await.unwrap();
+    let store = Store::new(&world.database_url, 3).unwrap();
+    let sessions = tokio::join!(store.list_tickers(), store.list_tickers(), store.list_tickers());
+    assert!(sessions.0.is_ok() && sessions.1.is_ok() && sessions.2.is_ok());
+    let reset = format!("ALTER DATABASE {database} RESET default_transaction_read_only");
+    ledger.sql.batch_execute(&reset).await.unwrap();
+    let error = store.create_wallets(20..=20).await.unwrap_err();
+    assert!(error.class() == Class::Transient && error.to_string().contains("read-only"), "{error}");
+    assert_eq!(store.create_wallets(20..=20).await.unwrap(), 1);
 }

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use florin_amqp::Backoff;
 use florin_metrics::{Health, Metrics};
 use florin_store::{Class, Error, Store};
 
-const MAX_DELAY: Duration = Duration::from_secs(2);
 /// From then on the log calls it an error, and `/readyz` fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,18 +26,12 @@ pub(super) struct Retries<'a> {
     oldest: Instant,
     started: Instant,
     attempt: u32,
-    delays: ExponentialBackoff,
+    backoff: Backoff,
 }
 
 impl<'a> Retries<'a> {
     pub(super) fn new(store: &'a Store, health: &'a Health, metrics: &'a Metrics, oldest: Instant) -> Self {
-        let delays = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(20))
-            .with_max_delay(MAX_DELAY)
-            .with_jitter()
-            .without_max_times()
-            .build();
-        Self { store, health, metrics, oldest, started: Instant::now(), attempt: 0, delays }
+        Self { store, health, metrics, oldest, started: Instant::now(), attempt: 0, backoff: Backoff::new() }
     }
 
     /// The database works, whatever it did before.
@@ -70,7 +63,7 @@ impl<'a> Retries<'a> {
         if overdue || concerns_all || matches!(error, Error::NotStored { .. }) {
             self.health.set_fault(&error.to_string());
         }
-        let delay = self.delays.next().unwrap_or(MAX_DELAY);
+        let delay = self.backoff.next_delay();
         self.log(&error, overdue, delay);
         tokio::time::sleep(delay).await;
         Next::Again

@@ -1,5 +1,5 @@
 //! What operators and the console do beside the ledger: wallets and tickers, API keys, lists of postings and
-//! holds, and how the database stands.
+//! holds, the state of the database.
 
 mod catalog;
 mod inspect;

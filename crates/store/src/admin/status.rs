@@ -5,6 +5,7 @@ use florin_ledger::PendingSummary;
 use refinery::Migration;
 
 use crate::migrate::migrations;
+use crate::rows::get;
 use crate::{Error, Store};
 
 /// How the database stands.
@@ -21,6 +22,17 @@ pub struct DatabaseStatus {
     /// The pending transactions. None unless the schema is the one of this version of Florin.
     pub pending: Option<PendingSummary>,
 }
+
+const STATUS: &str = "
+    SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
+           current_setting('server_encoding') AS encoding,
+           current_setting('transaction_read_only')::bool AS read_only,
+           to_regclass('refinery_schema_history') IS NOT NULL AS was_migrated";
+
+const SCHEMA_VERSION: &str = "SELECT max(version)::int8 AS version FROM refinery_schema_history";
+
+const TRANSACTIONS_WITHOUT: &str = "
+    SELECT EXISTS (SELECT FROM postings WHERE substring(uuid_send(transaction_id) FROM 13) <> $1) AS found";
 
 impl DatabaseStatus {
     /// The number of the last migration that this version of Florin knows.
@@ -41,28 +53,25 @@ impl Store {
     ///
     /// When it cannot be reached, or refuses to say.
     pub async fn status(&self) -> Result<DatabaseStatus, Error> {
-        let connection = self.connection().await?;
-        let sql = "SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
-                          current_setting('server_encoding') AS encoding,
-                          current_setting('transaction_read_only')::bool AS read_only,
-                          to_regclass('refinery_schema_history') IS NOT NULL AS was_migrated";
-        let row = connection.query_one(sql, &[]).await?;
-        let schema_version = if row.get("was_migrated") {
-            let sql = "SELECT max(version)::int8 AS version FROM refinery_schema_history";
-            connection.query_one(sql, &[]).await?.get("version")
-        } else {
-            None
-        };
-        drop(connection);
+        let (row, schema_version) = self
+            .with_connection(async |connection| {
+                let row = connection.query_one(STATUS, &[]).await?;
+                if !get(&row, "was_migrated")? {
+                    return Ok((row, None));
+                }
+                let version = connection.query_one(SCHEMA_VERSION, &[]).await?;
+                Ok((row, get(&version, "version")?))
+            })
+            .await?;
         let pending = if schema_version == Some(DatabaseStatus::expected_schema_version()) {
             Some(self.pending_summary().await?)
         } else {
             None
         };
         Ok(DatabaseStatus {
-            version: row.get("version"),
-            encoding: row.get("encoding"),
-            read_only: row.get("read_only"),
+            version: get(&row, "version")?,
+            encoding: get(&row, "encoding")?,
+            read_only: get(&row, "read_only")?,
             schema_version,
             pending,
         })
@@ -74,8 +83,11 @@ impl Store {
     ///
     /// When the database cannot be reached.
     pub async fn has_transactions_without(&self, mark: [u8; 4]) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS (SELECT FROM postings
-                                   WHERE substring(uuid_send(transaction_id) FROM 13) <> $1) AS found";
-        Ok(self.connection().await?.query_one(sql, &[&mark.as_slice()]).await?.get("found"))
+        let row = self
+            .with_connection(async |connection| {
+                Ok(connection.query_one(TRANSACTIONS_WITHOUT, &[&mark.as_slice()]).await?)
+            })
+            .await?;
+        get(&row, "found")
     }
 }
