@@ -1,7 +1,7 @@
 //! Every metric of the service, in one place: its name, its labels, its unit.
 //!
-//! Names begin with `florin_` and end in their unit. `app_queries_status_counter` is the original's, kept so
-//! that its dashboards work on.
+//! Names begin with `florin_` and end in their unit. `app_queries_status_counter` comes from the earlier system, so that
+//! its dashboards keep working.
 
 mod health;
 mod reference;
@@ -19,11 +19,11 @@ use prometheus::{
 pub use health::Health;
 pub use reference::metrics_reference;
 
-/// The label of requests whose operation nobody knows, so that clients cannot make up labels.
+/// The label of unknown operations: clients must not be able to create series.
 pub const UNKNOWN_OPERATION: &str = "unknown";
-/// The label of what comes through the broker.
+/// The label of requests through RabbitMQ.
 pub const AMQP: &str = "amqp";
-/// The label of what comes over HTTP.
+/// The label of requests over HTTP.
 pub const HTTP: &str = "http";
 
 /// 0.1 ms to 30 s.
@@ -40,7 +40,7 @@ const COMMANDS: &[f64] =
 #[derive(Debug)]
 pub struct Metrics {
     /// `app_queries_status_counter{operation,status,transport}`: answers by operation and code. `amqp` counts all that
-    /// comes through the broker, also what `http` sends there.
+    /// come through RabbitMQ, including those that `http` sends there.
     pub answers: IntCounterVec,
     /// `florin_request_duration_seconds{operation,transport}`: from the receipt of a request to its confirmed reply.
     pub request_seconds: HistogramVec,
@@ -62,7 +62,7 @@ pub struct Metrics {
     pub replays: IntCounter,
     /// `florin_events_total`: changes of transactions published and confirmed.
     pub events: IntCounter,
-    /// `florin_dead_lettered_total`: requests put aside.
+    /// `florin_dead_lettered_total`: requests dead-lettered by the service.
     pub dead_lettered: IntCounter,
     /// `florin_cached_wallets`: wallets whose balances are cached.
     pub cached_wallets: IntGauge,
@@ -120,7 +120,7 @@ impl Metrics {
             ),
             dead_lettered: registered(
                 &registry,
-                counter("florin_dead_lettered_total", "Requests put into the dead-letter queue."),
+                counter("florin_dead_lettered_total", "Requests dead-lettered by the service."),
             ),
             cached_wallets: registered(
                 &registry,
@@ -169,7 +169,7 @@ fn request_seconds() -> prometheus::Result<HistogramVec> {
 }
 
 fn broker_reconnects() -> prometheus::Result<IntCounterVec> {
-    let help = "Connections to the broker made again after a loss.";
+    let help = "Connections to RabbitMQ made again after a loss.";
     let options = Opts::new("florin_broker_reconnects_total", help);
     preset(IntCounterVec::new(options, &["connection"])?, &["consumer", "publisher"])
 }
@@ -188,7 +188,7 @@ fn preset(vector: IntCounterVec, labels: &[&str]) -> prometheus::Result<IntCount
 }
 
 fn database_pool_connections() -> prometheus::Result<IntGaugeVec> {
-    let help = "Connections of the database pool: idle, in use, and at most.";
+    let help = "Connections of the database pool: idle, in use, and the maximum.";
     let vector = IntGaugeVec::new(Opts::new("florin_database_pool_connections", help), &["state"])?;
     for state in ["idle", "in_use", "max"] {
         vector.get_metric_with_label_values(&[state])?;
@@ -197,7 +197,7 @@ fn database_pool_connections() -> prometheus::Result<IntGaugeVec> {
 }
 
 fn build_info(registry: &Registry) {
-    let options = Opts::new("florin_build_info", "Always 1; the labels say which build runs.")
+    let options = Opts::new("florin_build_info", "Always 1; the labels identify the build.")
         .const_label("version", env!("CARGO_PKG_VERSION"));
     registered(registry, IntGauge::with_opts(options)).set(1);
 }

@@ -1,7 +1,7 @@
-//! Logs: for people on a terminal, as JSON otherwise, always to stderr, so that stdout stays for results.
+//! Logs: text on a terminal, JSON otherwise, always on stderr, because stdout is for results.
 //!
-//! A log holds no request bodies and no secrets. Our own code does not log them; the AMQP client would,
-//! below `info` and in its report of returned messages, so that is switched off whatever the filter says.
+//! Request bodies and secrets are never logged. Our own code does not log them; the AMQP library would, below `info` and
+//! in its report of returned messages, so that is off whatever the filter says.
 
 use std::io::{self, IsTerminal};
 
@@ -13,10 +13,10 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use crate::config::{Log, LogFormat};
 
-/// Libraries that tell of every step. A filter that names them brings them back.
-const QUIET_LIBRARIES: &str = "lapin=warn,tokio_postgres=warn";
+/// Libraries that log several lines for a failure of which the service logs one. A filter that names them overrides this.
+const QUIET_LIBRARIES: &str = "lapin=off,lapin::thread=error,deadpool=off,tokio_postgres=error";
 
-/// Why logging cannot start.
+/// Why logging cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The filter is malformed.
@@ -54,7 +54,7 @@ where
     }
 }
 
-/// Lets nothing through that holds a message of a client.
+/// Drops what would hold a client's message.
 fn without_bodies() -> FilterFn<fn(&Metadata<'_>) -> bool> {
     filter_fn(|metadata| {
         let target = metadata.target();

@@ -28,20 +28,21 @@ pub(super) fn all(topology: &Topology) -> Map<String, Value> {
     for exchange in &topology.exchanges {
         add(if exchange.durable { REQUESTS } else { SEED }, requests(exchange, &work));
     }
-    let about = "Where requests wait. A client in a hurry publishes to the default exchange with this queue's name as \
-                 the routing key and the operation in the property `type`. One instance takes requests; the others \
-                 stand by.";
+    let about = "The queue that the service consumes. For lower latency, publish to the default exchange with this \
+                 queue's name as the routing key and the operation in the property `type`. One instance is active; the \
+                 others are standby.";
     let names: Vec<String> = operation_names().map(request).collect();
     add(WORK, channel("The work queue", about, Some(&work.name), &names, &of_queue(&work)));
     add(REPLIES, replies());
     add(EVENTS, events());
     let dead = [DEAD_LETTER.to_owned()];
     let queue = Queue::dead_letters();
-    let about = "Where the broker moves requests that cannot be answered, or whose `expiration` is over. Their routing \
-                 keys are kept.";
+    let about = "Where RabbitMQ publishes requests that cannot be answered or whose `expiration` has passed. They keep \
+                 their routing keys.";
     let through = of_exchange(&Exchange::dead_letters(), Some(&queue));
     add(DEAD_LETTERS, channel("Dead letters", about, Some("{routingKey}"), &dead, &through));
-    let about = "Where dead letters wait for a person.";
+    let about =
+        "The requests that were not answered, for an operator: `florin dead` lists, requeues and drops them.";
     add(
         DEAD_LETTER_QUEUE,
         channel("The dead-letter queue", about, Some(&queue.name), &dead, &of_queue(&queue)),
@@ -53,12 +54,12 @@ fn requests(exchange: &Exchange, work: &Queue) -> Value {
     let (title, about) = if exchange.durable {
         (
             "Requests",
-            "Where clients publish requests. All of them, whatever the routing key, go to the work queue; one whose \
+            "Where clients publish requests. All are routed to the work queue, whatever their routing key. One whose \
              routing key names no operation is answered with `refusal`.",
         )
     } else {
         (
-            "Requests of the first clients",
+            "Requests of existing clients",
             "The same for clients that declare this exchange themselves, as not durable. Here unknown fields are ignored; \
              everywhere else they are refused.",
         )
@@ -70,24 +71,26 @@ fn requests(exchange: &Exchange, work: &Queue) -> Value {
 }
 
 fn replies() -> Value {
-    let about = "Answers go to the default exchange with `reply_to` of the request as the routing key, mandatory and \
-                 persistent. One that no queue takes is counted and dropped: ask again under the same identity.";
+    let about = "Replies are published to the default exchange with the request's `reply_to` as the routing key, \
+                 mandatory and persistent. A reply that no queue takes is counted and dropped: retry with the same \
+                 identity.";
     let names: Vec<String> = operation_names().map(reply).chain([REFUSAL.to_owned()]).collect();
     let exchange = json!({"name": DEFAULT_EXCHANGE, "type": "default", "durable": true, "autoDelete": false});
     channel("Replies", about, None, &names, &binding("routingKey", "exchange", &exchange))
 }
 
 fn events() -> Value {
-    let about = "Every change of a transaction, told after it was committed and before the request is acknowledged. Those \
-                 that were committed together share messages, by operation and status. A retry, or a request for an \
-                 end that was made already, tells it again with the same `event_id`. Bind a queue of your own. One that refuses messages holds the service up.";
+    let about = "Every change of a transaction, published after its commit and before the request is acknowledged. \
+                 Changes that were committed together share messages, by operation and status. A repeated request \
+                 publishes its change again with the same `event_id`. Bind a queue of your own. A queue that refuses \
+                 messages blocks the service.";
     let address = Some("transaction.{operation}.{status}");
     let through = of_exchange(&Exchange::events(), None);
     let mut channel = channel("Events", about, address, &[schema::EVENTS.to_owned()], &through);
     let statuses = Status::ALL.map(|status| status.as_str().to_ascii_lowercase());
     channel["parameters"] = json!({
-        "operation": parameter("What opened the transaction.", ["invoice", "withdraw", "transfer"]),
-        "status": parameter("The status that it has now.", statuses),
+        "operation": parameter("The operation that opened the transaction.", ["invoice", "withdraw", "transfer"]),
+        "status": parameter("Its new status.", statuses),
     });
     channel
 }
@@ -102,7 +105,7 @@ fn channel(title: &str, about: &str, address: Option<&str>, names: &[String], bi
     })
 }
 
-/// With `queue`, all its messages go there.
+/// With `queue`, all its messages are routed there.
 fn of_exchange(exchange: &Exchange, queue: Option<&Queue>) -> Value {
     let object = json!({
         "name": exchange.name,
@@ -151,7 +154,7 @@ fn parameter(about: &str, values: impl IntoIterator<Item = impl Into<Value>>) ->
     json!({"description": about, "enum": values})
 }
 
-/// The kinds of values that our arguments have.
+/// Only the types that our arguments have.
 fn arguments(table: &FieldTable) -> Map<String, Value> {
     let json = |value: &AMQPValue| match value {
         AMQPValue::LongString(text) => text.to_string().into(),

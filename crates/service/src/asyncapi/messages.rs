@@ -79,10 +79,10 @@ fn without_reply(message: &mut Value) {
 fn dead_letter() -> Value {
     json!({
         "name": DEAD_LETTER,
-        "title": "a request that could not be worked on",
-        "description": "The request as it came, with headers on why it is here: the service's, or the broker's.",
+        "title": "a request that was not answered",
+        "description": "The request as it was published, with headers that say why it is here: the service's or RabbitMQ's.",
         "headers": reference(SCHEMAS, "DeadLetterProperties"),
-        "payload": {"description": "Whatever the client sent."},
+        "payload": {"description": "The body that the client sent."},
     })
 }
 
@@ -119,30 +119,30 @@ fn properties() -> Map<String, Value> {
     let mode = json!({"const": 2, "description": "Persistent.", "x-amqp": "property"});
     let object = |properties: Value| json!({"type": "object", "properties": properties});
     let mut message_id = property(
-        "The request's identity: send it again as often as you like, it is applied once. A UUID is the transaction's id \
-         itself. An empty one is none. Without it, only the broker's redelivery flag tells a retry from a second request.",
+        "The request's identity: however often it is sent, it is applied once. A UUID is also the transaction's id. An \
+         empty one counts as none. Without it, only RabbitMQ's redelivery flag tells a retry from a second request.",
     );
     message_id["x-idempotency-key"] = true.into();
     let request = json!({
         "message_id": message_id,
         "correlation_id": correlation_id,
-        "reply_to": property("The queue for the answer, or RabbitMQ's direct reply-to. Without it nothing is answered."),
+        "reply_to": property("The queue for the reply, or RabbitMQ's direct reply-to. Without it there is no reply."),
         "user_id": property(
-            "The user of the broker who sends the request; the broker takes no other name. It is recorded with the \
-             transaction. The service can be set up to demand it.",
+            "The RabbitMQ user who sends the request; RabbitMQ accepts no other name. It is recorded with the \
+             transaction. The service can be configured to require it.",
         ),
         ON_BEHALF_OF: {
             "type": "string",
             "pattern": "^[ -~]{1,255}$",
-            "description": "For whom the request is asked: recorded in place of the user. Only looked at when the service \
-                            trusts the user of `user_id`.",
+            "description": "On whose behalf the request is sent: recorded in place of the user. Ignored unless the \
+                            service trusts the user of `user_id`.",
             "x-amqp": "header",
         },
-        "type": property("The operation, of a message that is sent to the work queue by its name."),
+        "type": property("The operation, if the message is published to the work queue by name."),
         "expiration": {
             "type": "string",
             "pattern": "^[0-9]+$",
-            "description": "Milliseconds after which a request that still waits goes to the dead-letter queue.",
+            "description": "Milliseconds after which a request that is still in the queue is dead-lettered.",
             "x-amqp": "property",
         },
     });
@@ -151,7 +151,7 @@ fn properties() -> Map<String, Value> {
         "delivery_mode": mode,
         IDEMPOTENT_REPLAYED: {
             "const": true,
-            "description": "The answer repeats that to an earlier request with the same identity.",
+            "description": "The reply repeats that to an earlier request with the same identity.",
             "x-amqp": "header",
         },
     });
@@ -167,22 +167,22 @@ fn properties() -> Map<String, Value> {
     .collect()
 }
 
-/// Why a request is in the dead-letter queue: what the service says of it, or else the broker.
+/// Why a request is in the dead-letter queue: the service says so, or else RabbitMQ.
 fn dead_letter_properties() -> Value {
     let header = |about: &str| json!({"type": "string", "description": about, "x-amqp": "header"});
     json!({
         "florin-error": {
-            "enum": ["data_refused", "reply_to_refused", "reply_to_not_allowed", "user_id_missing"],
-            "description": "Why the service gave it up.",
+            "enum": ["data_refused", "reply_refused", "reply_to_refused", "reply_to_not_allowed", "user_id_missing"],
+            "description": "Why the service dead-lettered it.",
             "x-amqp": "header",
         },
-        "florin-reason": header("The same, for people."),
-        "florin-user-id": header("The user of the broker who sent the request, when it said so."),
-        "x-death": {"type": "array", "description": "Which queue it left, when, how often and why.", "x-amqp": "header"},
+        "florin-reason": header("The same in words."),
+        "florin-user-id": header("The `user_id` of the request, if it had one."),
+        "x-death": {"type": "array", "description": "RabbitMQ's record: from which queue, when, how often and why.", "x-amqp": "header"},
         "x-first-death-reason": {
             "enum": ["rejected", "delivery_limit", "expired"],
-            "description": "`rejected`: the service cannot answer it. `delivery_limit`: it was delivered too often. \
-                            `expired`: its `expiration` was over.",
+            "description": "`rejected`: the service cannot answer it. `delivery_limit`: too many deliveries failed. \
+                            `expired`: its `expiration` passed.",
             "x-amqp": "header",
         },
     })

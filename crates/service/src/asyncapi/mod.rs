@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use florin_broker::Topology;
 
-/// Where the document keeps schemas and messages.
 const SCHEMAS: &str = "#/components/schemas/";
 const MESSAGES: &str = "#/components/messages/";
 const BINDING_VERSION: &str = "0.3.0";
@@ -27,14 +26,14 @@ Wallet transactions through RabbitMQ, applied exactly once in PostgreSQL.
 
 Publish requests to the topic exchange `florin.requests` with the operation as the routing key, and the queue for the \
 answer in `reply_to`. Set a `message_id`, which makes a retry the same request: it is applied once, and answered again. \
-Every change of a transaction is told on the exchange `florin.events`.
+Every change of a transaction is published to the exchange `florin.events`.
 
 A request is answered after it was committed. A failure of RabbitMQ or PostgreSQL is never an answer: the request \
 waits until it can be answered. The errors that are answers are in `x-errors` and in docs/errors.md.
 
 Exchanges, queues, arguments and limits are those of the default configuration.";
 
-/// The document. It is built once.
+/// The document, built once.
 #[must_use]
 pub fn document() -> &'static Value {
     static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
@@ -63,7 +62,7 @@ fn build() -> Value {
             "schemas": messages::schemas(&schemas),
             "correlationIds": {
                 "correlationId": {
-                    "description": "What the client wrote comes back with the answer.",
+                    "description": "Returned unchanged with the reply.",
                     "location": "$message.header#/correlation_id",
                 },
             },
@@ -90,7 +89,7 @@ fn server(config: &Config) -> Value {
     })
 }
 
-/// The names of all that can be asked for.
+/// The operations and `batch`.
 fn operation_names() -> impl Iterator<Item = &'static str> {
     Operation::ALL.into_iter().map(Operation::as_str).chain([BATCH])
 }

@@ -15,17 +15,17 @@ pub(super) fn all(schemas: &Schemas) -> Map<String, Value> {
     }
     let all: Vec<&str> = operation_names().collect();
     let seed = "All operations, from clients that publish to `queries`.";
-    operations.insert("fromQueries".to_owned(), received(SEED, &all, "requests of the first clients", seed));
+    operations.insert("fromQueries".to_owned(), received(SEED, &all, "requests of existing clients", seed));
     let direct =
-        "All operations, from clients that publish to the queue by its name, with the operation in `type`.";
+        "All operations, from clients that publish to the queue by name, with the operation in `type`.";
     operations.insert("fromQueue".to_owned(), received(WORK, &all, "requests past the exchange", direct));
-    let mut tell = sent(EVENTS, schema::EVENTS, "Tells every change of a transaction.");
-    tell["bindings"] =
+    let mut events = sent(EVENTS, schema::EVENTS, "Publishes every change of a transaction.");
+    events["bindings"] =
         json!({"amqp": {"deliveryMode": 2, "mandatory": false, "bindingVersion": BINDING_VERSION}});
-    operations.insert("tell".to_owned(), tell);
-    let give_up =
-        "What cannot be answered is moved by the broker, which confirms it before it leaves the work queue.";
-    operations.insert("giveUp".to_owned(), sent(DEAD_LETTERS, DEAD_LETTER, give_up));
+    operations.insert("publishEvents".to_owned(), events);
+    let dead_letter =
+        "Requests that cannot be answered. One leaves the work queue only when its dead letter is confirmed.";
+    operations.insert("deadLetter".to_owned(), sent(DEAD_LETTERS, DEAD_LETTER, dead_letter));
     operations
 }
 
