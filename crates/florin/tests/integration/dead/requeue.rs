@@ -82,20 +82,21 @@ async fn a_requeued_request_that_was_never_applied_is_applied_once() {
     assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, 1);
 }
 
-/// Unknown fields are ignored on the exchange of the first clients only: a requeued request keeps where it came from, also
-/// when it dies and is requeued once more.
+/// Unknown fields are ignored on the exchange of the first clients only: a requeued request keeps the name of its exchange,
+/// also if it is dead-lettered and requeued once more.
 #[tokio::test]
 async fn a_requeued_request_is_judged_by_the_exchange_that_it_was_published_to() {
     const ODD: &[u8] = br#"{"wallet_id":1,"ticker":"USD","amount":1,"comment":"odd"}"#;
     let world = World::new().await;
     let mut client = without_a_service(&world).await;
+    declare(&client, "elsewhere", FieldTable::default()).await;
     for (exchange, expected) in [("queries", 200), ("florin.requests", 400)] {
         let properties = client.properties().with_expiration("1".into());
         publish(&client, exchange, "invoice", ODD, properties).await;
         await_ready(&client, DEAD, 1).await;
-        assert_eq!(dead(&world, &["requeue", "--all", "--queue", WORK]).await.code, Some(0));
-        // It dies again, as what is rejected does.
-        let [message] = take_all(&client, WORK).await.try_into().unwrap();
+        assert_eq!(dead(&world, &["requeue", "--all", "--queue", "elsewhere"]).await.code, Some(0));
+        // Dead-lettered again, it is requeued from where it was requeued to.
+        let [message] = take_all(&client, "elsewhere").await.try_into().unwrap();
         publish(&client, "", DEAD, &message.data, message.properties).await;
         await_ready(&client, DEAD, 1).await;
         assert_eq!(dead(&world, &["requeue", "--all"]).await.code, Some(0));
