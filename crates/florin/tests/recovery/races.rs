@@ -27,7 +27,7 @@ async fn for_each(client: &Client, ids: &[Uuid], request: impl Fn(Uuid) -> Reque
     stream::iter(calls).buffered(IN_FLIGHT).collect().await
 }
 
-/// Settle, cancel and expiry of the same transactions, from three clients and the sweeper: one of them wins, and
+/// Settle, cancel and expiry of the same transactions, from three clients and the expiry worker: one of them wins, and
 /// the others are told so. Half of the transactions have a second to live, the others an hour.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_ends_once() {
@@ -71,7 +71,7 @@ async fn a_transaction_ends_once() {
                 ["already_final"; 2]
             };
             let told = reply.error.as_deref();
-            // An expiry asked for before the time is refused for that, whoever wins later, be it the sweeper.
+            // An expiry requested too early is refused for that, whoever wins later, even the expiry worker.
             let early = own == "expired" && told == Some("not_expired");
             assert_eq!(reply.code == 200, own == end && !early, "{id} ended as {end}, but {reply:?}");
             assert!(reply.code == 200 || early || refusal.contains(&told.unwrap()), "{reply:?}");
