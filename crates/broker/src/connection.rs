@@ -95,7 +95,7 @@ impl Error {
                 "access refused (user name or password)".to_owned()
             }
             ErrorKind::ProtocolError(protocol) => protocol.get_message().to_string(),
-            ErrorKind::IOError(error) => error.to_string(),
+            ErrorKind::IOError(error) => florin_tls::plain(error),
             _ => error.to_string(),
         };
         Self::Connect {

@@ -107,7 +107,7 @@ fn exit_codes_tell_a_wrong_command_from_a_failure() {
         (
             &["dead", "list", "--amqp-url", "amqp://127.0.0.1:1"],
             1,
-            "cannot connect to RabbitMQ at 127.0.0.1:1: connection refused. Set AMQP_URL or --amqp-url.\n",
+            "cannot connect to RabbitMQ at 127.0.0.1:1 as guest: connection refused. Set AMQP_URL or --amqp-url.\n",
         ),
         (
             &["bench", "--database-url", unreachable],

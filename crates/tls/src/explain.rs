@@ -55,3 +55,12 @@ fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     }
     None
 }
+
+/// "connection refused", where the system says "Connection refused (os error 111)".
+#[must_use]
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let Some((text, _)) = text.split_once(" (os error") else { return text };
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}

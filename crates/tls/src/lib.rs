@@ -12,7 +12,7 @@ mod url;
 mod verify;
 
 pub use config::{Check, Client, Server};
-pub use explain::explain;
+pub use explain::{explain, plain};
 pub use files::{Error, Names};
 pub use rustls::ClientConfig;
 pub use url::{take_parameters, with_parameters};

@@ -12,18 +12,22 @@ use florin_store::DatabaseMessage;
 pub fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
-        // The words of the client library ("db error") are less than those of the server below.
-        let text =
-            DatabaseMessage::of(cause).map_or_else(|| cause.to_string(), |said| said.message.to_owned());
-        if line.is_empty() {
-            line = text;
-        } else if !line.contains(&text) {
-            line = format!("{line}: {text}");
+        // The words of the server, where the client library says "db error" and repeats them below.
+        if let Some(said) = DatabaseMessage::of(cause) {
+            return extended(&line, said.message) + &advice(said);
         }
+        line = extended(&line, &cause.to_string());
     }
-    match error.chain().find_map(DatabaseMessage::of) {
-        Some(said) => line + &advice(said),
-        None => line,
+    line
+}
+
+fn extended(line: &str, text: &str) -> String {
+    if line.is_empty() {
+        text.to_owned()
+    } else if line.contains(text) {
+        line.to_owned()
+    } else {
+        format!("{line}: {text}")
     }
 }
 
@@ -53,17 +57,9 @@ fn reason(error: &(dyn Error + 'static)) -> String {
     let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
     let found = causes.find_map(|cause| {
         let said = DatabaseMessage::of(cause).map(|said| said.message.to_owned());
-        said.or_else(|| cause.downcast_ref::<io::Error>().map(plain))
+        said.or_else(|| cause.downcast_ref::<io::Error>().map(florin_tls::plain))
     });
     found.unwrap_or_else(|| error.to_string())
-}
-
-/// "connection refused", where the system says "Connection refused (os error 111)".
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let Some((text, _)) = text.split_once(" (os error") else { return text };
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 #[cfg(test)]
