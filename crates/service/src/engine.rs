@@ -98,11 +98,11 @@ impl Engine {
         let commands = batch.commands();
         let (executed, next) = self.commit_and_plan_ahead(&mut batch, inbox).await;
         let JobBatch { forms, tickets, mut groups, oldest, plan: _ } = batch;
-        let (dispositions, changes) = match self.until_executed(executed, &mut groups, oldest).await {
+        let (completions, changes) = match self.until_executed(executed, &mut groups, oldest).await {
             Ok(Executed { outcomes, changes }) => {
                 let mut decided = decided(groups, outcomes);
-                let dispositions = forms.into_iter().map(|form| form.completion(&mut decided));
-                (dispositions.collect(), changes)
+                let completions = forms.into_iter().map(|form| form.completion(&mut decided));
+                (completions.collect(), changes)
             }
             Err(error) => self.one_by_one(&error, forms, groups, oldest).await,
         };
@@ -113,7 +113,7 @@ impl Engine {
             let cached_wallets = i64::try_from(self.planner.cached_wallets()).unwrap_or(i64::MAX);
             self.metrics.cached_wallets.set(cached_wallets);
         }
-        let done = dispositions.into_iter().zip(tickets);
+        let done = completions.into_iter().zip(tickets);
         let done = done.map(|(completion, ticket)| Done { completion, ticket }).collect();
         (Completed { done, changes }, next)
     }
@@ -199,7 +199,7 @@ impl Engine {
     ) -> (Vec<Completion>, Vec<Change>) {
         tracing::info!(%error, requests = forms.len(), "a request cannot be executed: this batch is executed one by one");
         let mut groups = groups.into_iter();
-        let mut dispositions = Vec::with_capacity(forms.len());
+        let mut completions = Vec::with_capacity(forms.len());
         let mut all_changes = Vec::new();
         for form in forms {
             let (mut all_decided, mut failed) = (Vec::new(), None);
@@ -214,12 +214,12 @@ impl Engine {
                     Err(error) => failed = Some(error.to_string()),
                 }
             }
-            dispositions.push(match failed {
+            completions.push(match failed {
                 None => form.completion(&mut all_decided.into_iter()),
                 Some(reason) => Completion::Failed(reason),
             });
         }
-        (dispositions, all_changes)
+        (completions, all_changes)
     }
 }
 
