@@ -17,7 +17,7 @@ use lapin::options::{BasicGetOptions, BasicNackOptions, BasicPublishOptions, Con
 use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, RustlsConnector};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Channel, Connection};
+use lapin::{Channel, Confirmation, Connection};
 
 use super::headers::own_properties;
 use super::queue::{Reader, Unreadable};
@@ -50,7 +50,7 @@ pub(super) async fn set_aside(
     unreadable: Unreadable,
 ) -> Result<(Reader, SetAside), Error> {
     let mut aside = SetAside::default();
-    while aside.places.len() <= MAX_SET_ASIDE {
+    while aside.sockets.len() <= MAX_SET_ASIDE {
         let mut reader = Reader::open(url, WINDOW).await?;
         let total = reader.left();
         match read_all(&mut reader).await {
@@ -64,7 +64,7 @@ pub(super) async fn set_aside(
         // The one that failed was counted, too.
         let before = total - reader.left() - 1;
         drop(reader);
-        aside.find_next(url, before, unreadable).await?;
+        aside.find_next(url, before, total, unreadable).await?;
     }
     Err(Error::TooManyUnreadable(MAX_SET_ASIDE))
 }
@@ -75,18 +75,29 @@ async fn read_all(reader: &mut Reader) -> Result<(), Error> {
 }
 
 impl SetAside {
-    /// Takes the next letter that cannot be decoded; this many before it can be.
-    async fn find_next(&mut self, url: &str, mut before: u32, unreadable: Unreadable) -> Result<(), Error> {
+    /// Takes the next letter that cannot be decoded; this many of `total` letters before it can be.
+    async fn find_next(
+        &mut self,
+        url: &str,
+        mut before: u32,
+        total: u32,
+        unreadable: Unreadable,
+    ) -> Result<(), Error> {
         let mut reader = Reader::open(url, WINDOW).await?;
         reader.expect(before);
         read_all(&mut reader).await?;
         let probe = Probe::open(url).await?;
         while probe.can_decode_next(unreadable).await? {
             // Another command changed the queue, or the library had lost what it had read already.
-            if unreadable == Unreadable::Keep {
-                reader.expect(1);
-                read_all(&mut reader).await?;
-                before += 1;
+            before += 1;
+            match unreadable {
+                Unreadable::Keep => {
+                    reader.expect(1);
+                    read_all(&mut reader).await?;
+                }
+                // Letters are published back to the end: from here on the same ones would come again.
+                Unreadable::Drop if before >= total => return Err(Error::Changed),
+                Unreadable::Drop => {}
             }
         }
         // Those that were found before stand before it.
@@ -145,8 +156,10 @@ impl Probe {
         let confirmed = async {
             self.channel.basic_publish(exchange, routing_key, options, &letter.data, properties).await?.await
         };
-        within(RPC_TIMEOUT, "take a letter back", confirmed).await?;
-        Ok(())
+        match within(RPC_TIMEOUT, "take a letter back", confirmed).await? {
+            Confirmation::Nack(_) => Err(Error::NotTaken(DEAD_LETTERS.into())),
+            Confirmation::Ack(_) | Confirmation::NotRequested => Ok(()),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ const MAX_ROUNDS: u32 = 20;
 /// wallets, it saves the rounds that would fail.
 const LOCKING_BATCHES: u32 = 50;
 
-const LOCK_WALLETS: &str = include_str!("sql/lock_wallets.sql");
+pub(super) const LOCK_WALLETS: &str = include_str!("sql/lock_wallets.sql");
 
 /// Executes the groups of a batch in their order, and returns when they are committed.
 ///
