@@ -19,4 +19,8 @@ if cargo-deny fetch db >/dev/null 2>&1; then
 else
     printf '\ncheck: the database of security advisories cannot be reached: advisories are NOT checked\n'
 fi
+# `make mutations` takes long and runs seldom: here a patch that no longer fits the code is noticed at once.
+for patch in lab/faults/mutations/*.patch; do
+    step git apply --check "$patch"
+done
 step cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -119,8 +119,8 @@ async fn difference(connection: &Connection, queue: &Queue) -> Result<Option<Str
     }
 }
 
-/// The broker tells only those who publish: so messages are sent that no queue can have, and are dropped. It
-/// reads the first one even while an alarm is on, and no other.
+/// The broker tells only publishers. So this publishes messages that no queue takes, and they are dropped. While an
+/// alarm is on, the broker reads the first one and no other.
 async fn is_blocked(connection: &Connection) -> Result<Option<bool>, Error> {
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());

@@ -40,7 +40,7 @@
 //! # Calls share messages
 //!
 //! A message costs the broker and the service much more than the request in it. So calls that arrive while
-//! earlier messages are in flight are gathered, and sent as one `batch` message as soon as one of those is
+//! earlier messages are in flight are collected, and sent as one `batch` message as soon as one of those is
 //! answered. Nothing waits for a timer: a lone call is sent at once as a plain message, and a thousand
 //! concurrent callers get the throughput of batches for free. Otherwise callers see no difference: calls are
 //! sent in the order in which they were made; each has its own identity, answer and time limit; and a retry

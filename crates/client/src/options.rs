@@ -46,7 +46,7 @@ pub enum Replies {
 /// while many are will be sent together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coalescing {
-    /// Calls are gathered while this many messages are in flight.
+    /// Calls are collected while this many messages are in flight.
     pub messages_in_flight: usize,
     /// Maximum number of calls in a message. The service accepts 1000.
     pub max_calls: usize,

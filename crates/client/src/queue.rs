@@ -1,6 +1,6 @@
 //! Attempts that are not sent yet, and how they become messages.
 //!
-//! Attempts that arrive while messages are in flight are gathered here, and sent as one message when one of
+//! Attempts that arrive while messages are in flight are collected here, and sent as one message when one of
 //! those is answered. Nothing waits for a timer: a lone attempt is sent at once, as a plain message.
 
 use std::collections::VecDeque;

@@ -111,7 +111,7 @@ impl Supervisor {
         let mut idle = false;
         loop {
             tokio::select! {
-                // Everything that is ready comes before sending, so that calls are gathered.
+                // Everything that is ready comes before sending, so that calls share messages.
                 biased;
                 reply = session.replies.next() => match reply {
                     Some(Ok(delivery)) => self.answer(delivery),

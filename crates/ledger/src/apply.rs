@@ -43,7 +43,7 @@ pub struct Repeated {
     /// The transaction that the change belongs to.
     pub transaction_id: Uuid,
     /// Whether the change is its resolution, not its opening.
-    pub ended: bool,
+    pub resolved: bool,
 }
 
 /// The state contradicts itself, because it was read at different times: read it again and plan again.
@@ -125,7 +125,7 @@ impl Rules<'_> {
             let outcome = replay(movement, recorded);
             if outcome.replayed {
                 let transaction_id = identity.transaction_id;
-                self.applied.repeated.push(Repeated { transaction_id, ended: false });
+                self.applied.repeated.push(Repeated { transaction_id, resolved: false });
             }
             return outcome;
         }

@@ -194,7 +194,7 @@ impl Command {
 
     /// The wallet, if the command reads balances.
     #[must_use]
-    pub const fn asked_wallet(&self) -> Option<WalletId> {
+    pub const fn queried_wallet(&self) -> Option<WalletId> {
         match self {
             Self::Balance(query) => Some(query.wallet_id),
             _ => None,
@@ -203,7 +203,7 @@ impl Command {
 
     /// The wallet and the time, if the command reads balances at a time.
     #[must_use]
-    pub fn asked_moment(&self) -> Option<(WalletId, SystemTime)> {
+    pub fn queried_moment(&self) -> Option<(WalletId, SystemTime)> {
         match self {
             Self::Balance(query) => query.at.map(|at| (query.wallet_id, at)),
             _ => None,
@@ -212,7 +212,7 @@ impl Command {
 
     /// The query, if the command reads history.
     #[must_use]
-    pub const fn asked_page(&self) -> Option<&HistoryQuery> {
+    pub const fn queried_page(&self) -> Option<&HistoryQuery> {
         match self {
             Self::History(query) => Some(query),
             _ => None,

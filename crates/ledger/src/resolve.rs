@@ -56,7 +56,7 @@ impl Rules<'_> {
 
     /// The answer to a request that finds the hold resolved already.
     fn repeat(&mut self, transaction: &Transaction, resolution: &Resolution, wanted: Wanted) -> Outcome {
-        self.applied.repeated.push(Repeated { transaction_id: transaction.id, ended: true });
+        self.applied.repeated.push(Repeated { transaction_id: transaction.id, resolved: true });
         let same = match wanted {
             Wanted::Settle(amount) => resolution.error.is_none() && resolution.amount == amount,
             Wanted::Release(error) => resolution.error == Some(error),

@@ -130,11 +130,11 @@ fn check_sums(memory: &Memory, balances: &BTreeMap<(WalletId, TickerId), (i128, 
 
 /// Whatever is to be sent again is there.
 fn check_repeated(memory: &Memory, repeated: &[Repeated]) {
-    for Repeated { transaction_id, ended } in repeated {
+    for Repeated { transaction_id, resolved } in repeated {
         let mut of_it = memory.changes.iter().filter(|change| change.transaction.id == *transaction_id);
         assert!(
-            of_it.any(|change| change.transaction.resolution.is_some() == *ended),
-            "{transaction_id} {ended}"
+            of_it.any(|change| change.transaction.resolution.is_some() == *resolved),
+            "{transaction_id} {resolved}"
         );
     }
 }

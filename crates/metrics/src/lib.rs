@@ -175,7 +175,7 @@ fn broker_reconnects() -> prometheus::Result<IntCounterVec> {
 }
 
 fn batch_retries() -> prometheus::Result<IntCounterVec> {
-    let help = "Batches run again, by cause: a key taken by another, a database fault, a commit in doubt.";
+    let help = "Batches tried again, by cause: a conflict, a database error, a commit in doubt.";
     let options = Opts::new("florin_batch_retries_total", help);
     preset(IntCounterVec::new(options, &["cause"])?, &["conflict", "database", "in_doubt"])
 }

@@ -212,8 +212,7 @@ impl Kind {
     }
 
     /// By SQLSTATE, most of them by class (PostgreSQL's appendix A). What is not named here is retried: an
-    /// operator who sees the warning can still stop it, but nobody gets a request back that was given up in
-    /// error.
+    /// operator sees the warning and can act, but a request that was dead-lettered by mistake was not answered.
     fn of_state(state: &SqlState) -> Self {
         match (state, state.code().get(..2).unwrap_or_default()) {
             // The loser of a serialization conflict or a deadlock was rolled back.

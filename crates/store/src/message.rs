@@ -1,4 +1,4 @@
-//! What the server says when it refuses something, for those who tell people.
+//! What PostgreSQL says when it refuses something, for the messages of the command line.
 
 use std::error::Error;
 

@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// counter that keep the ids of one process apart and in order.
 const MARK: [u8; 4] = *b"test";
 
-/// The flag of those who write all the same.
+/// The flag that skips the check.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct TrialArgs {
-    /// Writes even into a ledger that has transactions of others. Without it, the database is asked first.
+    /// Writes even if the ledger has other transactions. Without it, the command checks that first and refuses.
     #[arg(long)]
     yes: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) fn transaction_id() -> Uuid {
 }
 
 impl TrialArgs {
-    /// Fails on a ledger with transactions of others.
+    /// Fails on a ledger with other transactions.
     pub(crate) async fn check(self, config: &Config) -> anyhow::Result<()> {
         if self.yes {
             return Ok(());

@@ -63,7 +63,7 @@ impl DeadLetter {
             exchange: exchange.to_string(),
             routing_key,
             error: "unknown".to_owned(),
-            reason: "nothing says why it is here".to_owned(),
+            reason: "no reason is recorded".to_owned(),
             died_at: None,
             properties,
             body,
@@ -171,13 +171,13 @@ impl Death {
     #[must_use]
     pub fn in_words(&self) -> String {
         match self.reason.as_str() {
-            "rejected" => "the service gave it up, and could not write down why: its log says it".to_owned(),
+            "rejected" => "the service could not publish a copy with the reason; its log has the reason".to_owned(),
             "delivery_limit" => {
-                "it was delivered again and again, and each time the service lost its connection \
-                                 or its life before it was answered"
+                "it reached the delivery limit: each time, the connection or the service failed before it was \
+                 answered"
                     .to_owned()
             }
-            "expired" => "its expiration passed before the service came to it".to_owned(),
+            "expired" => "its expiration passed before it was delivered".to_owned(),
             "maxlen" => "the queue was full".to_owned(),
             other => format!("the broker says {other:?}"),
         }

@@ -49,7 +49,7 @@ pub enum Error {
     #[error("more than {0} dead letters cannot be decoded: remove some with `florin dead drop --unreadable`")]
     TooManyUnreadable(usize),
     /// The work queue did not take a letter.
-    #[error("the queue {0} does not take it: it does not exist, or is full")]
+    #[error("the queue {0} does not accept the message: it does not exist, or is full")]
     NotTaken(ShortString),
 }
 

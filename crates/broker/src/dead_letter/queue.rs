@@ -20,7 +20,7 @@ use super::unreadable::{SetAside, set_aside};
 use super::{CONNECTION_NAME, DeadLetter, Error};
 use crate::connection::{REPLY_SUCCESS, RPC_TIMEOUT, connect, within};
 
-/// After such a silence the broker is asked whether letters are left.
+/// After such a silence we check whether letters are left.
 const SILENCE: Duration = Duration::from_secs(1);
 const MAX_SILENCES: u64 = 30;
 /// RabbitMQ handles this many acks of a channel at once. The rest wait in the channel, and are lost when it closes.

@@ -57,7 +57,7 @@ enum Action {
     #[command(after_help = "\
 JSON: {\"keys\": [{\"name\", \"role\", \"wallets\": {\"from\", \"to\"}, \"created_at\", \"expires_at\",
 \"revoked_at\", \"state\"}]}
-state is active, expired or revoked. wallets is null for a key that is good for all of them.")]
+state is active, expired or revoked. wallets is null for a key that covers all of them.")]
     List {
         #[command(flatten)]
         output: OutputArgs,

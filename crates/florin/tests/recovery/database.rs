@@ -28,7 +28,7 @@ async fn the_service_goes_on_when_the_database_is_back() {
     assert!(service.get("/readyz").await.starts_with("HTTP/1.1 200"));
 }
 
-/// While it is away nothing is answered, and what waits is bounded by the prefetch.
+/// While it is away nothing is answered, and the prefetch bounds the requests in the service.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_database_requests_wait_in_the_broker() {
     const PREFETCH: u64 = 50;

@@ -1,4 +1,4 @@
-//! The dead-letter queue takes nothing: a request that is given up waits, and nobody else does.
+//! The dead-letter queue takes nothing: a request that is to go there waits, and no other does.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ async fn errors(world: &World, count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_given_up_waits_for_the_dead_letter_queue() {
+async fn a_dead_letter_waits_for_its_queue() {
     let servers = start_servers();
     // The broker tries to move a message again so many milliseconds later: usually three minutes.
     let retry = "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, 500).";
@@ -58,9 +58,9 @@ async fn what_is_given_up_waits_for_the_dead_letter_queue() {
     assert_eq!(errors(&world, 2).await, ["rejected", "rejected"]);
 }
 
-/// An answer that is longer than the broker takes: its request is given up, and nobody else notices.
+/// A reply that is longer than the broker takes: its request is dead-lettered, and others are answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_the_broker_does_not_take_stops_no_other() {
+async fn a_reply_that_the_broker_refuses_stops_no_other() {
     let servers = start_servers();
     servers.rabbit.ctl(&["eval", "application:set_env(rabbit, max_message_size, 4000)."]).unwrap();
     let world = World::on(&servers).await;

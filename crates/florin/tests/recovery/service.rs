@@ -41,7 +41,7 @@ async fn asked_to_stop_it_finishes_what_it_has_and_exits_with_zero() {
     assert_eq!(status.code(), Some(0), "{log}");
 }
 
-/// What it has taken when it is asked to stop is executed and answered: there is no other service to do it.
+/// Requests in flight at SIGTERM are executed and answered: there is no other instance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asked_to_stop_it_answers_what_it_has_taken() {
     let servers = start_servers();

@@ -135,7 +135,7 @@ impl Model {
                 return Outcome::refused(ErrorCode::IdentityReused);
             }
             let outcome = Outcome { replayed: true, answer: as_opened(found) };
-            self.repeated.push(Repeated { transaction_id: identity.transaction_id, ended: false });
+            self.repeated.push(Repeated { transaction_id: identity.transaction_id, resolved: false });
             return outcome;
         }
         let from = movement.wallet_id;
@@ -230,7 +230,7 @@ impl Model {
             return Outcome::refused(ErrorCode::AlreadyFinal);
         }
         if let Some(resolution) = &found.resolution {
-            self.repeated.push(Repeated { transaction_id: id, ended: true });
+            self.repeated.push(Repeated { transaction_id: id, resolved: true });
             let same = (resolution.error, resolution.amount) == (error, amount);
             return match same {
                 true => Outcome { replayed: true, answer: as_ended(&found) },

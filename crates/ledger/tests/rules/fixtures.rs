@@ -232,9 +232,9 @@ pub(crate) fn again(outcome: Outcome) -> Outcome {
 }
 
 pub(crate) fn beginning(number: u128) -> Repeated {
-    Repeated { transaction_id: id(number), ended: false }
+    Repeated { transaction_id: id(number), resolved: false }
 }
 
 pub(crate) fn resolution(number: u128) -> Repeated {
-    Repeated { transaction_id: id(number), ended: true }
+    Repeated { transaction_id: id(number), resolved: true }
 }

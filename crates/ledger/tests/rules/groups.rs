@@ -1,4 +1,4 @@
-//! Units that are done whole or not at all.
+//! Groups: all of their commands are applied, or none.
 
 use florin_ledger::{Command, ErrorCode, Group, Outcome, Repeated, Status};
 
@@ -36,7 +36,7 @@ fn book() -> Book {
     book
 }
 
-/// What stays as it was when nothing but refusals was recorded: the balances, and what waits or has ended.
+/// Balances, open holds and resolved ones stay as they were when nothing but refusals was recorded.
 fn assert_unchanged(before: &Book, after: &Book, what: &str) {
     for wallet_id in 1..5 {
         assert_eq!(before.cents(wallet_id), after.cents(wallet_id), "{what}");

@@ -199,7 +199,7 @@ fn what_is_done_is_recorded_and_repeated() {
             assert_eq!(book.state.transactions[&id(9)], transaction);
             assert_eq!(book.repeated, []);
 
-            // A retry may be marked as redelivered or not: that is not what is asked for.
+            // A retry may be marked as redelivered or not: that is not part of the request.
             command.identity_mut().unwrap().redelivered = false;
             let once = book.clone();
             assert_eq!(book.one(&command), again(opened(9, status)));
@@ -225,7 +225,7 @@ fn both_balances_together_stay_below_the_limit() {
     {
         assert_eq!(book.clone().one(&command), recorded(5, ErrorCode::AmountOutOfRange), "{command:?}");
     }
-    // What waits can be settled, for nothing is added.
+    // The hold can be settled, for nothing is added.
     assert_eq!(book.one(&settle(1)), settled(1, almost));
     assert_eq!(book.cents(2), (LIMIT - 1, 0));
     // And all of it can be frozen.

@@ -52,7 +52,7 @@ impl<'a> Retries<'a> {
                     self.succeeded();
                     return Next::GiveUp(error);
                 }
-                // No request is to blame, so none is given up.
+                // No request is to blame, so none is dead-lettered.
                 Err(cause) => (cause, true),
             },
         };

@@ -209,3 +209,26 @@ impl<'a> Holds<'a> {
         self.opened.is_empty() && self.resolved.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without comments and line breaks.
+    fn plain(sql: &str) -> String {
+        let code = sql.lines().filter(|line| !line.starts_with("--"));
+        code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+    }
+
+    /// They repeat each other, so that each can be read and explained on its own.
+    #[test]
+    fn the_statements_agree() {
+        let (unchanged, append) = (plain(UNCHANGED), plain(APPEND));
+        let insert = append.strip_suffix("$1::new_posting[])").unwrap();
+        for statement in [APPEND_IF_UNCHANGED, APPEND_AND_KEEP_HOLDS].map(plain) {
+            assert!(statement.starts_with(&format!("WITH unchanged AS ( {unchanged})")), "{statement}");
+            let end = format!("{insert}$5::new_posting[]) WHERE EXISTS (SELECT FROM unchanged)");
+            assert!(statement.ends_with(&end), "{statement}");
+        }
+    }
+}

@@ -255,9 +255,9 @@ impl Planner {
         let precondition = precondition(groups, &wallets, &tickers);
         wallets.extend(read);
 
-        let moments: Vec<_> = commands().filter_map(Command::asked_moment).collect();
+        let moments: Vec<_> = commands().filter_map(Command::queried_moment).collect();
         let past = reads::wallets_at(client, &moments).await?;
-        let queries = commands().filter_map(Command::asked_page);
+        let queries = commands().filter_map(Command::queried_page);
         let pages = history::pages(client, &tickers, queries).await?;
         Ok(Inputs { state: State { tickers, wallets, transactions, past, pages }, from_cache, precondition })
     }
@@ -269,7 +269,7 @@ impl Planner {
         let look_up = self.must_look_up();
         let commands = || groups.iter().flat_map(Group::commands);
         let queries = commands().filter(|command| look_up || !is_present_balance(command));
-        queries.filter_map(Command::asked_wallet).chain(commands().filter_map(payee_of_hold)).collect()
+        queries.filter_map(Command::queried_wallet).chain(commands().filter_map(payee_of_hold)).collect()
     }
 
     /// Gives a fresh identity to every request that only looks like one that has its identity already.
@@ -327,13 +327,13 @@ pub(super) fn touched(groups: &[Group], transactions: &HashMap<Uuid, Transaction
 
 /// Whether this queries balances as they are now.
 fn is_present_balance(command: &Command) -> bool {
-    command.asked_wallet().is_some() && command.asked_moment().is_none()
+    command.queried_wallet().is_some() && command.queried_moment().is_none()
 }
 
 /// What the queried balances rest on, as far as they come from the cache.
 fn precondition(groups: &[Group], cached: &HashMap<WalletId, Wallet>, tickers: &Tickers) -> Precondition {
     let queried: BTreeSet<WalletId> =
-        groups.iter().flat_map(Group::commands).filter_map(Command::asked_wallet).collect();
+        groups.iter().flat_map(Group::commands).filter_map(Command::queried_wallet).collect();
     Precondition::unchanged(select(cached, queried), tickers)
 }
 

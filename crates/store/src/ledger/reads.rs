@@ -141,12 +141,12 @@ pub(super) async fn changes(
         let after = balance(&row, scale(&row)?)?;
         postings.insert((get(&row, "transaction_id")?, leg), Posting { wallet_id, leg, after });
     }
-    let change = |Repeated { transaction_id, ended }: &Repeated| {
-        let leg = if *ended { 2 } else { 0 };
+    let change = |Repeated { transaction_id, resolved }: &Repeated| {
+        let leg = if *resolved { 2 } else { 0 };
         let first = postings.remove(&(*transaction_id, leg))?;
         let second = postings.remove(&(*transaction_id, leg + 1));
         let transaction = known.get(transaction_id)?;
-        let transaction = if *ended { transaction.clone() } else { transaction.as_opened() };
+        let transaction = if *resolved { transaction.clone() } else { transaction.as_opened() };
         Some(Change { transaction, first, second })
     };
     Ok(repeated.iter().filter_map(change).collect())

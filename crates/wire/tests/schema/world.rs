@@ -82,7 +82,7 @@ impl World {
     }
 
     fn apply(&mut self, groups: &[Group]) -> (Vec<Outcome>, Vec<Event>) {
-        for query in groups.iter().flat_map(Group::commands).filter_map(Command::asked_page) {
+        for query in groups.iter().flat_map(Group::commands).filter_map(Command::queried_page) {
             self.state.pages.insert(query.clone(), query.extend(Page::default(), &self.changes));
         }
         let applied = apply(&mut self.state, self.now, groups).unwrap();

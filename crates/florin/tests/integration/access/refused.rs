@@ -1,4 +1,4 @@
-//! What is neither worked on nor answered, but put aside with the reason.
+//! Requests that are not allowed: neither executed nor answered, but dead-lettered with the reason.
 
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -22,8 +22,8 @@ async fn take(client: &SeedClient) -> Delivery {
     delivery
 }
 
-/// Sends these requests, which are put aside, and one that is answered; returns why each was put aside.
-async fn put_aside(
+/// Sends these requests, which are dead-lettered, and one that is answered; returns the reason of each.
+async fn dead_lettered(
     service: &Service,
     client: &mut SeedClient,
     requests: Vec<BasicProperties>,
@@ -58,7 +58,7 @@ async fn a_user_can_be_demanded() {
     let service = Service::start(&world, &[("FLORIN_BROKER_REQUIRE_USER_ID", "true")]).await;
     let mut client = SeedClient::connect(&world.amqp_url).await;
     let requests = vec![client.properties(), BasicProperties::default()];
-    for (error, reason) in put_aside(&service, &mut client, requests).await {
+    for (error, reason) in dead_lettered(&service, &mut client, requests).await {
         assert_eq!(error, "user_id_missing");
         assert!(reason.contains("user_id"), "{reason}");
     }
@@ -89,7 +89,7 @@ async fn no_answer_goes_to_a_queue_of_the_service() {
     let mut client = SeedClient::connect(&world.amqp_url).await;
     let names = ["florin.work", "florin.dead", "florin.events", "florin.requests"];
     let requests = names.map(|name| client.properties().with_reply_to(name.into())).to_vec();
-    let reasons = put_aside(&service, &mut client, requests).await;
+    let reasons = dead_lettered(&service, &mut client, requests).await;
     for ((error, reason), name) in reasons.iter().zip(names) {
         assert_eq!(error, "reply_to_not_allowed");
         assert!(reason.contains(name) && reason.contains("reserved"), "{reason}");
@@ -114,7 +114,7 @@ async fn no_answer_goes_to_a_queue_of_another() {
         BasicProperties::default().with_reply_to("reply.florin.1".into()),
         of_user("reply.florin.1.x"),
     ];
-    for (error, reason) in put_aside(&service, &mut client, requests).await {
+    for (error, reason) in dead_lettered(&service, &mut client, requests).await {
         assert_eq!(error, "reply_to_not_allowed");
         assert!(reason.contains("another client's"), "{reason}");
     }

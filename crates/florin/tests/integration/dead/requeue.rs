@@ -62,7 +62,7 @@ async fn a_requeued_request_that_was_never_applied_is_applied_once() {
     expire(&client, "invoice", ONE_USD, properties.clone()).await;
     let id = list(&world).await[0]["id"].as_str().unwrap().to_owned();
     let text = dead(&world, &["show", &id]).await.stdout;
-    assert!(text.contains("expired: its expiration passed before the service came to it"), "{text}");
+    assert!(text.contains("expired: its expiration passed before it was delivered"), "{text}");
     declare(&client, "elsewhere", FieldTable::default()).await;
     assert_eq!(dead(&world, &["requeue", &id[..6], "--queue", "elsewhere"]).await.code, Some(0));
     let [message] = take_all(&client, "elsewhere").await.try_into().unwrap();
