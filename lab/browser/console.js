@@ -195,7 +195,7 @@ test('the search finds wallets and transactions, and says what it does not under
   await search(waiting);
   await page.getByRole('heading', { name: 'Transaction' }).waitFor();
   await search('somebody');
-  await page.getByText('neither the id of a transaction').waitFor();
+  await page.getByText('enter a transaction id').waitFor();
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('heading', { name: 'Sign in' }).waitFor();
   await page.goto('/console/wallets');
