@@ -114,7 +114,7 @@ async fn prepare_database(
     if config.database.migrate_on_start {
         let applied = prepare(shutdown, async || store.migrate().await);
         let applied = applied.await.context("cannot bring the schema up to date")?;
-        tracing::info!(?applied, "the schema is up to date");
+        tracing::info!(applied = applied.unwrap_or_default().join(", "), "the schema is up to date");
     }
     if config.http.auth && !config.http.host.is_loopback() {
         let has_key = prepare(shutdown, async || store.has_active_key().await).await?;

@@ -98,15 +98,16 @@ impl<'a> Fields<'a> {
     }
 
     /// These fields, if no name appears twice and, unless `unknown` fields are ignored, each is in one of the
-    /// lists.
+    /// lists. The first list has the fields of the request, further ones those that a batch adds.
     pub(crate) fn check(&self, known: &[&[Field]], unknown: UnknownFields) -> Result<&Self, Refusal> {
         let fields = self.unambiguous()?;
         if unknown == UnknownFields::Ignored {
             return Ok(fields);
         }
         let Some(name) = fields.other_than(known) else { return Ok(fields) };
-        let known: Vec<&str> = known.iter().copied().flatten().map(|field| field.name()).collect();
-        Err(Refusal::unknown_name("field", name, &known))
+        let (request, batch) = known.split_first().map_or((&[][..], &[][..]), |(first, rest)| (*first, rest));
+        let names = |fields: &[Field]| fields.iter().map(|field| field.name()).collect::<Vec<_>>();
+        Err(Refusal::unknown_name_near("field", name, &names(request), &names(&batch.concat())))
     }
 
     /// A field that is in none of these lists.

@@ -43,8 +43,14 @@ impl Refusal {
     /// An unknown name of a field or parameter; the reason names the nearest known one, or all of them.
     #[must_use]
     pub fn unknown_name(what: &str, name: &str, known: &[&str]) -> Self {
+        Self::unknown_name_near(what, name, known, &[])
+    }
+
+    /// The same, where names of a surrounding message are known as well. They are not listed, so that the reason
+    /// is the same whether a request is sent alone or in a batch.
+    pub(crate) fn unknown_name_near(what: &str, name: &str, known: &[&str], around: &[&str]) -> Self {
         let name = shown(name);
-        Self::malformed(match nearest(name, known) {
+        Self::malformed(match nearest(name, &[known, around].concat()) {
             Some(nearest) => format!("unknown {what} {name:?}; did you mean {nearest:?}?"),
             None if known.is_empty() => format!("unknown {what} {name:?}; there are none here"),
             None => format!("unknown {what} {name:?}; known are {}", known.join(", ")),

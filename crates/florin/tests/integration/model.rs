@@ -167,7 +167,9 @@ impl Play<'_> {
         assert_eq!(outcomes, expected);
         let new = told.len();
         let mut seen = HashSet::new();
-        for Repeated { transaction_id, resolved } in repeated.into_iter().filter(|change| seen.insert(*change)) {
+        for Repeated { transaction_id, resolved } in
+            repeated.into_iter().filter(|change| seen.insert(*change))
+        {
             let is_it = |change: &&Change| {
                 change.transaction.id == transaction_id && change.transaction.resolution.is_some() == resolved
             };

@@ -248,7 +248,13 @@ async fn search_leads_to_wallets_and_transactions() {
     assert_eq!(reader.get("/console/wallets/99").await.status, 404);
     assert_eq!(reader.get("/console/wallets/x").await.status, 400);
     assert_eq!(reader.get("/console/wallets?from=x").await.status, 400);
-    assert!(reader.get("/console/wallets?from=10").await.text.contains("No wallets here"));
+    assert!(
+        reader
+            .get("/console/wallets?from=10")
+            .await
+            .text
+            .contains("Your key covers no wallet with this number or a higher one")
+    );
     assert!(reader.get("/console/wallets/7").await.text.contains("never held anything"));
     assert!(reader.get("/console/pending").await.text.contains("Nothing pending"));
 }
