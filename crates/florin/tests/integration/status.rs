@@ -69,10 +69,8 @@ async fn servers_that_are_not_prepared_are_told_apart() {
 
     let nowhere = status("postgres://florin@127.0.0.1:1/florin", "amqp://127.0.0.1:1").await;
     let problems = nowhere.problems();
-    for server in ["PostgreSQL", "RabbitMQ"] {
-        assert!(
-            problems.contains(&format!("cannot connect to {server} at 127.0.0.1:1: connection refused."))
-        );
+    for server in ["PostgreSQL at 127.0.0.1:1", "RabbitMQ at 127.0.0.1:1 as guest"] {
+        assert!(problems.contains(&format!("cannot connect to {server}: connection refused.")), "{problems}");
     }
     assert_eq!((nowhere.code, nowhere.json["broker"]["reachable"].as_bool()), (Some(1), Some(false)));
     assert!(nowhere.text.contains("NOT REACHABLE"), "{}", nowhere.text);
