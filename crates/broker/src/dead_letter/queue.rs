@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use florin_wire::names::DEAD_LETTERS;
 use futures_util::StreamExt;
-use lapin::message::Delivery;
+use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions,
-    BasicQosOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::unreadable::{SetAside, set_aside};
 use super::{CONNECTION_NAME, DeadLetter, Error};
-use crate::connection::{REPLY_SUCCESS, RPC_TIMEOUT, connect, within};
+use crate::connection::{REPLY_SUCCESS, RPC_TIMEOUT, connect, lost, within};
 
 /// After such a silence we check whether letters are left.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -224,13 +224,13 @@ impl Reader {
     }
 
     /// Puts everything back, to read it again from the start. `letters` is how many were read.
-    pub(super) async fn rewind(&mut self, letters: u32, window: u16) -> Result<(), Error> {
-        self.cancel().await?;
-        let all = BasicNackOptions { multiple: true, requeue: true };
-        within(RPC_TIMEOUT, "requeue what was read", self.channel.basic_nack(0, all)).await?;
-        self.left = letters;
-        self.window = window;
-        Ok(())
+    ///
+    /// By closing the connection: only then RabbitMQ keeps the order. After a nack of many it does not.
+    pub(super) async fn reopen(self, url: &str, letters: u32, window: u16) -> Result<Self, Error> {
+        self.close().await?;
+        let mut reader = Self::open(url, window).await?;
+        reader.expect(letters);
+        Ok(reader)
     }
 
     async fn acknowledge(&self, delivery_tags: &[u64]) -> Result<(), Error> {
@@ -256,11 +256,24 @@ impl Reader {
     /// Returns when the broker has handled all acks, by getting one more letter: the answer follows them. Whether that
     /// letter can be decoded does not matter.
     async fn until_acknowledged(&self) -> Result<(), Error> {
-        let get = self.channel.basic_get(DEAD_LETTERS.into(), BasicGetOptions::default());
-        match within(RPC_TIMEOUT, "take the acks", get).await.map_err(Error::from) {
+        match get(&self.connection, &self.channel, BasicGetOptions::default()).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_unreadable() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Gets a letter. lapin does not end a get when it ends the connection, so both are awaited.
+pub(super) async fn get(
+    connection: &Connection,
+    channel: &Channel,
+    options: BasicGetOptions,
+) -> Result<Option<BasicGetMessage>, Error> {
+    let mut lost = std::pin::pin!(lost(connection.events_listener()));
+    let get = within(RPC_TIMEOUT, "deliver a letter", channel.basic_get(DEAD_LETTERS.into(), options));
+    tokio::select! {
+        letter = get => Ok(letter?),
+        error = &mut lost => Err(error.into()),
     }
 }

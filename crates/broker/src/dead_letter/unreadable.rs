@@ -20,7 +20,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Confirmation, Connection};
 
 use super::headers::own_properties;
-use super::queue::{Reader, Unreadable};
+use super::queue::{Reader, Unreadable, get};
 use super::{CONNECTION_NAME, Error};
 use crate::connection::{RPC_TIMEOUT, connected, properties, within};
 
@@ -55,8 +55,8 @@ pub(super) async fn set_aside(
         let total = reader.left();
         match read_all(&mut reader).await {
             Ok(()) => {
-                reader.rewind(total - reader.left(), window).await?;
-                return Ok((reader, aside));
+                let letters = total - reader.left();
+                return Ok((reader.reopen(url, letters, window).await?, aside));
             }
             Err(error) if error.is_unreadable() => {}
             Err(error) => return Err(error),
@@ -113,7 +113,7 @@ impl SetAside {
 struct Probe {
     channel: Channel,
     socket: OwnedFd,
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Probe {
@@ -123,15 +123,14 @@ impl Probe {
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
-        Ok(Self { channel, socket, _connection: connection })
+        Ok(Self { channel, socket, connection })
     }
 
     /// Gets a letter: to keep it, or without an ack, so that the broker has removed it when it is sent. One that can be
     /// decoded is put back.
     async fn can_decode_next(&self, unreadable: Unreadable) -> Result<bool, Error> {
         let drops = unreadable == Unreadable::Drop;
-        let get = self.channel.basic_get(DEAD_LETTERS.into(), BasicGetOptions { no_ack: drops });
-        match within(RPC_TIMEOUT, "deliver a letter", get).await.map_err(Error::from) {
+        match get(&self.connection, &self.channel, BasicGetOptions { no_ack: drops }).await {
             Ok(Some(letter)) if drops => self.publish(&letter).await?,
             Ok(Some(letter)) => {
                 let requeue = BasicNackOptions { requeue: true, multiple: false };
