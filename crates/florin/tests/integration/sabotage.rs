@@ -16,7 +16,7 @@ use crate::verify::failed;
 /// What is done, and the checks that notice it.
 #[tokio::test]
 async fn what_changes_what_is_stored_is_found() {
-    use Check::{Endings, Errors, Schema, Times};
+    use Check::{Errors, Resolutions, Schema, Times};
     const EVIL: &str = "CREATE FUNCTION evil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';";
     let with_trigger =
         format!("{EVIL} CREATE TRIGGER evil BEFORE INSERT ON postings FOR EACH ROW EXECUTE FUNCTION evil()");
@@ -31,11 +31,11 @@ async fn what_changes_what_is_stored_is_found() {
                  RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 1::bigint'",
             &[Schema],
         ),
-        ("UPDATE postings SET error = 'expired' WHERE error = 'cancelled'", &[Endings]),
+        ("UPDATE postings SET error = 'expired' WHERE error = 'cancelled'", &[Resolutions]),
         (
             "UPDATE postings SET expires_at = '2999-01-01Z' WHERE leg = 0 AND transaction_id IN
               (SELECT transaction_id FROM postings WHERE error = 'expired')",
-            &[Endings],
+            &[Resolutions],
         ),
         ("UPDATE postings SET error = 'malformed' WHERE leg = 0 AND status = 'Error'", &[Errors]),
         (

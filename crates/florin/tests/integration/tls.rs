@@ -171,7 +171,7 @@ async fn all_three_sides_are_encrypted_and_refuse_strangers() {
     let broker_cases = [
         (amqp_url.replace(&ca, &strange_ca), "broker.ca_file"),
         (amqp_url.replace("127.0.0.1", "localhost"), "broker.host"),
-        (amqp_url.replace(&port.to_string(), &stack.rabbit.port().to_string()), "speaks no TLS"),
+        (amqp_url.replace(&port.to_string(), &stack.rabbit.port().to_string()), "does not speak TLS"),
         (amqp_url.replace("florin-key.pem", "server-key.pem"), "does not belong"),
         (amqp_url.replace("florin-key.pem", "missing.pem"), "missing.pem cannot be read"),
         (amqp_url.replace("amqps:", "amqp:"), "amqps://"),

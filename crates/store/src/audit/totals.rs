@@ -72,7 +72,7 @@ impl Examined {
             | Check::Fields
             | Check::Errors => self.postings,
             Check::Frozen | Check::Catalog => self.chains,
-            Check::Legs | Check::Endings => self.transactions,
+            Check::Legs | Check::Resolutions => self.transactions,
             Check::Holds | Check::Expiry => self.holds,
             Check::Identities => return self.identities,
             Check::Schema | Check::Money => return None,

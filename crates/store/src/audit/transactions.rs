@@ -49,7 +49,7 @@ const LEGS: &str = "
        AND f.payees = CASE WHEN f.transfer AND f.done THEN 1 ELSE 0 END
        AND f.end_payees = CASE WHEN f.transfer AND f.settled THEN 1 ELSE 0 END";
 
-const ENDINGS: &str = "
+const RESOLUTIONS: &str = "
     f.transaction_id IS NULL
     OR f.ends = 0 AND f.end_payees = 0
     OR f.ends = 1 AND f.waits AND f.ended_at >= f.opened_at
@@ -84,8 +84,8 @@ pub(super) fn conditions() -> Vec<Condition> {
     vec![
         Condition::new(Check::Legs, LEGS, "'an opening and all legs that follow from it, in agreement'", POSTINGS),
         Condition::new(
-            Check::Endings,
-            ENDINGS,
+            Check::Resolutions,
+            RESOLUTIONS,
             "'one resolution of a hold, not before it, of no more than it; expired only when its time was over'",
             POSTINGS,
         ),
