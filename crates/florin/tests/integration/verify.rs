@@ -186,7 +186,7 @@ async fn every_damage_is_found_where_it_is() {
             "agree",
             "leg 3 transfer Success 7 USD".into(),
         ),
-        (posting(1, 5, "status = 'Success'"), &[Balances, Money, Endings], "1/USD/5", "Created", t5.clone()),
+        (posting(1, 5, "status = 'Success'"), &[Balances, Money, Endings], "1/USD/5", "resolution of a hold", t5.clone()),
         (posting(1, 6, "created_at = '2026-01-01Z'"), &[Times, Endings], "1/USD/5", "not before", t5.clone()),
         (posting(1, 6, "amount = 11"), &[Balances, Money, Endings], "1/USD/5", "no more", t5.clone()),
         (posting(1, 8, "amount = 7"), &[Endings], "1/USD/7", "no more", "cancelled 7 USD".into()),
