@@ -12,7 +12,7 @@ import { chromium } from 'playwright-core';
 import { Florin } from './florin.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-const images = new URL('../docs/images/', import.meta.url).pathname;
+const images = new URL('../../docs/images/', import.meta.url).pathname;
 const withPictures = process.argv.includes('--pictures');
 const SCHEMES = ['light', 'dark'];
 

@@ -6,7 +6,7 @@ import { watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const program = process.env.FLORIN ?? '../target/debug/florin';
+const program = process.env.FLORIN ?? '../../target/debug/florin';
 
 export class Florin {
   static async start() {
