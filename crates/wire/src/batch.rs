@@ -6,8 +6,8 @@ use florin_ledger::{Command, ErrorCode, Identity, Operation, RequestHash};
 use serde_json::value::RawValue;
 
 use crate::command::{MAX_PAGE, command, fields_of, operation};
-use crate::envelope::Envelope;
-use crate::fields::{Field, Fields, UnknownFields, flag};
+use crate::envelope::{Envelope, UnknownFields};
+use crate::fields::{Field, Fields, flag};
 use crate::identity::BatchIdentities;
 use crate::json::string;
 use crate::names::BATCH;

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use crate::fields::UnknownFields;
 use crate::names::SEED_EXCHANGE;
 
 /// What a delivery carries beside its body.
@@ -36,6 +35,13 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Maximum size of a batch, in bytes.
     pub max_batch_body_bytes: usize,
+}
+
+/// What to do with fields that a request does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnknownFields {
+    Refused,
+    Ignored,
 }
 
 impl Envelope<'_> {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::envelope::UnknownFields;
 use crate::identity::hyphenated;
 use crate::json::{digits, string};
 use crate::refusal::{Refusal, shown};
@@ -62,13 +63,6 @@ fields! {
     Operations = "operations",
     Atomic = "atomic",
     OnBehalfOf = "on_behalf_of",
-}
-
-/// What to do with fields that a request does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UnknownFields {
-    Refused,
-    Ignored,
 }
 
 /// The fields of one object.

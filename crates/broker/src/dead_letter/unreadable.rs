@@ -20,7 +20,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Confirmation, Connection};
 
 use super::headers::own_properties;
-use super::queue::{Reader, Unreadable, get};
+use super::reader::{Reader, get};
 use super::{CONNECTION_NAME, Error};
 use crate::connection::{RPC_TIMEOUT, connected, properties, within};
 
@@ -28,6 +28,13 @@ use crate::connection::{RPC_TIMEOUT, connected, properties, within};
 const MAX_SET_ASIDE: usize = 50;
 /// How many letters one consumer holds while it looks for letters that cannot be decoded.
 const WINDOW: u16 = 500;
+
+/// What happens to letters that the AMQP library cannot decode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    Keep,
+    Drop,
+}
 
 /// Letters that cannot be decoded, held for as long as this lives.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@
 //! it as a precondition, which the statement checks. In either case the answer is
 //! [`Error::Conflict`](crate::Error::Conflict), nothing was written, and the batch is planned again on what
 //! is read ([`mod@execute`]). After a few such rounds the wallets are locked first, so that instances that
-//! fight over hot wallets take turns.
+//! fight over hot wallets take turns (`contention`).
 //!
 //! **Why nothing is applied twice.** The transaction's id is its identity, and (transaction_id, leg) is a
 //! unique key. So the happy path looks no identity up; only after a conflict, or a commit in doubt, are the
@@ -29,6 +29,7 @@
 
 mod cache;
 mod commit;
+mod contention;
 mod execute;
 mod history;
 mod holds;

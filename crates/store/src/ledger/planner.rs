@@ -13,7 +13,7 @@ use florin_ledger::{
 use uuid::Uuid;
 
 use super::cache::Cache;
-use super::execute::Contention;
+use super::contention::Contention;
 use super::plan::{Executed, Plan, Precondition, select};
 use super::{history, reads};
 use crate::{Error, Store};
