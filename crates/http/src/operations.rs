@@ -212,8 +212,13 @@ impl Shared {
 /// People type a slash at the end: they are sent to the page without it.
 pub(super) async fn not_found(method: Method, uri: Uri) -> Response {
     match uri.path().strip_suffix('/') {
-        // Never to `//host`, which browsers take for another site.
-        Some(path) if method == Method::GET && path.starts_with('/') && !path.contains("//") => {
+        // Never to `//host` or `/\host`, which browsers take for another site.
+        Some(path)
+            if method == Method::GET
+                && path.starts_with('/')
+                && !path.contains("//")
+                && !path.contains('\\') =>
+        {
             Redirect::permanent(path).into_response()
         }
         _ => no_such_endpoint().into_response(),
