@@ -47,7 +47,9 @@ pub enum Error {
     #[error("another command works on the queue {DEAD_LETTERS}: try again")]
     Changed,
     /// More letters than can be set aside.
-    #[error("more than {0} dead letters cannot be decoded: remove them with `florin dead drop --unreadable --yes`")]
+    #[error(
+        "more than {0} dead letters cannot be decoded: remove them with `florin dead drop --unreadable --yes`"
+    )]
     TooManyUnreadable(usize),
     /// The work queue did not take a letter.
     #[error("the queue {0} does not accept the message: it does not exist, or is full")]

@@ -57,9 +57,12 @@ pub(super) async fn set_aside(
     unreadable: Unreadable,
 ) -> Result<(Reader, SetAside), Error> {
     let mut aside = SetAside::default();
+    let mut expected = 0;
     while aside.sockets.len() <= MAX_SET_ASIDE {
         let mut reader = Reader::open(url, WINDOW).await?;
-        let total = reader.left();
+        // Some may still be on their way back from the connection before.
+        let total = reader.left().max(expected);
+        reader.expect(total);
         match read_all(&mut reader).await {
             Ok(()) => {
                 let letters = total - reader.left();
@@ -70,6 +73,7 @@ pub(super) async fn set_aside(
         }
         // The one that failed was counted, too.
         let before = total - reader.left() - 1;
+        expected = total - 1;
         drop(reader);
         aside.find_next(url, before, total, unreadable).await?;
     }
