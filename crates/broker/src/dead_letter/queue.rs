@@ -65,7 +65,7 @@ impl DeadLetters {
 
     /// The places in the queue, from 1, of the letters that cannot be decoded.
     #[must_use]
-    pub fn unreadable(&self) -> &[u32] {
+    pub fn unreadable(&self) -> &[usize] {
         self.unreadable.places()
     }
 

@@ -31,6 +31,7 @@ pub(super) struct Reader {
     window: u16,
     left_in_window: u16,
     left: u32,
+    read: u32,
     consumers: u32,
     removed: Vec<u64>,
 }
@@ -47,6 +48,7 @@ impl Reader {
             window,
             left_in_window: 0,
             left: 0,
+            read: 0,
             consumers: 0,
             removed: Vec::new(),
         };
@@ -56,6 +58,11 @@ impl Reader {
 
     pub(super) const fn left(&self) -> u32 {
         self.left
+    }
+
+    /// How many letters it has read.
+    pub(super) const fn read(&self) -> u32 {
+        self.read
     }
 
     /// Removes a letter for good, before [`Self::close`] returns.
@@ -87,9 +94,11 @@ impl Reader {
         for _ in 0..MAX_SILENCES {
             match timeout(SILENCE, consumer.next()).await {
                 Ok(Some(delivery)) => {
+                    let delivery = delivery?;
                     self.left -= 1;
                     self.left_in_window -= 1;
-                    return Ok(Some(delivery?));
+                    self.read += 1;
+                    return Ok(Some(delivery));
                 }
                 Ok(None) => return Err(Error::Deleted),
                 // Somebody else holds the rest.
@@ -131,16 +140,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Puts everything back, to read it again from the start. `letters` is how many were read.
-    ///
-    /// By closing the connection: only then RabbitMQ keeps the order. After a nack of many it does not.
-    pub(super) async fn reopen(self, url: &str, letters: u32, window: u16) -> Result<Self, Error> {
-        self.close().await?;
-        let mut reader = Self::open(url, window).await?;
-        reader.expect(letters);
-        Ok(reader)
-    }
-
     async fn acknowledge(&self, delivery_tags: &[u64]) -> Result<(), Error> {
         for delivery_tag in delivery_tags {
             let ack = self.channel.basic_ack(*delivery_tag, BasicAckOptions::default());
@@ -149,6 +148,7 @@ impl Reader {
         Ok(())
     }
 
+    /// Ends the connection. RabbitMQ then puts the letters back in their order; after a nack of many it does not.
     pub(super) async fn close(mut self) -> Result<(), Error> {
         self.cancel().await?;
         let removed = std::mem::take(&mut self.removed);

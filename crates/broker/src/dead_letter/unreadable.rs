@@ -39,43 +39,70 @@ pub(super) enum Unreadable {
 /// Letters that cannot be decoded, held for as long as this lives.
 #[derive(Debug, Default)]
 pub(super) struct SetAside {
-    places: Vec<u32>,
+    places: Vec<usize>,
     sockets: Vec<OwnedFd>,
 }
 
 impl SetAside {
     /// Where they stand in the queue, from 1.
-    pub(super) fn places(&self) -> &[u32] {
+    pub(super) fn places(&self) -> &[usize] {
         &self.places
     }
 }
 
 /// Opens a reader of the letters that can be decoded. Each letter is read once before: only that shows which cannot.
+///
+/// What was read is held until all are known, and released in the order of the queue: so it keeps its order, and the
+/// places are true.
 pub(super) async fn set_aside(
     url: &str,
     window: u16,
     unreadable: Unreadable,
 ) -> Result<(Reader, SetAside), Error> {
     let mut aside = SetAside::default();
+    let mut holders: Vec<Reader> = Vec::new();
+    let mut readable = 0;
     let mut expected = 0;
     while aside.sockets.len() <= MAX_SET_ASIDE {
         let mut reader = Reader::open(url, WINDOW).await?;
         // Some may still be on their way back from the connection before.
         let total = reader.left().max(expected);
         reader.expect(total);
-        match read_all(&mut reader).await {
+        let outcome = read_all(&mut reader).await;
+        let before = reader.read();
+        readable += before;
+        match outcome {
             Ok(()) => {
-                let letters = total - reader.left();
-                return Ok((reader.reopen(url, letters, window).await?, aside));
+                holders.push(reader);
+                for holder in holders {
+                    holder.close().await?;
+                }
+                let mut reader = Reader::open(url, window).await?;
+                reader.expect(readable);
+                return Ok((reader, aside));
             }
             Err(error) if error.is_unreadable() => {}
             Err(error) => return Err(error),
         }
-        // The one that failed was counted, too.
-        let before = total - reader.left() - 1;
-        expected = total - 1;
+        // Its connection is gone: all that it had read went back.
         drop(reader);
-        aside.find_next(url, before, total, unreadable).await?;
+        let mut holder = Reader::open(url, WINDOW).await?;
+        holder.expect(before);
+        read_all(&mut holder).await?;
+        readable += aside.take_next(url, &mut holder, total - before, unreadable).await?;
+        aside.places.push(readable as usize + aside.places.len() + 1);
+        match unreadable {
+            Unreadable::Keep => {
+                expected = (total - before).saturating_sub(1);
+                holders.push(holder);
+            }
+            // It is gone, so the rest can be read from the front again: however many there are, no connection stays.
+            Unreadable::Drop => {
+                expected = total.saturating_sub(1);
+                readable = 0;
+                holder.close().await?;
+            }
+        }
     }
     Err(Error::TooManyUnreadable(MAX_SET_ASIDE))
 }
@@ -86,37 +113,35 @@ async fn read_all(reader: &mut Reader) -> Result<(), Error> {
 }
 
 impl SetAside {
-    /// Takes the next letter that cannot be decoded; this many of `total` letters before it can be.
-    async fn find_next(
+    /// Takes the next letter that cannot be decoded, of `left` letters. `holder` has those before it; returns how many
+    /// more it has now.
+    async fn take_next(
         &mut self,
         url: &str,
-        mut before: u32,
-        total: u32,
+        holder: &mut Reader,
+        left: u32,
         unreadable: Unreadable,
-    ) -> Result<(), Error> {
-        let mut reader = Reader::open(url, WINDOW).await?;
-        reader.expect(before);
-        read_all(&mut reader).await?;
+    ) -> Result<u32, Error> {
         let probe = Probe::open(url).await?;
+        let (mut held, mut decoded) = (0, 0);
         while probe.can_decode_next(unreadable).await? {
-            // Another command changed the queue, or the library had lost what it had read already.
-            before += 1;
+            // Another command changed the queue, or lapin had decoded more than it had passed on.
+            decoded += 1;
             match unreadable {
                 Unreadable::Keep => {
-                    reader.expect(1);
-                    read_all(&mut reader).await?;
+                    holder.expect(1);
+                    read_all(holder).await?;
+                    held += 1;
                 }
                 // Letters are published back to the end: from here on the same ones would come again.
-                Unreadable::Drop if before >= total => return Err(Error::Changed),
+                Unreadable::Drop if decoded >= left => return Err(Error::Changed),
                 Unreadable::Drop => {}
             }
         }
-        // Those that were found before stand before it.
-        self.places.push(before + 1 + u32::try_from(self.places.len()).unwrap_or(u32::MAX));
         if unreadable == Unreadable::Keep {
             self.sockets.push(probe.socket);
         }
-        Ok(())
+        Ok(held)
     }
 }
 

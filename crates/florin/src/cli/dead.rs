@@ -146,7 +146,7 @@ struct DropSelection {
 struct Requeued {
     requeued: u32,
     /// The places in the queue of the messages that cannot be decoded. They stay there.
-    unreadable: Vec<u32>,
+    unreadable: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]

@@ -64,7 +64,7 @@ async fn asked_to_stop_it_answers_what_it_has_taken() {
     }
 }
 
-/// It is killed when its commit is done and the broker takes no replies. The request is still in the queue,
+/// It is killed when its commit is done and the broker blocks publishing. The request is still in the queue,
 /// and the next service knows it for the same by the broker's flag alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_between_commit_and_answer_it_leaves_the_answer_to_the_next() {
@@ -78,7 +78,7 @@ async fn killed_between_commit_and_answer_it_leaves_the_answer_to_the_next() {
     service.metric("florin_in_flight_requests 1").await;
     servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
     ledger.release_commits().await;
-    service.line_with("takes no replies").await;
+    service.line_with("blocks publishing").await;
     service.kill();
     servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
 

@@ -18,7 +18,7 @@ pub(super) struct List {
     pub(super) messages: Vec<Row>,
     pub(super) total: u32,
     /// The places in the queue of the messages that cannot be decoded.
-    pub(super) unreadable: Vec<u32>,
+    pub(super) unreadable: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,7 +87,7 @@ pub(super) fn for_people(List { messages, total, unreadable: places }: &List) ->
 }
 
 /// What is known of messages that cannot be decoded.
-pub(super) fn unreadable(places: &[u32]) -> String {
+pub(super) fn unreadable(places: &[usize]) -> String {
     let count = places.len();
     let places: Vec<String> = places.iter().map(ToString::to_string).collect();
     let places = places.join(", ");

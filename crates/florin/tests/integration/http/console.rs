@@ -257,7 +257,7 @@ async fn search_leads_to_wallets_and_transactions() {
             .text
             .contains("Your key covers no wallet with this number or a higher one")
     );
-    assert!(reader.get("/console/wallets/7").await.text.contains("never held anything"));
+    assert!(reader.get("/console/wallets/7").await.text.contains("This wallet has no postings yet"));
     assert!(reader.get("/console/pending").await.text.contains("Nothing pending"));
 }
 
