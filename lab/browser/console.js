@@ -238,7 +238,7 @@ test('the charts move under load', async () => {
   await signIn(page);
   await page.getByText('Live', { exact: true }).waitFor();
   const before = await highest(page);
-  const bench = florin.run('bench', '--duration', '4s', '--warm-up', '500ms', '--in-flight', '20');
+  const bench = florin.run('bench', '--yes', '--duration', '4s', '--warm-up', '500ms', '--in-flight', '20');
   await page.waitForFunction(
     (before) => {
       const label = document.querySelector('#rate-chart svg').getAttribute('aria-label');
@@ -255,7 +255,7 @@ test('the charts move under load', async () => {
 });
 
 test('pictures of the overview', { skip: !withPictures }, async () => {
-  const load = florin.run('bench', '--duration', '60s', '--warm-up', '100ms', '--in-flight', '4');
+  const load = florin.run('bench', '--yes', '--duration', '60s', '--warm-up', '100ms', '--in-flight', '4');
   const views = [...SCHEMES.map((name) => ({ name, options: { colorScheme: name, viewport: { width: 1280, height: 860 } } })),
     { name: 'phone', options: { viewport: { width: 360, height: 740 } } }];
   for (const { name, options } of views) {
