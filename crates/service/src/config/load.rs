@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// Settings that are allowed one by one do not go together.
     #[error("{0}")]
-    Conflict(&'static str),
+    Contradiction(&'static str),
     /// A file is not in the form it should be in.
     #[error("{file}: {message}")]
     Malformed {
@@ -181,7 +181,7 @@ impl Config {
         if config.broker.tls && !has_port {
             config.broker.port = AMQPS_PORT;
         }
-        config.contradiction().map_or(Ok(config), |text| Err(Error::Conflict(text)))
+        config.contradiction().map_or(Ok(config), |text| Err(Error::Contradiction(text)))
     }
 }
 

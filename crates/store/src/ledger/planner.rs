@@ -103,8 +103,8 @@ impl Planner {
     }
 
     /// Plans a batch from the cache alone, so it may be called while the plan before is being committed. None
-    /// if something would have to be read, or the rules found a contradiction: then [`Planner::plan`] does it
-    /// after that commit.
+    /// if something would have to be read, or what is cached does not fit together: then [`Planner::plan`]
+    /// does it after that commit.
     pub fn plan_from_cache(&mut self, groups: &mut [Group]) -> Option<Plan> {
         let inputs = self.inputs_from_cache(groups)?;
         let (state, applied, precondition) = self.apply(groups, inputs).ok()?;
