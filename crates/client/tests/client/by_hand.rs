@@ -1,5 +1,6 @@
 //! A service by hand: the test takes messages, and answers when it wants to.
 
+use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::time::Duration;
@@ -94,6 +95,15 @@ impl Service {
             operations.push(seen.operation);
         }
         operations
+    }
+
+    /// Takes messages and answers them for ever: for tests in which a call may go out more than once.
+    pub(crate) async fn answer_all(&mut self, calls: &mut Vec<(String, (String, i64))>) -> Infallible {
+        loop {
+            let seen = self.next().await;
+            self.answer(&seen).await;
+            calls.extend(seen.calls.into_iter().map(|call| (seen.operation.clone(), call)));
+        }
     }
 }
 

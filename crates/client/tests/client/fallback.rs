@@ -13,7 +13,7 @@ use crate::broker::{amqp_url, fresh_name, observer};
 use crate::by_hand::{Seen, Service, bodies, one_message, raw, start, wallets};
 use crate::responder;
 
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn calls_whose_answer_never_comes_go_out_again_each_on_its_own() {
@@ -28,16 +28,12 @@ async fn calls_whose_answer_never_comes_go_out_again_each_on_its_own() {
     assert_eq!(batch.wallets(), [1, 2, 3]);
     let others = [4, 5].map(|wallet_id| start(client.balance(wallet_id)));
 
-    let answering = async {
-        let mut seen = Vec::new();
-        while seen.len() < 5 {
-            let next = service.next().await;
-            service.answer(&next).await;
-            seen.extend(next.calls.into_iter().map(|call| (next.operation.clone(), call)));
-        }
-        seen
+    // On a slow machine a call goes out more than once before it is answered: whatever comes is answered.
+    let mut seen = Vec::new();
+    let answers = tokio::select! {
+        never = service.answer_all(&mut seen) => match never {},
+        answers = try_join_all(lost.into_iter().chain(others)) => answers,
     };
-    let (seen, answers) = tokio::join!(answering, try_join_all(lost.into_iter().chain(others)));
     assert_eq!(bodies(answers.unwrap()), wallets(1..=5));
     for call in batch.calls {
         let again = ("balance".to_owned(), call);
