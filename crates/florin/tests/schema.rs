@@ -122,6 +122,8 @@ fn the_examples_of_its_messages_are_valid() {
 fn every_listed_schema_is_shown_and_no_other() {
     let list = printed(&["list"]);
     assert_eq!(list.lines().count(), 32);
+    let json: Value = serde_json::from_str(&printed(&["list", "--json"])).unwrap();
+    assert_eq!(json["schemas"], list.lines().collect::<Value>());
     for name in list.lines() {
         let schema: Value = serde_json::from_str(&printed(&["show", name])).unwrap();
         assert_eq!(schema["title"], name);

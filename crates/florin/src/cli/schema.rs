@@ -9,9 +9,11 @@ use florin_http::openapi_document;
 use florin_ledger::ErrorCode;
 use florin_metrics::metrics_reference;
 use florin_service::asyncapi;
+use florin_service::cli::output::{self, OutputArgs};
 use florin_service::config::settings_reference;
 use florin_wire::Guide;
 use florin_wire::schema::Schemas;
+use serde::Serialize;
 use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
@@ -47,8 +49,13 @@ enum Action {
         format: Format,
     },
     /// Lists the JSON Schemas (2020-12) of requests, replies, their bodies, and events.
-    #[command(after_help = "Examples:\n  florin schema list\n  florin schema list | grep request")]
-    List,
+    #[command(
+        after_help = "JSON: {\"schemas\": [name]}\n\nExamples:\n  florin schema list\n  florin schema list | grep request"
+    )]
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Prints one JSON Schema, complete in itself, with examples.
     #[command(
         after_help = "Examples:\n  florin schema show invoice.request\n  florin schema show events > events.json"
@@ -75,6 +82,11 @@ enum Format {
     Yaml,
 }
 
+#[derive(Serialize)]
+struct Names<'a> {
+    schemas: Vec<&'a str>,
+}
+
 /// A schema that was asked for by its name.
 #[derive(Debug, Clone)]
 struct Named(Value);
@@ -87,14 +99,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let text = match &args.action {
         Action::Asyncapi { format } => format.write(asyncapi::document())?,
         Action::Openapi { format } => format.write(openapi_document())?,
-        Action::List => Schemas::new().names().fold(String::new(), |list, name| list + name + "\n"),
+        Action::List { output } => return list(*output),
         Action::Show { name: Named(schema) } => json(schema)?,
         Action::Errors => errors()?,
         Action::Cli => reference::commands(),
         Action::Settings => settings_reference(),
         Action::Metrics => metrics_reference(),
     };
-    florin_service::cli::output::print(&text)
+    output::print(&text)
+}
+
+fn list(output: OutputArgs) -> anyhow::Result<()> {
+    let schemas = Schemas::new();
+    output.print(&Names { schemas: schemas.names().collect() }, |names| {
+        names.schemas.iter().fold(String::new(), |list, name| list + name + "\n")
+    })
 }
 
 impl Format {
