@@ -4,8 +4,6 @@ CREATE ROLE florin_service LOGIN;
 GRANT SELECT, INSERT ON postings, wallets, tickers TO florin_service;
 -- The type of the rows that are appended. Everybody may use it, unless the owner's default privileges say otherwise.
 GRANT USAGE ON TYPE new_posting TO florin_service;
--- Locks the rows of wallets; a trigger refuses every update.
-GRANT UPDATE (wallet_id) ON wallets TO florin_service;
 -- The open holds, derived from postings.
 GRANT SELECT, INSERT, DELETE ON holds TO florin_service;
 GRANT SELECT, INSERT, UPDATE (revoked_at) ON api_keys TO florin_service;

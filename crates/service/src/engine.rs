@@ -131,10 +131,6 @@ impl Engine {
         self.metrics.batches_planned_ahead.inc_by(batch.plan.is_some().into());
         let planned = match batch.plan.take() {
             Some(plan) => Ok(plan),
-            // Instances that fight over the same wallets take turns: there is nothing to overlap.
-            None if self.planner.takes_turns() => {
-                return (execute(&mut self.planner, &mut batch.groups).await, None);
-            }
             None => self.planner.plan(&mut batch.groups).await,
         };
         let plan = match planned {

@@ -193,7 +193,6 @@ impl Play<'_> {
         let (store, writer) = (&self.stage.world.store, &mut self.writers[turn]);
         let planned = match planned {
             Some(plan) => Ok(plan),
-            None if writer.takes_turns() => return execute(writer, groups).await.unwrap(),
             None => writer.plan(groups).await,
         };
         let Ok(plan) = planned else { return execute(writer, groups).await.unwrap() };

@@ -85,22 +85,6 @@ async fn a_missing_grant_stops_everybody_and_readyz_says_why() {
     everybody_waits(&world, &ledger, &revoke, &grant, "permission denied for table postings").await;
 }
 
-/// Wallets are locked only after conflicts. A role that may not lock them dead-letters nobody either.
-#[tokio::test]
-async fn the_probe_finds_that_wallets_cannot_be_locked() {
-    let world = World::new().await;
-    let ledger = world.ledger().await;
-    let role = format!("locker_of_{}", database(&ledger).await);
-    ledger.sql.batch_execute(&ROLE.replace("florin_service", &role)).await.unwrap();
-    let database_url = world.database_url.replacen("//florin@", &format!("//{role}@"), 1);
-    let store = Store::new(&database_url, 1).unwrap();
-    store.probe().await.unwrap();
-    let revoke = format!("REVOKE UPDATE (wallet_id) ON wallets FROM {role}");
-    ledger.sql.batch_execute(&revoke).await.unwrap();
-    let error = store.probe().await.unwrap_err();
-    assert!(error.to_string().contains("permission denied for table wallets"), "{error}");
-}
-
 #[tokio::test]
 async fn a_missing_column_stops_everybody_and_readyz_says_why() {
     let world = World::new().await;

@@ -224,9 +224,11 @@ mod tests {
     #[test]
     fn the_statements_agree() {
         let (unchanged, append) = (plain(UNCHANGED), plain(APPEND));
-        let insert = append.strip_suffix("$1::new_posting[])").unwrap();
+        let (insert, lock) = append.split_once("$1::new_posting[]) WHERE ").unwrap();
+        let precondition = unchanged.strip_prefix("SELECT WHERE ").unwrap();
         for statement in [APPEND_IF_UNCHANGED, APPEND_AND_KEEP_HOLDS].map(plain) {
-            assert!(statement.starts_with(&format!("WITH unchanged AS ( {unchanged})")), "{statement}");
+            let begin = format!("WITH unchanged AS ( SELECT WHERE {lock} AND {precondition})");
+            assert!(statement.starts_with(&begin), "{statement}");
             let end = format!("{insert}$5::new_posting[]) WHERE EXISTS (SELECT FROM unchanged)");
             assert!(statement.ends_with(&end), "{statement}");
         }

@@ -1,20 +1,19 @@
-//! When instances that fight over the same wallets take turns: from then on they lock the wallets first.
+//! When writers that fight over the same wallets take turns.
+//!
+//! Without conflicts writers do not wait for each other: a batch is planned on cached balances while the one
+//! before is committed. The writer that loses a conflict takes a turn, in which nobody else commits, so its batch
+//! is executed at the second attempt. Turns are served in order: a writer that always loses the race would
+//! starve otherwise.
 
-/// Conflicts over one batch before its wallets are locked.
-const FREE_ROUNDS: u32 = 3;
-/// Conflicts over one batch before it is left for later.
+/// Conflicts over one batch before it is left for later. In a turn there are none, except with a writer that
+/// knows nothing of turns.
 const MAX_ROUNDS: u32 = 20;
-/// After a batch that had to lock, so many further ones lock from the start: while instances fight over
-/// wallets, it saves the rounds that would fail.
-const LOCKING_BATCHES: u32 = 50;
 
 /// How much this writer fights with others.
 #[derive(Debug, Default)]
 pub(super) struct Contention {
     /// Conflicts over the present batch.
     rounds: u32,
-    /// How many of the next batches lock their wallets from the start.
-    locking_batches: u32,
     /// Conflicts in all.
     conflicts: u64,
 }
@@ -24,12 +23,9 @@ impl Contention {
         self.conflicts
     }
 
-    pub(super) const fn is_contended(&self) -> bool {
+    /// Another writer was first: the present batch needs a turn.
+    pub(super) const fn needs_turn(&self) -> bool {
         self.rounds > 0
-    }
-
-    pub(super) const fn must_lock(&self) -> bool {
-        self.rounds >= FREE_ROUNDS || self.locking_batches > 0
     }
 
     pub(super) const fn is_exhausted(&self) -> bool {
@@ -41,19 +37,9 @@ impl Contention {
         self.conflicts += 1;
     }
 
-    pub(super) const fn committed(&mut self) {
-        self.locking_batches = match self.rounds {
-            FREE_ROUNDS.. => LOCKING_BATCHES,
-            _ => self.locking_batches.saturating_sub(1),
-        };
-        self.rounds = 0;
-    }
-
-    /// Other writers were first too often: the batch is tried again later, and its wallets are locked at once
-    /// then.
+    /// Other writers were first too often: the batch is tried again later, in a turn at once.
     pub(super) const fn leave(&mut self) {
-        self.locking_batches = LOCKING_BATCHES;
-        self.rounds = 0;
+        self.rounds = 1;
     }
 
     pub(super) const fn end_batch(&mut self) {

@@ -1,14 +1,13 @@
 //! Plans and commits a batch until no other writer is first.
 
-use deadpool_postgres::GenericClient;
-use florin_ledger::{Command, Group, WalletId};
+use florin_ledger::Group;
 
+use super::commit;
 use super::plan::{Executed, Plan};
-use super::planner::{Planner, touched};
-use super::{commit, reads};
+use super::planner::Planner;
 use crate::Error;
 
-pub(super) const LOCK_WALLETS: &str = include_str!("sql/lock_wallets.sql");
+const TAKE_TURN: &str = include_str!("sql/take_turn.sql");
 
 /// Executes the groups of a batch in their order, and returns when they are committed.
 ///
@@ -17,8 +16,8 @@ pub(super) const LOCK_WALLETS: &str = include_str!("sql/lock_wallets.sql");
 /// Any error but [`Error::Conflict`]; [`Error::Contended`] after too many of those.
 pub async fn execute(planner: &mut Planner, groups: &mut [Group]) -> Result<Executed, Error> {
     while !planner.contention.is_exhausted() {
-        let executed = if planner.takes_turns() {
-            execute_locked(planner, groups).await
+        let executed = if planner.contention.needs_turn() {
+            execute_in_turn(planner, groups).await
         } else {
             execute_free(planner, groups).await
         };
@@ -37,16 +36,15 @@ async fn execute_free(planner: &mut Planner, groups: &mut [Group]) -> Result<Exe
     finish(planner, Some(plan), committed)
 }
 
-/// Locks the wallets, plans and commits in one transaction: nobody who locks as well can come in between.
-async fn execute_locked(planner: &mut Planner, groups: &mut [Group]) -> Result<Executed, Error> {
+/// Plans and commits in one transaction, in which nobody else commits.
+async fn execute_in_turn(planner: &mut Planner, groups: &mut [Group]) -> Result<Executed, Error> {
     let store = planner.store.clone();
     let mut planned = None;
     let committed = store
         .with_connection(async |connection| {
             let transaction = connection.transaction().await?;
-            let wallet_ids = wallets_to_lock(&transaction, groups).await?;
-            let statement = transaction.prepare_cached(LOCK_WALLETS).await?;
-            transaction.query(&statement, &[&wallet_ids]).await?;
+            let statement = transaction.prepare_cached(TAKE_TURN).await?;
+            transaction.execute(&statement, &[]).await?;
             let plan = planner.plan_with(&transaction, groups).await?;
             commit::commit(&transaction, planned.insert(plan)).await?;
             Ok(transaction.commit().await?)
@@ -71,11 +69,4 @@ fn finish(
             Err(error)
         }
     }
-}
-
-/// Which wallets a transaction touches never changes, so it can be read before they are locked.
-async fn wallets_to_lock(client: &impl GenericClient, groups: &[Group]) -> Result<Vec<WalletId>, Error> {
-    let named = groups.iter().flat_map(Group::commands).filter_map(Command::named_transaction);
-    let transactions = reads::transactions(client, &named.collect::<Vec<_>>()).await?;
-    Ok(touched(groups, &transactions))
 }

@@ -17,8 +17,8 @@
 //! version, the primary key refuses the whole statement. A plan that only *answers* with a cached balance has
 //! it as a precondition, which the statement checks. In either case the answer is
 //! [`Error::Conflict`](crate::Error::Conflict), nothing was written, and the batch is planned again on what
-//! is read ([`mod@execute`]). After a few such rounds the wallets are locked first, so that instances that
-//! fight over hot wallets take turns (`contention`).
+//! is read ([`mod@execute`]), in a turn in which nobody else commits, so that nobody starves
+//! (`contention`).
 //!
 //! **Why nothing is applied twice.** The transaction's id is its identity, and (transaction_id, leg) is a
 //! unique key. So the happy path looks no identity up; only after a conflict, or a commit in doubt, are the

@@ -72,13 +72,6 @@ impl Planner {
         self.contention.conflicts()
     }
 
-    /// Whether other writers were first so often that batches lock their wallets for now. Then
-    /// [`execute`](crate::execute) is the only way.
-    #[must_use]
-    pub const fn takes_turns(&self) -> bool {
-        self.contention.must_lock()
-    }
-
     /// Plans a batch, from the cache and from what is read.
     ///
     /// A request that only looks like another one with its identity gets a fresh identity, in `groups`.
@@ -159,7 +152,7 @@ impl Planner {
 
     /// This plan is committed.
     pub fn committed(&mut self, plan: Plan) -> Executed {
-        self.contention.committed();
+        self.contention.end_batch();
         plan.into_executed()
     }
 
@@ -194,7 +187,7 @@ impl Planner {
     /// Whether identities have to be looked up: another writer may have recorded them, or we did and do not
     /// know it.
     fn must_look_up(&self) -> bool {
-        self.contention.is_contended() || !self.in_doubt.is_empty()
+        self.contention.needs_turn() || !self.in_doubt.is_empty()
     }
 
     /// All that the rules need for these commands, if nothing of it has to be read.
@@ -313,8 +306,8 @@ fn in_micros(time: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + (since_epoch - Duration::from_nanos(nanos))
 }
 
-/// The wallets that these commands touch, in the order in which they are locked.
-pub(super) fn touched(groups: &[Group], transactions: &HashMap<Uuid, Transaction>) -> Vec<WalletId> {
+/// The wallets that these commands touch, in the order of their ids.
+fn touched(groups: &[Group], transactions: &HashMap<Uuid, Transaction>) -> Vec<WalletId> {
     let named = groups.iter().flat_map(Group::commands).flat_map(Command::wallet_ids);
     let holds = transactions.values().filter(|transaction| transaction.status() == Status::Created);
     let of_holds =

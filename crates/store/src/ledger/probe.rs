@@ -6,7 +6,6 @@ use deadpool_postgres::Transaction as Session;
 use florin_ledger::{Balance, Change, Operation, Posting, Status, Ticker, Transaction, WalletId};
 use uuid::Uuid;
 
-use super::execute::LOCK_WALLETS;
 use super::plan::{Plan, Precondition};
 use super::{commit, reads};
 use crate::rows::get;
@@ -17,8 +16,8 @@ const ANY_WALLET: &str = "SELECT wallet_id FROM wallets ORDER BY wallet_id LIMIT
 const VERSION: i64 = i64::MAX;
 
 impl Store {
-    /// Runs what every batch needs, or may need after a conflict: reads wallets and transactions, locks
-    /// wallets, appends a posting and a hold, and rolls that back.
+    /// Runs what every batch needs: reads wallets and transactions, appends a posting and a hold, and rolls
+    /// that back.
     ///
     /// After a permanent error this tells whose it is. If the probe fails too, the database cannot execute
     /// any batch (a missing grant, a dropped column, another schema) and no request is to blame. If it
@@ -44,9 +43,6 @@ async fn probe(session: &Session<'_>) -> Result<(), Error> {
     let wallet_id = session.query_opt(ANY_WALLET, &[]).await?;
     let wallet_id = wallet_id.map(|row| get(&row, "wallet_id")).transpose()?;
     reads::transactions(session, &[Uuid::nil()]).await?;
-    // Locks nothing, so it waits for nobody. The privilege is checked all the same.
-    let none: &[WalletId] = &[];
-    session.execute(LOCK_WALLETS, &[&none]).await?;
     // Without a ticker or a wallet no request gets as far as a posting.
     let (Some(ticker), Some(wallet_id)) = (ticker, wallet_id) else { return Ok(()) };
     reads::wallets(session, &[wallet_id]).await?;

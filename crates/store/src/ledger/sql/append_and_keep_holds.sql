@@ -2,7 +2,8 @@
 -- see unchanged.sql) holds. Without a precondition $1 is null, and then it does.
 WITH unchanged AS (
      SELECT
-      WHERE NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
+      WHERE (SELECT pg_advisory_xact_lock_shared(1718382450, 'postings'::regclass::oid::int)) IS NOT NULL
+        AND NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
         AND NOT EXISTS (
             SELECT FROM unnest($2::bigint[], $3::int[], $4::bigint[]) AS next (wallet_id, ticker_id, version)
              WHERE EXISTS (

@@ -1,7 +1,8 @@
 -- Appends the postings $5 if the precondition ($1 to $4, see unchanged.sql) holds.
 WITH unchanged AS (
      SELECT
-      WHERE NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
+      WHERE (SELECT pg_advisory_xact_lock_shared(1718382450, 'postings'::regclass::oid::int)) IS NOT NULL
+        AND NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
         AND NOT EXISTS (
             SELECT FROM unnest($2::bigint[], $3::int[], $4::bigint[]) AS next (wallet_id, ticker_id, version)
              WHERE EXISTS (
