@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test bench faults mutations api browser docs fmt clean
+.PHONY: help setup run check test bench faults upgrade mutations api browser docs fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -31,6 +31,10 @@ browser: setup ## Test the console in a real browser; installs Chromium and Node
 faults: setup ## Inject faults and prove that nothing is lost: SEED=1 SEEDS=20 MINUTES=60
 	@scripts/setup.sh --faults
 	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/faults.sh
+
+upgrade: setup ## Fault runs with the previous version and this one together: SEED=1 SEEDS=5 MINUTES=5
+	@scripts/setup.sh --faults
+	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/upgrade.sh
 
 mutations: setup ## Break Florin on purpose, one way at a time: the fault runs must catch each
 	@scripts/setup.sh --faults

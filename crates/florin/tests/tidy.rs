@@ -47,6 +47,58 @@ fn files_stay_small() {
     assert!(long.is_empty(), "over {MAX_LINES} lines: {long:?}");
 }
 
+/// The version before has to go on working on the new schema: a migration adds. What is removed was no longer
+/// used by the release that its first line names.
+#[test]
+fn migrations_only_add() {
+    let mut migrations = files_below(&root().join("crates/store/migrations"), &["sql"]);
+    migrations.sort();
+    assert!(migrations[0].ends_with("V1__baseline.sql"), "{migrations:?}");
+    for file in &migrations[1..] {
+        let removed = removals(&fs::read_to_string(file).unwrap());
+        assert!(
+            removed.is_empty(),
+            "{}: expand first, contract one release later: {removed:?}",
+            file.display()
+        );
+    }
+}
+
+/// The statements that remove, rename or demand something, unless the first line says that they may.
+fn removals(sql: &str) -> Vec<String> {
+    const REMOVE: [&str; 7] = ["DROP", "RENAME", "TRUNCATE", "DELETE", "REVOKE", "TYPE", "SET NOT NULL"];
+    if sql.starts_with("-- Contracts: ") {
+        return Vec::new();
+    }
+    let code: Vec<&str> = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+    let statements = code.join(" ");
+    let removes = |statement: &&str| {
+        let upper = statement.to_uppercase();
+        let words: Vec<&str> = upper.split_whitespace().collect();
+        let alters = ["ALTER", "DROP", "TRUNCATE", "DELETE", "REVOKE"].contains(words.first().unwrap_or(&""));
+        alters && REMOVE.iter().any(|word| format!(" {} ", words.join(" ")).contains(&format!(" {word} ")))
+    };
+    statements.split(';').filter(removes).map(|statement| statement.trim().to_owned()).collect()
+}
+
+#[test]
+fn what_a_migration_removes_is_noticed() {
+    let adds = "CREATE TABLE a (b text); ALTER TABLE a ADD COLUMN c int DEFAULT 0; -- DROP\nCREATE TYPE d AS (e int);";
+    assert!(removals(adds).is_empty());
+    for removes in [
+        "DROP TABLE a",
+        "ALTER TABLE a DROP COLUMN b",
+        "alter table a rename column b to c",
+        "ALTER TABLE a ALTER b TYPE int",
+        "ALTER TABLE a ALTER b SET NOT NULL",
+        "DELETE FROM a",
+        "REVOKE SELECT ON a FROM b",
+    ] {
+        assert_eq!(removals(&format!("{adds} {removes};")), [removes]);
+        assert!(removals(&format!("-- Contracts: 0.2 stopped reading a.b.\n{removes};")).is_empty());
+    }
+}
+
 #[test]
 fn no_float_comes_near_money() {
     let folders = MONEY.map(|folder| files_below(&root().join(folder), &["rs", "sql"]));

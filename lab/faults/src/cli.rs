@@ -88,6 +88,9 @@ struct RunArgs {
     /// The program of the service [default: `florin` beside this program].
     #[arg(long, value_name = "FILE")]
     florin: Option<PathBuf>,
+    /// The program of the first instance, if that is the previous version: both work together all the time.
+    #[arg(long, value_name = "FILE")]
+    previous_florin: Option<PathBuf>,
     /// A further setting of PostgreSQL, such as fsync=off. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     postgres_setting: Vec<(String, String)>,
@@ -147,6 +150,7 @@ fn run_faults(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let setup = Setup {
         florin: args.florin.as_deref().map_or_else(beside, |florin| Ok(std::path::absolute(florin)?))?,
+        previous_florin: args.previous_florin.as_deref().map(std::path::absolute).transpose()?,
         postgres_settings: args.postgres_setting.clone(),
         database_url_suffix: args.database_url_suffix.clone(),
         service_environment: args.service_env.clone(),

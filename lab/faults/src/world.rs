@@ -52,6 +52,9 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub florin: PathBuf,
+    /// The program of the first instance, if that is another version: a rolling upgrade that never ends. The
+    /// database is migrated by `florin`.
+    pub previous_florin: Option<PathBuf>,
     /// Further settings of PostgreSQL, such as `("fsync", "off")`.
     pub postgres_settings: Vec<(String, String)>,
     /// What follows the service's `DATABASE_URL`, such as `?options=-csynchronous_commit%3Doff`.
@@ -121,7 +124,8 @@ impl World {
             let amqp_url = through(&amqp_url, broker, &to_broker[place]);
             let mut environment = environment(setup, settings, &database_url, &amqp_url, clock);
             environment.push(("SERVER_PORT".to_owned(), http[place].port().to_string()));
-            Service::new(&setup.florin, environment)
+            let previous = setup.previous_florin.as_deref().filter(|_| place == 0);
+            Service::new(previous.unwrap_or(&setup.florin), environment)
         };
         let services = [instance(0)?, instance(1)?];
         let watching = CancellationToken::new();
