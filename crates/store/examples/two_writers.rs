@@ -87,10 +87,10 @@ impl Writer {
             longest = longest.max(last.elapsed());
             last = Instant::now();
         }
-        let per_second = committed as f64 / started.elapsed().as_secs_f64();
+        let per_second = committed as u128 * 1000 / started.elapsed().as_millis().max(1);
         let (number, conflicts) = (self.number, self.planner.conflicts());
         Ok(format!(
-            "writer {number}: {per_second:.0} transfers a second, longest wait {longest:?}, {conflicts} conflicts"
+            "writer {number}: {per_second} transfers a second, longest wait {longest:?}, {conflicts} conflicts"
         ))
     }
 
