@@ -164,8 +164,11 @@ pub(super) async fn list_tickers(State(app): State<App>) -> Result<Response, Pro
 /// `POST /tickers`.
 pub(super) async fn add_ticker(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     JsonText(body): JsonText,
 ) -> Result<Response, Problem> {
+    // A ticker is there for all wallets, for ever.
+    caller.needs_all_wallets()?;
     let ticker: Ticker = read(&body)?;
     let scale =
         Scale::new(ticker.scale).ok_or_else(|| malformed("scale must be a whole number from 0 to 18"))?;

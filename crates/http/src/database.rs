@@ -96,6 +96,16 @@ impl Database {
             self.requests.send(request).await.map_err(|_| stopped())?;
             answered.await.map_err(|_| stopped())?
         };
-        timeout(self.timeout, answer).await.unwrap_or(Err(DatabaseError::TimedOut(self.timeout)))
+        self.within(answer).await
+    }
+
+    /// Limits the time of work that waits for the database.
+    pub(crate) async fn within<T, E: From<DatabaseError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        timeout(self.timeout, work)
+            .await
+            .unwrap_or_else(|_| Err(DatabaseError::TimedOut(self.timeout).into()))
     }
 }

@@ -13,6 +13,9 @@ use tokio::time::timeout;
 use super::App;
 use super::database::{DatabaseError, DatabaseRequest};
 
+/// What is answered however many connections there are.
+pub(super) const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn metrics(State(app): State<App>) -> Response {
@@ -60,7 +63,11 @@ impl Readiness {
     pub(super) async fn of(app: &App) -> Self {
         let ping = timeout(PING_TIMEOUT, app.database.call(DatabaseRequest::Ping, ())).await;
         let ping = ping.unwrap_or(Err(DatabaseError::TimedOut(PING_TIMEOUT)));
-        Self::new(app.link.is_connected(), ping, app.health.fault())
+        let mut readiness = Self::new(app.link.is_connected(), ping, app.health.fault());
+        if app.stopping.is_cancelled() {
+            readiness.reasons.insert(0, Reason { part: "service", reason: "stopping".to_owned() });
+        }
+        readiness
     }
 
     fn new(broker: bool, ping: Result<(), DatabaseError>, fault: Option<String>) -> Self {

@@ -8,7 +8,8 @@
 //! - `operations`: the operations, `catalog`: wallets and tickers; `text`: what a request consists of;
 //! - `broker` and `database`: where requests go; `response` and `problem`: what comes back;
 //! - `openapi`: the table as a document, `docs`: the document as a page, `health`;
-//! - `server`, `tls`: connections and their limits;
+//! - `server`, `tls`, `connections`: connections and their limits;
+//! - `sites`: who is kept out where requests need no key;
 //! - `console`: the pages for people, which rest on all of the above.
 
 #![allow(missing_docs, reason = "part of the program, not a library: comments say why, names say what")]
@@ -16,6 +17,7 @@
 mod auth;
 mod broker;
 mod catalog;
+mod connections;
 mod console;
 mod database;
 mod docs;
@@ -25,8 +27,10 @@ mod operations;
 mod problem;
 mod response;
 mod routes;
+mod seldom;
 mod server;
 mod settings;
+mod sites;
 mod text;
 mod tls;
 
@@ -67,11 +71,21 @@ pub struct Parts {
     pub work_queue: String,
     pub limits: Limits,
     /// Limits the requests of each key; none when requests need no key.
-    pub key_requests_per_second: Option<NonZeroU32>,
+    pub key_limits: Option<KeyLimits>,
+    /// Host names under which HTTP is reached when requests need no key, besides this machine's and IP addresses.
+    pub allowed_hosts: Vec<String>,
     /// Requests in progress at a time.
     pub max_requests: usize,
     /// How long to wait for an answer of the broker or the database.
     pub timeout: Duration,
+}
+
+/// The limits of each API key.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyLimits {
+    pub requests_per_second: NonZeroU32,
+    /// Requests in progress at a time.
+    pub max_in_flight: usize,
 }
 
 type App = Arc<Shared>;
@@ -90,6 +104,8 @@ struct Shared {
     amqp_url: String,
     work_queue: String,
     live: console::Live,
+    sites: sites::Sites,
+    stopping: CancellationToken,
     /// Whether the listener speaks TLS itself.
     over_tls: bool,
 }
@@ -120,7 +136,7 @@ pub async fn listen(config: &Settings) -> Result<Listener, Error> {
     Listener::new(tcp, config)
 }
 
-/// Serves until `shutdown`.
+/// Serves until `shutdown`, and then until the requests in progress are answered: what answers them has to outlive this.
 pub async fn serve(listener: Listener, parts: Parts, shutdown: CancellationToken) {
     let app = parts.shared(listener.is_tls(), shutdown.clone());
     // Whichever ends first ends HTTP, which the service notices.
@@ -135,7 +151,7 @@ impl Parts {
         let database = Database::new(self.database, self.timeout);
         Arc::new(Shared {
             over_tls,
-            authenticator: auth::Authenticator::new(database.clone(), self.key_requests_per_second),
+            authenticator: auth::Authenticator::new(database.clone(), self.key_limits),
             broker: broker::Broker::new(
                 self.amqp_url.clone(),
                 self.work_queue.clone(),
@@ -151,7 +167,9 @@ impl Parts {
             places: Semaphore::new(self.max_requests),
             amqp_url: self.amqp_url,
             work_queue: self.work_queue,
-            live: console::Live::new(shutdown),
+            live: console::Live::new(shutdown.clone()),
+            sites: sites::Sites::new(self.allowed_hosts),
+            stopping: shutdown,
         })
     }
 }

@@ -235,7 +235,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         parameters.push(json!({
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "The identity of the request: a retry under the same key is applied once.",
+            "description": "The identity of the request: a retry under the same key is applied once. In quotes it is the same key.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         }));
     }

@@ -6,7 +6,7 @@
 use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use florin_client::{Body, Reply};
 use florin_ledger::{Command, Operation};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::auth::Caller;
 use super::broker::Call;
+use super::console::error_page;
 use super::database::DatabaseRequest;
 use super::problem::{Fault, Problem};
 use super::text::{JsonText, idempotency_key, malformed};
@@ -209,8 +210,8 @@ impl Shared {
     }
 }
 
-/// People type a slash at the end: they are sent to the page without it.
-pub(super) async fn not_found(method: Method, uri: Uri) -> Response {
+/// People type a slash at the end: they are sent to the page without it. And browsers get pages.
+pub(super) async fn not_found(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     match uri.path().strip_suffix('/') {
         // Never to `//host` or `/\host`, which browsers take for another site.
         Some(path)
@@ -221,8 +222,15 @@ pub(super) async fn not_found(method: Method, uri: Uri) -> Response {
         {
             Redirect::permanent(path).into_response()
         }
+        _ if method == Method::GET && wants_page(&headers) => error_page(no_such_endpoint()),
         _ => no_such_endpoint().into_response(),
     }
+}
+
+/// No program asks for HTML, and every browser does.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
 }
 
 pub(super) fn no_such_endpoint() -> Problem {

@@ -23,14 +23,17 @@ pub(super) enum Fault {
     TooSlow,
     TickerExists,
     UnsupportedMediaType,
+    HeadTooLarge,
+    CrossSite,
     RateLimited,
+    TooManyInFlight,
     Overloaded,
     Unavailable,
     OutcomeUnknown,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
@@ -38,7 +41,10 @@ impl Fault {
         Self::TooSlow,
         Self::TickerExists,
         Self::UnsupportedMediaType,
+        Self::HeadTooLarge,
+        Self::CrossSite,
         Self::RateLimited,
+        Self::TooManyInFlight,
         Self::Overloaded,
         Self::Unavailable,
         Self::OutcomeUnknown,
@@ -64,9 +70,24 @@ impl Fault {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Unsupported media type: send application/json.",
             ),
+            Self::HeadTooLarge => (
+                "head_too_large",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The head of the request is too large.",
+            ),
+            Self::CrossSite => (
+                "cross_site",
+                StatusCode::FORBIDDEN,
+                "Not allowed from another site or under this host name.",
+            ),
             Self::RateLimited => {
                 ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "The API key exceeded its request rate.")
             }
+            Self::TooManyInFlight => (
+                "too_many_in_flight",
+                StatusCode::TOO_MANY_REQUESTS,
+                "The API key has too many requests in progress.",
+            ),
             Self::Overloaded => (
                 "overloaded",
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -128,8 +149,8 @@ pub(super) struct Document {
 impl Problem {
     pub(super) fn new(fault: Fault, reason: impl Into<String>) -> Self {
         let (error, status, title) = fault.parts();
-        let retry_after =
-            matches!(fault, Fault::Overloaded | Fault::Unavailable).then_some(Duration::from_secs(1));
+        let retry_after = matches!(fault, Fault::TooManyInFlight | Fault::Overloaded | Fault::Unavailable)
+            .then_some(Duration::from_secs(1));
         let document = Document::new(error, title, status, reason.into());
         Self { status, document: Box::new(document), replayed: false, retry_after }
     }

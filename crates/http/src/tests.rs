@@ -1,3 +1,5 @@
+mod connections;
+mod keys;
 mod strangers;
 
 use std::net::Ipv4Addr;
@@ -26,22 +28,29 @@ async fn served() -> Served {
 /// The same, with a channel to the database and a time limit for answers.
 async fn served_within(database: mpsc::Sender<DatabaseRequest>, timeout: Duration) -> Served {
     let listener = listen(&loopback(0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let metrics = Metrics::new();
-    let health = Health::default();
-    let parts = Parts {
+    serve_on(listener, parts(database, timeout).await)
+}
+
+async fn parts(database: mpsc::Sender<DatabaseRequest>, timeout: Duration) -> Parts {
+    Parts {
         database,
         asyncapi: &Value::Null,
         link: Link::default(),
-        health: health.clone(),
-        metrics: Arc::clone(&metrics),
+        health: Health::default(),
+        metrics: Metrics::new(),
         amqp_url: format!("amqp://{}", nowhere().await),
         work_queue: "florin.work".into(),
         limits: Limits { max_body_bytes: 1000, max_batch_body_bytes: 1000 },
-        key_requests_per_second: None,
+        key_limits: None,
+        allowed_hosts: Vec::new(),
         max_requests: 2,
         timeout,
-    };
+    }
+}
+
+fn serve_on(listener: Listener, parts: Parts) -> Served {
+    let address = listener.local_addr().unwrap();
+    let (metrics, health) = (Arc::clone(&parts.metrics), parts.health.clone());
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(serve(listener, parts, shutdown.clone()));
     Served { address, metrics, health, shutdown, server }
@@ -59,7 +68,7 @@ async fn nowhere() -> SocketAddr {
 /// Status, head and body of an answer.
 async fn get(address: SocketAddr, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: florin\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -138,6 +147,15 @@ async fn the_root_and_trailing_slashes_lead_to_pages() {
         assert_eq!(answered, status, "{path}");
         assert!(head.contains(&format!("\r\nlocation: {location}\r\n")), "{head}");
     }
+    let browser = "GET /nothing HTTP/1.1\r\nHost: localhost\r\nAccept: text/html,*/*;q=0.8\r\nConnection: close\r\n\r\n";
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(browser.as_bytes()).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    assert!(
+        page.starts_with("HTTP/1.1 404") && page.contains("text/html") && page.contains("/console"),
+        "{page}"
+    );
     for path in ["//evil/", "/x//evil/", "/\\evil/"] {
         let (answered, head, _) = get(served.address, path).await;
         assert!([400, 404].contains(&answered) && !head.contains("\r\nlocation: "), "{path}: {head}");

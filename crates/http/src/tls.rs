@@ -1,30 +1,26 @@
-//! Accepts connections, plain or TLS.
+//! Accepts connections, and makes them TLS connections if that is configured.
 //!
-//! Handshakes run concurrently, each with a time limit, so that a slow client delays nobody else; their
-//! number is bounded. SIGHUP reloads the certificates for new connections; files that cannot be used change
-//! nothing.
+//! Every handshake is a task of its own with a time limit, so that a slow client delays nobody else. SIGHUP reloads the
+//! certificates for new connections; files that cannot be used change nothing.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener as Accept;
 use florin_tls::{Names, Server};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::either::Either;
 
 use super::Error;
+use super::server::Limits;
 use crate::settings::Settings;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Further connections wait to be accepted.
-const MAX_HANDSHAKES: usize = 256;
 
 /// The settings, as error texts name them.
 const NAMES: Names =
@@ -34,6 +30,7 @@ const NAMES: Names =
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
+    limits: Limits,
     tls: Option<Tls>,
 }
 
@@ -42,16 +39,16 @@ struct Tls {
     files: Server,
     acceptor: Acceptor,
     hangups: Signal,
-    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
 }
 
 #[derive(Clone)]
-struct Acceptor(TlsAcceptor);
+pub(super) struct Acceptor(TlsAcceptor);
 
 impl Listener {
     pub(super) fn new(tcp: TcpListener, config: &Settings) -> Result<Self, Error> {
+        let limits = config.limits().affordable();
         let (Some(cert_file), Some(key_file)) = (&config.cert_file, &config.key_file) else {
-            return Ok(Self { tcp, tls: None });
+            return Ok(Self { tcp, limits, tls: None });
         };
         let files = Server {
             names: &NAMES,
@@ -61,11 +58,19 @@ impl Listener {
         };
         let acceptor = Acceptor::read(&files)?;
         let hangups = signal(SignalKind::hangup()).map_err(Error::Signal)?;
-        Ok(Self { tcp, tls: Some(Tls { files, acceptor, hangups, handshakes: JoinSet::new() }) })
+        Ok(Self { tcp, limits, tls: Some(Tls { files, acceptor, hangups }) })
     }
 
     pub(super) const fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    pub(super) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(super) fn acceptor(&self) -> Option<Acceptor> {
+        self.tls.as_ref().map(|tls| tls.acceptor.clone())
     }
 
     /// # Errors
@@ -74,36 +79,35 @@ impl Listener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
-}
 
-impl Accept for Listener {
-    type Io = Either<TcpStream, TlsStream<TcpStream>>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        let Some(tls) = &mut self.tls else {
-            let (stream, peer) = Accept::accept(&mut self.tcp).await;
-            return (Either::Left(stream), peer);
-        };
+    /// The next connection; an error when the system has no room for one.
+    pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
-            let has_room = tls.handshakes.len() < MAX_HANDSHAKES;
-            tokio::select! {
-                Some(shaken) = tls.handshakes.join_next() => {
-                    if let Ok(Some((stream, peer))) = shaken {
-                        return (Either::Right(stream), peer);
+            let hangup = async {
+                match &mut self.tls {
+                    Some(tls) => {
+                        tls.hangups.recv().await;
+                        tls.reload();
                     }
+                    None => std::future::pending().await,
                 }
-                (stream, peer) = Accept::accept(&mut self.tcp), if has_room => {
-                    tls.handshakes.spawn(tls.acceptor.clone().handshake(stream, peer));
-                }
-                Some(()) = tls.hangups.recv() => tls.reload(),
+            };
+            let accepted = tokio::select! {
+                accepted = self.tcp.accept() => accepted,
+                () = hangup => continue,
+            };
+            match accepted {
+                Err(error) if is_of_client(&error) => tracing::debug!(%error, "HTTP connection not accepted"),
+                accepted => return accepted,
             }
         }
     }
+}
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
-    }
+/// The client went away before it was accepted.
+fn is_of_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 impl Tls {
@@ -125,13 +129,13 @@ impl Acceptor {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    async fn handshake(
+    pub(super) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Option<(TlsStream<TcpStream>, SocketAddr)> {
+        stream: S,
+        peer: IpAddr,
+    ) -> Option<TlsStream<S>> {
         match timeout(HANDSHAKE_TIMEOUT, self.0.accept(stream)).await {
-            Ok(Ok(stream)) => return Some((stream, peer)),
+            Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
         }

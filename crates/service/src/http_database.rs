@@ -9,10 +9,26 @@ use florin_store::{Error, Store};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Connections of the pool that HTTP leaves to the writer and to the expiry worker.
-const RESERVED_CONNECTIONS: usize = 2;
+/// Connections of the pool that queries leave to the writer, the expiry worker, keys and readiness.
+const RESERVED_CONNECTIONS: usize = 4;
 /// How often the use of the pool is recorded.
 const RECORD_PERIOD: Duration = Duration::from_secs(1);
+
+/// How many requests work on the database at a time. What everybody waits for does not wait behind queries.
+#[derive(Clone)]
+struct Places {
+    queries: Arc<Semaphore>,
+    keys: Arc<Semaphore>,
+    pings: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new(pool_size: usize) -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        let queries = places(pool_size.saturating_sub(RESERVED_CONNECTIONS).max(1));
+        Self { queries, keys: places(1), pings: places(1) }
+    }
+}
 
 /// Answers requests until HTTP ends. Their number is bounded by HTTP, which waits for each; those that work
 /// on the database at a time are bounded here, so that queries cannot starve the writer.
@@ -22,13 +38,13 @@ pub(crate) async fn answer(
     pool_size: usize,
     metrics: Arc<Metrics>,
 ) {
-    let places = Arc::new(Semaphore::new(pool_size.saturating_sub(RESERVED_CONNECTIONS).max(1)));
+    let places = Places::new(pool_size);
     let mut ticks = interval(RECORD_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             request = requests.recv() => match request {
-                Some(request) => drop(tokio::spawn(respond(store.clone(), Arc::clone(&places), request))),
+                Some(request) => drop(tokio::spawn(respond(store.clone(), places.clone(), request))),
                 None => return,
             },
             _ = ticks.tick() => record_pool(&store, &metrics),
@@ -45,32 +61,31 @@ fn record_pool(store: &Store, metrics: &Metrics) {
     }
 }
 
-async fn respond(store: Store, places: Arc<Semaphore>, request: DatabaseRequest) {
+async fn respond(store: Store, Places { queries, keys, pings }: Places, request: DatabaseRequest) {
     use DatabaseRequest::{
         AddTicker, CreateWallets, FindKey, ListPending, ListTickers, ListWallets, PendingSummary, Ping,
         PostingsOf, Query, WalletsOf,
     };
     match request {
-        // Readiness does not wait behind queries.
-        Ping(Call { answer, .. }) => send(&Semaphore::new(1), answer, store.ping()).await,
-        FindKey(Call { parameters: id, answer }) => send(&places, answer, store.find_key(&id)).await,
-        Query(Call { parameters: command, answer }) => send(&places, answer, store.look_up(command)).await,
-        WalletsOf(Call { parameters: ids, answer }) => send(&places, answer, store.wallets_of(&ids)).await,
+        Ping(Call { answer, .. }) => send(&pings, answer, store.ping()).await,
+        FindKey(Call { parameters: id, answer }) => send(&keys, answer, store.find_key(&id)).await,
+        Query(Call { parameters: command, answer }) => send(&queries, answer, store.look_up(command)).await,
+        WalletsOf(Call { parameters: ids, answer }) => send(&queries, answer, store.wallets_of(&ids)).await,
         ListWallets(Call { parameters: (after, limit), answer }) => {
-            send(&places, answer, store.list_wallets(after, limit)).await;
+            send(&queries, answer, store.list_wallets(after, limit)).await;
         }
         CreateWallets(Call { parameters: wallet_ids, answer }) => {
-            send(&places, answer, store.create_wallets(wallet_ids)).await;
+            send(&queries, answer, store.create_wallets(wallet_ids)).await;
         }
-        ListTickers(Call { answer, .. }) => send(&places, answer, store.list_tickers()).await,
+        ListTickers(Call { answer, .. }) => send(&queries, answer, store.list_tickers()).await,
         AddTicker(Call { parameters: (name, scale), answer }) => {
-            send(&places, answer, store.add_ticker(&name, scale)).await;
+            send(&queries, answer, store.add_ticker(&name, scale)).await;
         }
-        PostingsOf(Call { parameters: id, answer }) => send(&places, answer, store.postings_of(id)).await,
+        PostingsOf(Call { parameters: id, answer }) => send(&queries, answer, store.postings_of(id)).await,
         ListPending(Call { parameters: (after, limit), answer }) => {
-            send(&places, answer, store.pending(after, limit)).await;
+            send(&queries, answer, store.pending(after, limit)).await;
         }
-        PendingSummary(Call { answer, .. }) => send(&places, answer, store.pending_summary()).await,
+        PendingSummary(Call { answer, .. }) => send(&queries, answer, store.pending_summary()).await,
     }
 }
 

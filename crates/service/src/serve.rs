@@ -1,5 +1,6 @@
 //! Runs the service and HTTP in one process, made from the configuration.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,22 +41,32 @@ pub async fn serve(
     let (database, requests) = mpsc::channel(http::DATABASE_REQUESTS);
     tokio::spawn(http_database::answer(store.clone(), requests, config.database.pool_size, metrics.clone()));
     let parts = http_parts(config, database, link.clone(), health.clone(), metrics.clone());
-    // HTTP outlives the service, so that its metrics can be read while it stops.
-    let stop_http = CancellationToken::new();
+    let stop_http = shutdown.child_token();
     let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
-    let service = async {
+    // The service outlives HTTP: it answers what HTTP has taken.
+    let stop_service = CancellationToken::new();
+    let mut service = pin!(async {
         prepare_database(config, &store, &shutdown).await?;
-        Ok(service::run(settings(config), store, link, health, metrics, shutdown.clone()).await?)
-    };
+        if shutdown.is_cancelled() {
+            return Ok(());
+        }
+        Ok(service::run(settings(config), store, link, health, metrics, stop_service.clone()).await?)
+    });
     let served: anyhow::Result<()> = tokio::select! {
-        served = service => served,
+        served = &mut service => {
+            stop_http.cancel();
+            http.await?;
+            served
+        }
         ended = &mut http => {
             ended?;
-            bail!("HTTP ended unexpectedly");
+            if !shutdown.is_cancelled() {
+                bail!("HTTP ended unexpectedly");
+            }
+            stop_service.cancel();
+            service.await
         }
     };
-    stop_http.cancel();
-    http.await?;
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -77,7 +88,11 @@ fn http_parts(
         amqp_url: config.broker.url(),
         work_queue: config.broker.queue.clone(),
         limits: limits(config),
-        key_requests_per_second: config.http.auth.then_some(config.http.key_requests_per_second),
+        key_limits: config.http.auth.then_some(http::KeyLimits {
+            requests_per_second: config.http.key_requests_per_second,
+            max_in_flight: config.http.max_in_flight_per_key,
+        }),
+        allowed_hosts: config.http.allowed_hosts.clone(),
         max_requests: config.http.max_requests,
         timeout: Duration::from_secs(config.http.timeout_secs),
     }

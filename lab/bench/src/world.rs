@@ -107,6 +107,7 @@ impl Ground {
         command.envs([("SERVER_PORT", "0"), ("RUST_LOG", "info"), ("FLORIN_LOG_FORMAT", "json")]);
         // The limit is not what is measured.
         command.env("FLORIN_HTTP_KEY_REQUESTS_PER_SECOND", "1000000");
+        command.env("FLORIN_HTTP_MAX_IN_FLIGHT_PER_KEY", "100000");
         command.env("FLORIN_EVENTS_ENABLED", plan.events.to_string());
         command.env("FLORIN_BROKER_SINGLE_ACTIVE_CONSUMER", plan.single_active.to_string());
         command

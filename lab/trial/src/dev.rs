@@ -2,9 +2,11 @@
 //! and tickers, and the service in this process.
 
 use std::env;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +34,9 @@ const TICKERS: [(&str, u8); 4] = [("USD", 2), ("RUB", 2), ("EUR", 2), ("USDT", 6
 
 /// How often to look whether the service is connected.
 const READY_CHECK: Duration = Duration::from_millis(20);
+
+/// Permissions of the ready file.
+const OWNER_ONLY: u32 = 0o600;
 
 /// The flags of `florin dev`.
 #[derive(Debug, clap::Args)]
@@ -78,11 +83,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (host, port) = (Ipv4Addr::LOCALHOST.into(), args.http_port);
     // HTTPS would need a certificate of this address.
     // Whoever tries things out may send as much as there is.
-    let key_requests_per_second = NonZeroU32::MAX;
+    let (key_requests_per_second, max_in_flight_per_key) = (NonZeroU32::MAX, 100_000);
     config.http = Http {
         host,
         port,
         key_requests_per_second,
+        max_in_flight_per_key,
         cert_file: None,
         key_file: None,
         client_ca_file: None,
@@ -234,12 +240,17 @@ impl Drop for ReadyFile {
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".tmp");
-    fs::write(&unfinished, text)?;
+    // It has the operator's key. One of an earlier run may be readable by others.
+    let _ = fs::remove_file(&unfinished);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
     fs::rename(&unfinished, path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -255,6 +266,7 @@ mod tests {
             fs::read_to_string(&path).unwrap(),
             r#"{"amqp_url":"amqp://a","database_url":"postgres://d","http_url":"http://h","operator_key":"florin_k"}"#
         );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(ready);
         assert!(!path.exists());
     }

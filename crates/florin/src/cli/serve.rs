@@ -13,7 +13,8 @@ Examples:
   AMQP_URL=amqp://... DATABASE_URL=postgres://... florin serve --port 9001
   florin serve --config /etc/florin.toml --no-migrate
 
-SIGTERM or Ctrl-C finishes the requests in flight, then stops; a second one stops at once.")]
+SIGTERM or Ctrl-C finishes the requests in flight, then stops; a second one stops at once.
+SIGHUP reads the certificates of HTTP again.")]
 // `florin config` takes the same flags, and the name of the group would be there twice.
 #[group(skip)]
 pub(crate) struct Args {
@@ -65,6 +66,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let (common, flags) = args.flags();
     let config = common.start(flags)?;
     let shutdown = signals::shutdown_token()?;
+    signals::outlive_hangups(config.http.cert_file.is_some())?;
     let listener = http::listen(&config.http).await?;
     serve(&config, listener, Link::default(), shutdown).await
 }

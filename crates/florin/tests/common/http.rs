@@ -71,7 +71,26 @@ impl Http {
         self.send(Method::POST, path, &[("idempotency-key", key)], body).await
     }
 
+    /// A body is JSON unless the headers say otherwise.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let json = (!body.is_empty() && headers.iter().all(|(name, _)| *name != "content-type"))
+            .then_some(("content-type", "application/json"));
+        let headers: Vec<_> = headers.iter().copied().chain(json).collect();
+        self.send_bytes(method, path, &headers, body.as_bytes()).await
+    }
+
+    /// Without a content type.
+    pub async fn send_untyped(&self, path: &str, body: &str) -> Answer {
+        self.send_bytes(Method::POST, path, &[], body.as_bytes()).await
+    }
+
+    pub async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.header("authorization", format!("Bearer {key}"));
@@ -79,7 +98,7 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::from(body.to_owned())).expect("a request");
+        let request = request.body(Full::from(body.to_vec())).expect("a request");
         let (head, body) = self.client.request(request).await.expect("an answer").into_parts();
         let text = body.collect().await.expect("the whole of it").to_bytes();
         let text = String::from_utf8(text.into()).expect("UTF-8");

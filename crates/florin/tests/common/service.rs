@@ -130,7 +130,7 @@ impl Service {
     pub async fn get(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(&self.http_address).await.expect("it listens");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: florin\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut page = String::new();
         stream.read_to_string(&mut page).await.expect("it answers");

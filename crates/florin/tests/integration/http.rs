@@ -4,6 +4,8 @@ mod access;
 mod api;
 mod console;
 mod docs;
+mod limits;
+mod sites;
 
 use std::ops::RangeInclusive;
 use std::time::SystemTime;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use devstack::{Options, Postgres, Stack, Tls};
 use florin_client::{Client, ClientOptions};
@@ -230,6 +230,24 @@ async fn an_expired_certificate_and_a_plain_server_are_refused() {
         let store = Store::new(&format!("{}?sslmode={mode}", plain.url()), 1).unwrap();
         store.ping().await.unwrap();
     }
+}
+
+/// Whoever connects and never begins to speak delays nobody.
+#[tokio::test]
+async fn silent_clients_delay_no_handshake() {
+    let authority = authority();
+    let world = World::new().await;
+    let (cert, key) = (authority.text("server.pem"), authority.text("server-key.pem"));
+    let http = [("FLORIN_HTTP_CERT_FILE", cert.as_str()), ("FLORIN_HTTP_KEY_FILE", key.as_str())];
+    let service = Service::start(&world, &http).await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(&service.http_address).await.unwrap());
+    }
+    let started = Instant::now();
+    let page = readyz(&service, &authority, None).await.unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 /// New files are taken at SIGHUP, unusable ones are not; and who only holds a connection open is cut off.

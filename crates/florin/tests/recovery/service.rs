@@ -1,6 +1,12 @@
 //! The service is killed, or asked to stop, under load.
 
+use florin_keys::Role;
+use florin_store::NewKey;
 use nix::sys::signal::Signal;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::task::JoinSet;
 
 use crate::common::{SeedClient, Service, World, start_servers};
 use crate::load::Load;
@@ -61,6 +67,62 @@ async fn asked_to_stop_it_answers_what_it_has_taken() {
     assert_eq!(status.code(), Some(0), "{log}");
     for _ in 0..10 {
         assert_eq!(client.next_reply().await.code, 200);
+    }
+}
+
+/// Clients that go on asking on their connections at SIGTERM lose no answer: the last one says that it is the last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_stop_it_answers_every_request_on_busy_connections() {
+    let servers = start_servers();
+    let world = World::on(&servers).await;
+    let service = Service::start(&world, &[]).await;
+    let key = NewKey { name: "shop".into(), role: Role::Client, wallets: None, expires_at: None };
+    let key = world.store.create_key(&key).await.unwrap().reveal();
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    let mut clients = JoinSet::new();
+    for _ in 0..12 {
+        clients.spawn(invoices_until_closed(service.http_address.clone(), key.clone(), answered.clone()));
+    }
+    drop(answered);
+    let mut count: i64 = 0;
+    while count < 200 {
+        answers.recv().await.unwrap();
+        count += 1;
+    }
+    let (status, log) = service.terminate().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+    while answers.recv().await.is_some() {
+        count += 1;
+    }
+    assert_eq!(world.ledger().await.number("SELECT count(*) FROM postings").await, count);
+}
+
+/// Sends one request after the other on one connection, until an answer says that it is the last.
+async fn invoices_until_closed(address: String, key: String, answered: UnboundedSender<()>) {
+    let body = std::str::from_utf8(ONE_USD).unwrap();
+    let length = body.len();
+    let request = format!(
+        "POST /invoice HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    let mut stream = BufReader::new(TcpStream::connect(&address).await.unwrap());
+    loop {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(stream.read_line(&mut head).await.unwrap(), 0, "no answer: {head:?}");
+        }
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+        answered.send(()).unwrap();
+        if head.contains("\r\nconnection: close\r\n") {
+            return;
+        }
     }
 }
 

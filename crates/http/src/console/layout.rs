@@ -174,6 +174,11 @@ impl IntoResponse for Failure {
     }
 }
 
+/// The page of an error for whoever asks with a browser.
+pub(crate) fn error_page(problem: Problem) -> Response {
+    Failure::from(problem).page(None)
+}
+
 pub(super) fn badge(tone: Tone, word: &str) -> Markup {
     html! { span class=(format!("badge {}", tone.class())) { (word) } }
 }

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::layout::Failure;
 use crate::App;
+use crate::auth::Caller;
 use crate::database::DatabaseRequest;
 use crate::problem::{Fault, Problem};
 use florin_broker::Queues;
@@ -161,7 +163,12 @@ async fn look(app: &App, point: Point, queues: &mut Option<Queues>) -> Sample {
 }
 
 /// `GET /console/live`: first the samples kept, then one every second.
-pub(super) async fn live(State(app): State<App>) -> Result<Response, Failure> {
+pub(super) async fn live(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Failure> {
+    // The numbers are of all wallets.
+    caller.needs_all_wallets()?;
     let place = Arc::clone(&app.live.places).try_acquire_owned();
     let place = place.map_err(|_| Problem::new(Fault::Overloaded, "too many live views are open"))?;
     let watching = Watching { receiver: app.live.latest.subscribe(), app, sent: 0, _place: place };

@@ -25,7 +25,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::App;
 use florin_keys::Role;
 
-pub(super) use layout::open_page;
+pub(super) use layout::{error_page, open_page};
 pub(super) use live::{Live, sample};
 
 const MAX_FORM_BYTES: usize = 4096;

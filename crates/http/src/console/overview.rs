@@ -16,7 +16,8 @@ use crate::health::Readiness;
 /// `GET /console`. It has to work without the database, too.
 pub(super) async fn overview(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
     let readiness = Readiness::of(&app).await;
-    let pending = match readiness.database {
+    let sees_all = caller.needs_all_wallets().is_ok();
+    let pending = match readiness.database && sees_all {
         true => app.database.call(DatabaseRequest::PendingSummary, ()).await.ok(),
         false => None,
     };
@@ -27,17 +28,34 @@ pub(super) async fn overview(State(app): State<App>, Extension(caller): Extensio
         ul.health aria-label="Health" aria-live="polite" {
             li #broker { span { "Broker" } (reached(readiness.broker)) }
             li #database { span { "Database" } (reached(readiness.database)) }
-            li #instance { span { "This instance" } span.badge { "…" } }
+            li #instance { span { "This instance" } (ready(&readiness, sees_all)) }
         }
         @for reason in &readiness.reasons { (notice(Tone::Bad, "Not ready", &html! { (reason.reason) })) }
+        @if sees_all { (numbers(count.as_deref(), oldest.as_deref())) }
+        @else { p.quiet { "Numbers are of all wallets, and your key covers some only." } }
+    };
+    page(&caller, Section::Overview, "Overview", &content)
+}
+
+/// `live.js` knows more than that.
+fn ready(readiness: &Readiness, is_live: bool) -> Markup {
+    match readiness.reasons.as_slice() {
+        _ if is_live => html! { span.badge { "…" } },
+        [] => badge(Tone::Good, "ready"),
+        _ => badge(Tone::Bad, "not ready"),
+    }
+}
+
+fn numbers(pending: Option<&str>, oldest: Option<&str>) -> Markup {
+    html! {
         dl.cards {
             (card("rate", "Answers per second", None))
             (card("p50", "Median latency (p50)", None))
             (card("p99", "p99 latency", None))
             (card("waiting", "Requests in the queue", None))
             (card("consumers", "Connected instances", None))
-            (card("pending", "Pending transactions", count.as_deref()))
-            (card("oldest", "Oldest pending", oldest.as_deref()))
+            (card("pending", "Pending transactions", pending))
+            (card("oldest", "Oldest pending", oldest))
             (card("dead", "Dead letters", None))
         }
         div.charts {
@@ -47,8 +65,7 @@ pub(super) async fn overview(State(app): State<App>, Extension(caller): Extensio
         }
         noscript { p.quiet { "The charts need JavaScript; " a href="/metrics" { "/metrics" } " has the numbers." } }
         script src=(*LIVE_PATH) defer {}
-    };
-    page(&caller, Section::Overview, "Overview", &content)
+    }
 }
 
 fn reached(reached: bool) -> Markup {

@@ -16,9 +16,10 @@ use crate::auth::Caller;
 use crate::database::DatabaseRequest;
 use florin_ledger::PendingRow;
 
-const PAGE: i64 = 50;
-/// Scanned for one page of a key that covers some wallets only: then a page may be short.
-const SCANNED: i64 = 1000;
+const PAGE: usize = 50;
+/// Read at a time, and how often, for a page of a key that covers some wallets only.
+const SCANNED: usize = 1000;
+const SCANS: usize = 10;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct After {
@@ -31,16 +32,9 @@ pub(super) async fn pending(
     Extension(caller): Extension<Caller>,
     Query(After { after }): Query<After>,
 ) -> Result<Response, Failure> {
-    let size = if caller.wallets().is_some() { SCANNED } else { PAGE };
-    let mut rows = app.database.call(DatabaseRequest::ListPending, (after, size + 1)).await?;
-    let size = usize::try_from(size).expect("a page is short");
-    let more = rows.len() > size;
-    rows.truncate(size);
-    let next =
-        rows.last().filter(|_| more).map(|last| format!("/console/pending?after={}", last.transaction_id));
-    rows.retain(|row| {
-        caller.needs_wallets(std::iter::once(row.wallet_id).chain(row.counterparty_wallet_id)).is_ok()
-    });
+    let Found { rows, more, cut } = find(&app, &caller, after).await?;
+    let last = rows.last().filter(|_| more);
+    let next = last.map(|last| format!("/console/pending?after={}", last.transaction_id));
     let content = html! {
         h1 { "Pending" }
         p.lead { "Transactions in status Created, the oldest first, until they are settled, cancelled or expire." }
@@ -49,9 +43,51 @@ pub(super) async fn pending(
         } @else {
             (list(&rows))
         }
+        @if cut { p.quiet { "Only the oldest " (SCANS * SCANNED) " transactions of all wallets were looked through." } }
         (pages(after.map(|_| "/console/pending"), next.as_deref()))
     };
     Ok(page(&caller, Section::Pending, "Pending", &content))
+}
+
+struct Found {
+    rows: Vec<PendingRow>,
+    more: bool,
+    /// Whether it was given up before the end.
+    cut: bool,
+}
+
+/// A page of what the caller's key covers. Other transactions leave no trace, not even in the address of the next page.
+async fn find(app: &App, caller: &Caller, after: Option<Uuid>) -> Result<Found, Failure> {
+    let covers = |row: &PendingRow| {
+        caller.needs_wallets(std::iter::once(row.wallet_id).chain(row.counterparty_wallet_id)).is_ok()
+    };
+    let mut found = Found { rows: Vec::new(), more: false, cut: false };
+    if !is_own(app, caller, after).await? {
+        return Ok(found);
+    }
+    let scanned = if caller.wallets().is_some() { SCANNED } else { PAGE + 1 };
+    let limit = i64::try_from(scanned).expect("it is small");
+    let mut from = after;
+    for _ in 0..SCANS {
+        let holds = app.database.call(DatabaseRequest::ListPending, (from, limit)).await?;
+        let is_end = holds.len() < scanned;
+        from = holds.last().map(|row| row.transaction_id);
+        found.rows.extend(holds.into_iter().filter(covers));
+        found.more = found.rows.len() > PAGE;
+        found.rows.truncate(PAGE);
+        if is_end || found.more {
+            return Ok(found);
+        }
+    }
+    found.cut = true;
+    Ok(found)
+}
+
+/// A transaction of others is as good as none.
+async fn is_own(app: &App, caller: &Caller, transaction_id: Option<Uuid>) -> Result<bool, Failure> {
+    let (Some(id), Some(_)) = (transaction_id, caller.wallets()) else { return Ok(true) };
+    let wallets = app.database.call(DatabaseRequest::WalletsOf, vec![id]).await?;
+    Ok(wallets.get(&id).is_some_and(|wallets| caller.needs_wallets(wallets.iter().copied()).is_ok()))
 }
 
 fn list(rows: &[PendingRow]) -> Markup {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Form;
 use axum::extract::{FromRequest, Query, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
@@ -23,6 +23,7 @@ use super::layout::{Failure, open_page};
 use crate::App;
 use crate::auth::Caller;
 use crate::problem::{Fault, Problem};
+use crate::sites::is_own_origin;
 use crate::text::malformed;
 use florin_keys::Role;
 
@@ -70,11 +71,16 @@ pub(super) async fn enter(
         return Failure::from(Problem::new(Fault::Overloaded, "too many requests in progress")).page(None);
     };
     let cookies = CookieJar::from_headers(request.headers());
-    let caller = match app.authenticator.caller(cookies.get(COOKIE).map(Cookie::value)).await {
-        Ok(caller) => caller,
+    let (caller, _in_flight) = match app.authenticator.caller(cookies.get(COOKIE).map(Cookie::value)).await {
+        Ok(entered) => entered,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return to_sign_in(&request),
         Err(problem) => return Failure::from(problem).page(None),
     };
+    if let Caller::Anybody = caller
+        && let Err(problem) = app.sites.check(request.uri(), request.headers())
+    {
+        return Failure::from(problem).page(None);
+    }
     if let Err(problem) = caller.needs(role) {
         return Failure::from(problem).page(Some(&caller));
     }
@@ -101,14 +107,9 @@ pub(super) async fn same_origin_only(request: Request, next: Next) -> Response {
 
 /// Old browsers, and plain HTTP, send only the origin.
 fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    match (text(header::HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
-        (Some(site), _) => site == "same-origin",
-        (None, Some(origin)) => {
-            let authority = origin.split_once("://").map(|(_, authority)| authority);
-            authority.is_some() && authority == text(header::HOST)
-        }
-        (None, None) => false,
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => is_own_origin(headers),
     }
 }
 
@@ -143,8 +144,8 @@ pub(super) async fn sign_in(
 ) -> Response {
     let key = key.trim();
     match app.authenticator.caller(Some(key)).await {
-        Ok(Caller::Anybody) => Redirect::to(HOME).into_response(),
-        Ok(Caller::Key(_)) => with_cookie(is_https(&app, &headers), key, MAX_AGE, inside(&next)),
+        Ok((Caller::Anybody, _)) => Redirect::to(HOME).into_response(),
+        Ok((Caller::Key(_), _)) => with_cookie(is_https(&app, &headers), key, MAX_AGE, inside(&next)),
         Err(problem) => {
             let (_, _, reason) = problem.words();
             sign_in_page(problem.status(), &next, Some(reason))
@@ -194,7 +195,7 @@ fn sign_in_page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderValue, header};
 
     use super::*;
 

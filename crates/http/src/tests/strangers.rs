@@ -54,7 +54,7 @@ fn request() -> impl Strategy<Value = (bool, Vec<u8>)> {
     let whole = whole.prop_map(|(method, address, key, body)| {
         let length = body.len();
         let head = format!(
-            "{method} /{address} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{key}content-length: {length}\r\n\r\n"
+            "{method} /{address} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n{key}content-length: {length}\r\n\r\n"
         );
         (true, [head.as_bytes(), &body].concat())
     });

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks the service to finish, the second ends it at once.
+//! Ctrl-C and SIGTERM: the first asks the service to finish, the second ends it at once. SIGHUP never ends it.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +22,21 @@ pub fn shutdown_token() -> anyhow::Result<CancellationToken> {
         std::process::exit(INTERRUPTED);
     });
     Ok(token)
+}
+
+/// From now on SIGHUP does not end this process. HTTP with certificates watches for it as well, and reads them again.
+pub fn outlive_hangups(has_certificates: bool) -> anyhow::Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            if !has_certificates {
+                tracing::info!(
+                    "SIGHUP ignored: HTTP has no certificates to read again, settings are read at the start"
+                );
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Watches from now on; what is returned resolves at the first signal.

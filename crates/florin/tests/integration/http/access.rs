@@ -116,6 +116,15 @@ async fn a_key_covers_its_wallets_only() {
     assert_eq!(http.post("/batch", &batch).await.status, 403);
     assert_eq!(all.post("/cancel", &named).await.status, 200);
 
+    let operator = Http::of(&service).with_key(&key(&world, "limited", Role::Operator, Some(1..=3)).await);
+    let ticker = r#"{"name":"XAU","scale":4}"#;
+    assert_eq!(
+        operator.post("/tickers", ticker).await.refusal(),
+        (403, "forbidden".into()),
+        "it is for all wallets"
+    );
+    assert_eq!(all.post("/tickers", ticker).await.status, 201);
+
     assert_eq!(http.get("/wallets/1/history").await.status, 403);
     assert_eq!(http.get("/wallets/3/history").await.status, 200);
     let listed = http.get("/wallets").await.json();

@@ -232,6 +232,13 @@ async fn others_see_no_buttons_and_are_refused() {
     assert_eq!(narrow.post(&format!("/console/transactions/{id}/cancel"), "").await.status, 403);
     assert_eq!(narrow.get("/console/wallets/1").await.status, 403);
     assert!(!narrow.get("/console/pending").await.text.contains(&id));
+    for numbers in ["/console/live", &format!("/console/pending?after={id}")] {
+        let answer = narrow.get(numbers).await;
+        assert!(!answer.text.contains(&id) && !answer.text.contains("event:"), "{answer:?}");
+    }
+    assert_eq!(narrow.get("/console/live").await.status, 403);
+    let overview = narrow.get("/console").await.text;
+    assert!(!overview.contains("Pending transactions") && !overview.contains("live.js"), "{overview}");
     let wallets = narrow.get("/console/wallets").await.text;
     assert!(wallets.contains("/console/wallets/2") && !wallets.contains("/console/wallets/1"), "{wallets}");
 }
@@ -335,6 +342,35 @@ async fn dead_letters_are_shown_requeued_and_dropped() {
     service
         .metric(r#"app_queries_status_counter{operation="invoice",status="200",transport="amqp"} 1"#)
         .await;
+}
+
+/// The pages of a restricted key lead from one transaction of its own to the next.
+#[tokio::test]
+async fn pages_of_holds_name_no_transaction_of_others() {
+    let world = World::new().await;
+    let service = Service::start(&world, &[]).await;
+    let client = Http::of(&service).with_key(&key(&world, "shop", Role::Client, None).await);
+    let hold =
+        |wallet_id: i64| format!(r#"{{"wallet_id":{wallet_id},"ticker":"USD","amount":1,"pending":true}}"#);
+    let (mut own, mut foreign) = (Vec::new(), Vec::new());
+    for _ in 0..51 {
+        for (wallet_id, ids) in [(1, &mut foreign), (2, &mut own)] {
+            let held = client.post("/invoice", &hold(wallet_id)).await.json();
+            ids.push(held["body"]["transaction_id"].as_str().unwrap().to_owned());
+        }
+    }
+    let narrow = Browser::with_wallets(&world, &service, Role::Reader, Some(2..=3)).await;
+    let first = narrow.get("/console/pending").await.text;
+    let next = first.split("href=\"").find(|link| link.starts_with("/console/pending?after=")).unwrap();
+    let next = next.split('"').next().unwrap();
+    assert_eq!(next, format!("/console/pending?after={}", own[49]));
+    let second = narrow.get(next).await.text;
+    assert!(second.contains(&own[50]) && !second.contains(&own[49]), "{second}");
+    assert!(!second.contains("Next page"), "{second}");
+    assert!(foreign.iter().all(|id| !first.contains(id) && !second.contains(id)));
+    // A foreign transaction is as good as none.
+    let foreign = narrow.get(&format!("/console/pending?after={}", foreign[0])).await.text;
+    assert_eq!(foreign, narrow.get(&format!("/console/pending?after={UNKNOWN}")).await.text);
 }
 
 #[tokio::test]

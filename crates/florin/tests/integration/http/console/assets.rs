@@ -30,7 +30,8 @@ async fn the_live_stream_tells_how_things_stand_and_ends_with_the_service() {
     let service = Service::start(&world, &[]).await;
     let reader = Browser::with_role(&world, &service, Role::Reader).await;
     let mut stream = tokio::net::TcpStream::connect(&service.http_address).await.unwrap();
-    let request = format!("GET /console/live HTTP/1.1\r\nhost: florin\r\ncookie: {}\r\n\r\n", reader.cookie);
+    let request =
+        format!("GET /console/live HTTP/1.1\r\nhost: localhost\r\ncookie: {}\r\n\r\n", reader.cookie);
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut lines = BufReader::new(stream).lines();
     let mut history = false;
