@@ -2,7 +2,9 @@
 //! try again.
 
 mod address;
+mod addresses;
 mod backoff;
 
 pub use address::{Address, AddressError, TLS_PARAMETERS};
+pub use addresses::{Addresses, ConnectError, split_urls};
 pub use backoff::Backoff;

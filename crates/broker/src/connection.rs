@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use florin_amqp::{Address, AddressError, Backoff};
+use florin_amqp::{Address, AddressError, Addresses, Backoff, ConnectError};
 use florin_metrics::Metrics;
 use futures_util::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
@@ -30,15 +30,8 @@ pub enum Error {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// There is no connection: nobody answers, or the broker refuses the user or the virtual host.
-    #[error("cannot connect to RabbitMQ at {address} as {user}: {reason}")]
-    Connect {
-        /// Host and port.
-        address: String,
-        /// The user name.
-        user: String,
-        /// Why.
-        reason: String,
-    },
+    #[error("cannot connect to RabbitMQ at {target}: {0}", target = .0.target())]
+    Connect(ConnectError),
     /// The broker refused something, or the connection broke.
     #[error(transparent)]
     Broker(lapin::Error),
@@ -86,24 +79,6 @@ impl Error {
         let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
         matches!(error.kind(), ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal)
     }
-
-    fn connecting(address: &Address, error: &lapin::Error) -> Self {
-        let authority = &address.uri().authority;
-        let refused = AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED);
-        let reason = match error.kind() {
-            ErrorKind::ProtocolError(protocol) if *protocol.kind() == refused => {
-                "access refused (user name or password)".to_owned()
-            }
-            ErrorKind::ProtocolError(protocol) => protocol.get_message().to_string(),
-            ErrorKind::IOError(error) => florin_tls::plain(error),
-            _ => error.to_string(),
-        };
-        Self::Connect {
-            address: format!("{}:{}", authority.host, authority.port),
-            user: authority.userinfo.username.clone(),
-            reason,
-        }
-    }
 }
 
 /// Whether the service is connected to the broker. Clones share the state.
@@ -123,6 +98,13 @@ impl Link {
         })
     }
 
+    /// Whether the broker reads nothing from the publisher because of a resource alarm.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        let status = self.publisher.read().unwrap_or_else(PoisonError::into_inner);
+        status.as_ref().is_some_and(|status| status.connected() && status.blocked())
+    }
+
     pub(crate) fn register(&self, role: Role, connection: &Connection) {
         self.set(role, Some(connection.status().clone()));
     }
@@ -135,6 +117,8 @@ impl Link {
         let slot = match role {
             Role::Consumer => &self.consumer,
             Role::Publisher => &self.publisher,
+            // Requests are executed and answered without it.
+            Role::Events => return,
         };
         *slot.write().unwrap_or_else(PoisonError::into_inner) = status;
     }
@@ -151,6 +135,8 @@ impl std::fmt::Debug for Link {
 pub(crate) enum Role {
     Consumer,
     Publisher,
+    /// Publishes parked events again.
+    Events,
 }
 
 impl Role {
@@ -158,25 +144,38 @@ impl Role {
         match self {
             Self::Consumer => "consumer",
             Self::Publisher => "publisher",
+            Self::Events => "events",
         }
     }
 }
 
-/// Connects under this name, within the time limit.
-pub(crate) async fn connect(url: &str, name: &str) -> Result<Connection, Error> {
-    let address = Address::parse(url)?.with_defaults(HEARTBEAT_SECS, Some(FRAME_BYTES));
-    let connecting = address.connect(properties(name));
-    connected(&address, connecting).await
+/// The addresses in these URLs, for [`open`].
+///
+/// # Errors
+///
+/// When a URL, or a file that it names, cannot be used.
+pub fn addresses(urls: &str) -> Result<Addresses, Error> {
+    Ok(Addresses::parse(urls)?.with_defaults(HEARTBEAT_SECS, Some(FRAME_BYTES)))
 }
 
-/// Awaits a connection, within the time limit.
+/// Connects once.
+pub(crate) async fn connect(urls: &str, name: &str) -> Result<Connection, Error> {
+    open(&addresses(urls)?, name).await
+}
+
+/// Connects under this name, within the time limit.
+pub(crate) async fn open(addresses: &Addresses, name: &str) -> Result<Connection, Error> {
+    addresses.connect(properties(name), RPC_TIMEOUT).await.map_err(Error::Connect)
+}
+
+/// Awaits a connection that is made by other means, within the time limit.
 pub(crate) async fn connected<T>(
     address: &Address,
     connecting: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, Error> {
     let connection = timeout(RPC_TIMEOUT, connecting).await;
     let connection = connection.map_err(|_| Error::TimedOut("accept the connection"))?;
-    connection.map_err(|error| Error::connecting(address, &error))
+    connection.map_err(|error| Error::Connect(ConnectError::of(address, error)))
 }
 
 /// What the broker is told of a connection.
@@ -253,7 +252,8 @@ impl Reconnect {
     /// Waits before the next session.
     pub(crate) async fn pause_after(&mut self, error: &Error) {
         // A bad message is no failure of the broker, which need not be spared then.
-        let bad_message = matches!(error, Error::ReplyRejected(_) | Error::Unreadable(_));
+        let bad_message = matches!(error, Error::ReplyRejected(_) | Error::Unreadable(_))
+            && !matches!(self.role, Role::Events);
         if bad_message || self.session_started.elapsed() >= STABLE_SESSION {
             self.backoff = Backoff::new();
         }
@@ -262,7 +262,13 @@ impl Reconnect {
         let delay_secs = delay.as_secs_f64();
         self.metrics.broker_reconnects.with_label_values(&[connection]).inc();
         match error {
-            Error::Connect { .. } | Error::Address(_) => tracing::warn!(connection, delay_secs, "{error}"),
+            Error::Connect(_) | Error::Address(_) => tracing::warn!(connection, delay_secs, "{error}"),
+            Error::Unreadable(error) if matches!(self.role, Role::Events) => tracing::error!(
+                connection,
+                %error,
+                delay_secs,
+                "a parked event cannot be decoded: no other program may publish to its queue"
+            ),
             Error::Unreadable(error) => tracing::warn!(
                 connection,
                 %error,

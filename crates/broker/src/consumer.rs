@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use florin_metrics::Metrics;
+use florin_amqp::Addresses;
+use florin_metrics::{Health, Metrics};
 use florin_wire::{Envelope, Limits, decode};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -18,9 +19,10 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, on_behalf_of};
-use crate::connection::{Error, INSTANCE, Link, RPC_TIMEOUT, Reconnect, Role, connect, within};
+use crate::connection::{Error, INSTANCE, Link, RPC_TIMEOUT, Reconnect, Role, open, within};
 use crate::dead_letter::{Original, is_requeued, published_to};
 use crate::job::{Job, Rejection};
+use crate::upkeep::Upkeep;
 use crate::{InFlight, Ticket, Topology, log, operation};
 
 /// Maximum number of rejected reply addresses kept.
@@ -29,8 +31,8 @@ const MAX_REJECTED_ADDRESSES: usize = 1000;
 /// Receives requests from the work queue.
 #[derive(Debug)]
 pub struct Consumer {
-    /// The URL of the broker.
-    pub url: String,
+    /// Where the broker is.
+    pub addresses: Addresses,
     /// The exchanges and queues to declare.
     pub topology: Topology,
     /// Maximum number of requests in the service.
@@ -41,6 +43,8 @@ pub struct Consumer {
     pub access: Access,
     /// Shared state: is the connection up?
     pub link: Link,
+    /// Where a missing exchange or queue is reported.
+    pub health: Health,
     /// Counters of the process.
     pub metrics: Arc<Metrics>,
 }
@@ -51,7 +55,7 @@ pub(super) struct Session {
     channel: Channel,
     /// Reply addresses that the broker rejects, with its error text, of requests that were requeued.
     rejected_addresses: Mutex<HashMap<ShortString, String>>,
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Session {
@@ -101,10 +105,11 @@ impl Consumer {
     /// Passes requests to `jobs` until `shutdown`, or until `jobs` is closed.
     pub async fn run(self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
         let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics));
+        let mut upkeep = Upkeep::new(self.topology.clone(), self.health.clone());
         let mut one_by_one = false;
         let sessions = async {
             loop {
-                let ended = self.session(&jobs, one_by_one).await;
+                let ended = self.session(&jobs, &mut upkeep, one_by_one).await;
                 self.link.unregister(Role::Consumer);
                 match ended {
                     Ok(()) if jobs.is_closed() => return,
@@ -127,11 +132,16 @@ impl Consumer {
     /// it had sent ahead. So those are then taken one by one, up to the first that is not redelivered: only the bad one
     /// reaches the delivery limit and is dead-lettered. (Its neighbours count one failed delivery per instance, which
     /// the delivery limit has to allow for.)
-    async fn session(&self, jobs: &Sender<Job<Ticket>>, one_by_one: bool) -> Result<(), Error> {
+    async fn session(
+        &self,
+        jobs: &Sender<Job<Ticket>>,
+        upkeep: &mut Upkeep,
+        one_by_one: bool,
+    ) -> Result<(), Error> {
         let prefetch = if one_by_one { 1 } else { self.prefetch };
-        let connection = connect(&self.url, Role::Consumer.as_str()).await?;
+        let connection = open(&self.addresses, Role::Consumer.as_str()).await?;
+        upkeep.declare(&connection).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
-        within(RPC_TIMEOUT, "declare the queues", self.topology.declare(&channel)).await?;
         let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
         within(RPC_TIMEOUT, "set the prefetch", qos).await?;
         let queue = self.topology.work_queue.as_str();
@@ -146,22 +156,28 @@ impl Consumer {
         } else {
             tracing::info!(queue, prefetch, "consumer started");
         }
-        let session =
-            Arc::new(Session { channel, rejected_addresses: Mutex::default(), _connection: connection });
-        let mut taken: u16 = 0;
-        loop {
-            let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
-            if one_by_one && (taken == self.prefetch || !delivery.redelivered) {
-                tracing::info!("taking requests together again");
-                return Ok(());
+        let session = Arc::new(Session { channel, rejected_addresses: Mutex::default(), connection });
+        let taking = async {
+            let mut taken: u16 = 0;
+            loop {
+                let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
+                if one_by_one && (taken == self.prefetch || !delivery.redelivered) {
+                    tracing::info!("taking requests together again");
+                    return Ok(());
+                }
+                if taken == 0 && self.topology.single_active_consumer {
+                    tracing::info!(queue, "active: RabbitMQ delivers requests to this instance");
+                }
+                taken = taken.saturating_add(1);
+                if jobs.send(self.job(&session, &delivery)).await.is_err() {
+                    return Ok(());
+                }
             }
-            if taken == 0 && self.topology.single_active_consumer {
-                tracing::info!(queue, "active: RabbitMQ delivers requests to this instance");
-            }
-            taken = taken.saturating_add(1);
-            if jobs.send(self.job(&session, &delivery)).await.is_err() {
-                return Ok(());
-            }
+        };
+        tokio::select! {
+            biased;
+            ended = taking => ended,
+            error = upkeep.keep(&session.connection) => Err(error),
         }
     }
 

@@ -1,18 +1,21 @@
 //! RabbitMQ's side of the service: takes requests from the work queue and publishes the replies.
 //!
-//! There are two connections, each made again whenever it is lost. The [`Consumer`] receives requests, and their acks
+//! There are three connections, each made again whenever it is lost. The [`Consumer`] receives requests, and their acks
 //! go back on the same channel. The [`Publisher`] sends replies and events on a connection of its own, because a broker
 //! with a resource alarm blocks connections that publish, and acks must still get through. In between, a request carries
-//! a [`Ticket`].
+//! a [`Ticket`]. [`ParkedEvents`] publishes again the events that a listener's queue refused.
 //!
-//! In reading order: `topology` (exchanges and queues), `connection` (errors, time limits, reconnecting), `access` (which
-//! requests are allowed), `job` (what passes to the engine and back), `consumer`, `outgoing` (replies and events,
-//! encoded), `publisher`, `log` (one line per request), `dead_letter`, `queues` (depths, for the console).
+//! In reading order: `topology` (exchanges and queues), `declare`, `upkeep` (again, when one was deleted), `connection`
+//! (errors, time limits, reconnecting), `access` (which requests are allowed), `job` (what passes to the engine and back),
+//! `consumer`, `outgoing` (replies and events, encoded), `publisher`, `events` (also those that are refused), `log` (one line
+//! per request), `dead_letter`, `queues` (depths, for the console).
 
 mod access;
 mod connection;
 mod consumer;
 pub mod dead_letter;
+mod declare;
+mod events;
 mod job;
 mod log;
 mod outgoing;
@@ -20,6 +23,7 @@ mod publisher;
 mod queues;
 mod status;
 mod topology;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,12 +32,13 @@ use lapin::types::ShortString;
 use prometheus::IntGauge;
 
 pub use access::Access;
-pub use connection::{Error, Link, connection_name};
+pub use connection::{Error, Link, addresses, connection_name};
 pub use consumer::Consumer;
+pub use events::{ParkedEvents, Parking};
 pub use job::{Completed, Completion, Done, Job, Rejection};
 pub use publisher::Publisher;
 pub use queues::{Depths, Queues};
-pub use status::{BrokerStatus, Counts, QueueStatus};
+pub use status::{BrokerStatus, Counts, Difference, ExchangeStatus, QueueStatus};
 pub use topology::{Exchange, Queue, Topology};
 
 use consumer::Session;

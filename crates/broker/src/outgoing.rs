@@ -10,6 +10,7 @@ use florin_wire::names::EVENTS_EXCHANGE;
 use florin_wire::{Answered, BATCH, BatchReply, Event, Events, IDEMPOTENT_REPLAYED, Refusal, Reply};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use tokio::time::Instant;
 
 use crate::dead_letter::{Original, Reason};
 use crate::job::{Completed, Completion, Done, Rejection};
@@ -55,6 +56,9 @@ pub(super) struct EncodedReply {
 pub(super) struct EncodedEvents {
     pub(super) message: Message,
     pub(super) count: usize,
+    /// Set when a queue refused them for the first time.
+    pub(super) refused_at: OnceLock<Instant>,
+    /// Set when the broker has them.
     pub(super) confirmed: OnceLock<()>,
 }
 
@@ -232,7 +236,7 @@ impl EncodedEvents {
             body: events.to_json(),
             properties: properties(),
         };
-        Self { message, count: changes.len(), confirmed: OnceLock::new() }
+        Self { message, count: changes.len(), refused_at: OnceLock::new(), confirmed: OnceLock::new() }
     }
 }
 
@@ -253,6 +257,6 @@ impl Message {
     }
 }
 
-fn properties() -> BasicProperties {
+pub(super) fn properties() -> BasicProperties {
     BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(PERSISTENT)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use florin_amqp::Addresses;
 use florin_metrics::{AMQP, Metrics};
 use futures_util::StreamExt;
 use futures_util::future::{try_join, try_join_all};
@@ -19,19 +20,19 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::{Mutex, watch};
 
 use crate::connection::{
-    Error, Link, REPLY_SUCCESS, RPC_TIMEOUT, Reconnect, Role, confirmed_within, connect, lost, within,
+    Error, Link, REPLY_SUCCESS, RPC_TIMEOUT, Reconnect, Role, confirmed_within, lost, open, within,
 };
 use crate::dead_letter::Reason;
+use crate::declare::Declarer;
+use crate::events::Parking;
 use crate::job::Completed;
-use crate::outgoing::{Batch, Disposition, EncodedEvents, Message, Outgoing};
+use crate::outgoing::{Batch, Disposition, Message, Outgoing};
 use crate::{Exchange, Ticket};
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Attempts to send a reply, alone, before the request is dead-lettered; and to send the dead letter.
 const MAX_ATTEMPTS: u32 = 3;
-/// How long an event waits after a queue refused it.
-const REFUSED_EVENT_DELAY: Duration = Duration::from_secs(1);
 /// Maximum number of batches that wait for their confirms. With few of them, the next batches are larger under load,
 /// which is cheaper for PostgreSQL and the broker (docs/performance.md).
 const MAX_UNCONFIRMED: usize = 4;
@@ -39,10 +40,12 @@ const MAX_UNCONFIRMED: usize = 4;
 /// Publishes replies and events.
 #[derive(Debug)]
 pub struct Publisher {
-    /// The URL of the broker.
-    pub url: String,
+    /// Where the broker is.
+    pub addresses: Addresses,
     /// Whether changes of transactions are published.
     pub with_events: bool,
+    /// Shared state: are events parked?
+    pub parking: Parking,
     /// Shared state: is the connection up?
     pub link: Link,
     /// Counters of the process.
@@ -56,17 +59,20 @@ struct Channels {
     /// Used by one message at a time: lapin may attach a returned message to the confirm of another one of the channel,
     /// and a returned dead letter must not count as confirmed.
     dead_letters: Arc<Mutex<Channel>>,
+    /// For the same reason.
+    parked_events: Arc<Mutex<Channel>>,
 }
 
 impl Channels {
     async fn open(connection: &Connection) -> Result<Self, Error> {
         let replies = open_channel(connection).await?;
         let dead_letters = Arc::new(Mutex::new(open_channel(connection).await?));
-        Ok(Self { replies, dead_letters })
+        let parked_events = Arc::new(Mutex::new(open_channel(connection).await?));
+        Ok(Self { replies, dead_letters, parked_events })
     }
 }
 
-async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
+pub(crate) async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());
     within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
@@ -97,15 +103,10 @@ impl Publisher {
         acked: &watch::Sender<u64>,
         one_by_one: bool,
     ) -> Result<(), Error> {
-        let connection = connect(&self.url, Role::Publisher.as_str()).await?;
+        let connection = open(&self.addresses, Role::Publisher.as_str()).await?;
         let channels = Channels::open(&connection).await?;
         if self.with_events {
-            within(
-                RPC_TIMEOUT,
-                "declare the exchange of events",
-                Exchange::events().declare(&channels.replies),
-            )
-            .await?;
+            Declarer::new(&connection).await?.exchange(&Exchange::events()).await?;
         }
         self.link.register(Role::Publisher, &connection);
         let mut lost = std::pin::pin!(lost(connection.events_listener()));
@@ -114,8 +115,9 @@ impl Publisher {
                 send_alone(&channels, connection.status(), outgoing).await?;
             }
         }
-        let send =
-            |batch: &Arc<Batch>| send(channels.clone(), connection.status().clone(), Arc::clone(batch));
+        let send = |batch: &Arc<Batch>| {
+            send(channels.clone(), connection.status().clone(), self.parking.clone(), Arc::clone(batch))
+        };
         let mut sending: FuturesOrdered<_> = unconfirmed.iter().map(send).collect();
         let mut open = true;
         while open || !unconfirmed.is_empty() {
@@ -198,9 +200,15 @@ impl Publisher {
 
 /// Publishes the replies and the events of a batch and awaits their confirms together, because the broker confirms
 /// many at a time. A resource alarm blocks publishing; that time does not count.
-async fn send(channels: Channels, connection: ConnectionStatus, batch: Arc<Batch>) -> Result<(), Error> {
+async fn send(
+    channels: Channels,
+    connection: ConnectionStatus,
+    parking: Parking,
+    batch: Arc<Batch>,
+) -> Result<(), Error> {
     let replies = try_join_all(batch.requests.iter().map(|outgoing| send_one(&channels, outgoing)));
-    let events = try_join_all(batch.events.iter().map(|events| send_events(&channels.replies, events)));
+    let publish_events = |events| parking.publish(&channels.replies, &channels.parked_events, events);
+    let events = try_join_all(batch.events.iter().map(publish_events));
     let all = try_join(replies, events);
     confirmed_within(CONFIRM_TIMEOUT, "confirm the replies", &connection, all).await.map(drop)
 }
@@ -261,24 +269,11 @@ async fn send_dead_letter(
     Ok(())
 }
 
-/// Events that no queue is bound for are fine. Those that a queue refuses are sent again: events must not be lost.
-async fn send_events(channel: &Channel, events: &EncodedEvents) -> lapin::Result<()> {
-    while events.confirmed.get().is_none() {
-        if publish(channel, &events.message, false).await?.is_ack() {
-            let _ = events.confirmed.set(());
-        } else {
-            let routing_key = events.message.routing_key.as_str();
-            tracing::error!(
-                routing_key,
-                "a queue bound to florin.events refuses events: all replies wait for it"
-            );
-            tokio::time::sleep(REFUSED_EVENT_DELAY).await;
-        }
-    }
-    Ok(())
-}
-
-async fn publish(channel: &Channel, message: &Message, mandatory: bool) -> lapin::Result<Confirmation> {
+pub(crate) async fn publish(
+    channel: &Channel,
+    message: &Message,
+    mandatory: bool,
+) -> lapin::Result<Confirmation> {
     let options = BasicPublishOptions { mandatory, ..Default::default() };
     let properties = message.properties.clone();
     let exchange = message.exchange.into();

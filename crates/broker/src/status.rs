@@ -9,7 +9,7 @@ use amq_protocol::protocol::AMQPClass;
 use amq_protocol::protocol::connection::{AMQPMethod, Start};
 use florin_amqp::Address;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::protocol::AMQPSoftError;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Connection, ErrorKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -19,8 +19,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use uuid::Uuid;
 
-use super::connection::{Error, RPC_TIMEOUT, connect, within};
-use super::topology::{Queue, Topology};
+use super::connection::{Error, RPC_TIMEOUT, addresses, open, within};
+use super::declare::{Declarer, refusal};
+use super::topology::{Exchange, Queue, Topology};
 
 /// How long a broker that takes messages may take to confirm one.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,6 +42,10 @@ pub struct BrokerStatus {
     pub work_queue: QueueStatus,
     /// The queue of requests that could not be processed.
     pub dead_letters: QueueStatus,
+    /// The queue of events that a listener's queue refused. None when events are not published.
+    pub parked_events: Option<QueueStatus>,
+    /// The exchanges of the service that are missing or differ from what it declares.
+    pub exchanges: Vec<ExchangeStatus>,
 }
 
 /// How a queue stands.
@@ -50,9 +55,26 @@ pub struct QueueStatus {
     pub name: String,
     /// Its messages and consumers; why they cannot be told otherwise.
     pub counts: Result<Counts, String>,
-    /// How it differs from what the service declares, in the words of the broker: then the service does not
-    /// start.
-    pub differs: Option<String>,
+    /// How it differs from what the service declares.
+    pub differs: Option<Difference>,
+}
+
+/// How an exchange stands that is not as the service declares it.
+#[derive(Debug)]
+pub struct ExchangeStatus {
+    /// Its name.
+    pub name: String,
+    /// How it differs. None when it does not exist.
+    pub differs: Option<Difference>,
+}
+
+/// How something that exists differs from what the service declares.
+#[derive(Debug)]
+pub struct Difference {
+    /// In the words of the broker.
+    pub text: String,
+    /// Whether the service uses it as it is. Otherwise it does not start.
+    pub is_adopted: bool,
 }
 
 /// What a queue holds.
@@ -71,19 +93,29 @@ impl BrokerStatus {
     ///
     /// When it cannot be reached, or refuses the user or the virtual host.
     pub async fn ask(url: &str, topology: &Topology) -> Result<Self, Error> {
-        let connection = connect(url, "status").await?;
-        // A connection of its own, which ends before anybody logs in.
-        let product = timeout(RPC_TIMEOUT, greeting(url)).await.ok().and_then(Result::ok).flatten();
+        let addresses = addresses(url)?;
+        let connection = open(&addresses, "status").await?;
+        // A connection of its own, which ends before anybody logs in, to the address that has answered just now.
+        let greeting = async { greeting(addresses.in_order().first()?).await.ok()? };
+        let product = timeout(RPC_TIMEOUT, greeting).await.ok().flatten();
         let work_queue = QueueStatus::ask(&connection, topology.work_queue()).await?;
         let dead_letters = QueueStatus::ask(&connection, Queue::dead_letters()).await?;
+        let parked_events = match topology.with_events {
+            true => Some(QueueStatus::ask(&connection, Queue::parked_events()).await?),
+            false => None,
+        };
+        let mut exchanges = Vec::new();
+        for (exchange, _) in topology.bound_exchanges() {
+            exchanges.extend(ExchangeStatus::ask(&connection, exchange).await?);
+        }
         // Last, for a blocked connection does nothing any more.
         let blocked = is_blocked(&connection).await?;
-        Ok(Self { product, blocked, work_queue, dead_letters })
+        Ok(Self { product, blocked, work_queue, dead_letters, parked_events, exchanges })
     }
 }
 
 impl QueueStatus {
-    /// Each question has a channel of its own: the broker closes the channel with a refusal.
+    /// The broker closes the channel with a refusal, so this has one of its own.
     async fn ask(connection: &Connection, queue: Queue) -> Result<Self, Error> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
@@ -96,26 +128,46 @@ impl QueueStatus {
             },
             Err(error) => return Err(error),
         };
-        let differs = if counts.is_ok() { difference(connection, &queue).await? } else { None };
-        Ok(Self { name: queue.name, counts, differs })
+        let name = queue.name.clone();
+        let differs = match counts {
+            // Declaring what exists changes nothing. If it was declared in another way, the broker says how.
+            Ok(_) => {
+                let mut declarer = Declarer::new(connection).await?;
+                let declared = declarer.queue(queue).await;
+                Difference::of(&declarer, declared)
+            }
+            Err(_) => None,
+        };
+        Ok(Self { name, counts, differs })
     }
 }
 
-/// Declares a queue that exists as the service does. That changes nothing; if it was declared in another way,
-/// the broker says how.
-async fn difference(connection: &Connection, queue: &Queue) -> Result<Option<String>, Error> {
-    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
-    let declared = channel.queue_declare(queue.name.as_str().into(), durable, queue.arguments.clone());
-    let other_settings = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
-    match within(RPC_TIMEOUT, "look at a queue", declared).await {
-        Err(Error::Broker(error)) => Ok(match error.kind() {
-            ErrorKind::ProtocolError(refusal) if *refusal.kind() == other_settings => {
-                Some(refusal.get_message().to_string())
+impl ExchangeStatus {
+    /// None if it is as it should be.
+    async fn ask(connection: &Connection, exchange: Exchange) -> Result<Option<Self>, Error> {
+        let mut declarer = Declarer::new(connection).await?;
+        let differs = if declarer.has_exchange(&exchange).await? {
+            let declared = declarer.exchange(&exchange).await;
+            match Difference::of(&declarer, declared) {
+                None => return Ok(None),
+                differs => differs,
             }
-            _ => None,
-        }),
-        _ => Ok(None),
+        } else {
+            None
+        };
+        Ok(Some(Self { name: exchange.name, differs }))
+    }
+}
+
+impl Difference {
+    /// From what declaring came to. Another refusal, such as that of a missing permission, says nothing.
+    fn of(declarer: &Declarer<'_>, declared: Result<(), Error>) -> Option<Self> {
+        let refused = declared.err().and_then(|error| refusal(&error, AMQPSoftError::PRECONDITIONFAILED));
+        if let Some(text) = refused {
+            return Some(Self { text, is_adopted: false });
+        }
+        let adopted = declarer.adopted.join("; ");
+        (!adopted.is_empty()).then_some(Self { text: adopted, is_adopted: true })
     }
 }
 
@@ -143,8 +195,7 @@ async fn is_blocked(connection: &Connection) -> Result<Option<bool>, Error> {
 }
 
 /// What the broker says of itself before it asks for a password. lapin reads it and does not pass it on.
-async fn greeting(url: &str) -> io::Result<Option<String>> {
-    let address = Address::parse(url).map_err(io::Error::other)?;
+async fn greeting(address: &Address) -> io::Result<Option<String>> {
     let authority = &address.uri().authority;
     let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
     let Some(config) = address.tls_config().map_err(io::Error::other)? else { return greeted(stream).await };

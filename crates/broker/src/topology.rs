@@ -1,9 +1,8 @@
-//! Exchanges and queues. They are declared at every start and reconnect, because a broker may come back without them.
+//! Exchanges and queues: which there are, and how. `declare` has how they come about.
 
-use florin_wire::names::{DEAD_LETTERS, EVENTS_EXCHANGE, REQUESTS_EXCHANGE, SEED_EXCHANGE};
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use florin_wire::names::{DEAD_LETTERS, EVENTS_EXCHANGE, PARKED_EVENTS, REQUESTS_EXCHANGE, SEED_EXCHANGE};
+use lapin::ExchangeKind;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, ExchangeKind};
 
 /// An exchange and its durability.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +36,19 @@ pub struct Topology {
     pub delivery_limit: u32,
     /// Whether one instance is active and the others are standby.
     pub single_active_consumer: bool,
+    /// Whether events are published.
+    pub with_events: bool,
 }
 
 impl Topology {
     /// The topology of the service with this work queue.
     #[must_use]
-    pub fn service(work_queue: &str, delivery_limit: u32, single_active_consumer: bool) -> Self {
+    pub fn service(
+        work_queue: &str,
+        delivery_limit: u32,
+        single_active_consumer: bool,
+        with_events: bool,
+    ) -> Self {
         // The seed's clients declare their exchange themselves, as not durable.
         let seed = Exchange { durable: false, ..Exchange::topic(SEED_EXCHANGE) };
         Self {
@@ -50,6 +56,7 @@ impl Topology {
             work_queue: work_queue.to_owned(),
             delivery_limit,
             single_active_consumer,
+            with_events,
         }
     }
 
@@ -61,20 +68,25 @@ impl Topology {
             work_queue: name.to_owned(),
             delivery_limit,
             single_active_consumer,
+            with_events: false,
         }
     }
 
-    pub(crate) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        Queue::dead_letters().declare(channel).await?;
-        let dead_letters = Exchange::dead_letters();
-        dead_letters.declare(channel).await?;
-        dead_letters.bind(channel, DEAD_LETTERS).await?;
-        self.work_queue().declare(channel).await?;
-        for exchange in &self.exchanges {
-            exchange.declare(channel).await?;
-            exchange.bind(channel, &self.work_queue).await?;
-        }
-        Ok(())
+    /// All queues: first those that others depend on.
+    #[must_use]
+    pub fn queues(&self) -> Vec<Queue> {
+        let parked = self.with_events.then(Queue::parked_events);
+        [Queue::dead_letters(), self.work_queue()].into_iter().chain(parked).collect()
+    }
+
+    /// All exchanges, each with the queue that gets everything from it.
+    #[must_use]
+    pub fn bound_exchanges(&self) -> Vec<(Exchange, Option<String>)> {
+        let requests =
+            self.exchanges.iter().map(|exchange| (exchange.clone(), Some(self.work_queue.clone())));
+        let events = self.with_events.then(|| (Exchange::events(), None));
+        let dead_letters = (Exchange::dead_letters(), Some(DEAD_LETTERS.to_owned()));
+        std::iter::once(dead_letters).chain(requests).chain(events).collect()
     }
 
     /// The queue that the service consumes, with its arguments.
@@ -111,38 +123,29 @@ impl Exchange {
     pub fn dead_letters() -> Self {
         Self { kind: ExchangeKind::Fanout, ..Self::topic(DEAD_LETTERS) }
     }
-
-    pub(crate) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        let name = self.name.as_str().into();
-        let options = ExchangeDeclareOptions { durable: self.durable, ..Default::default() };
-        channel.exchange_declare(name, self.kind.clone(), options, FieldTable::default()).await
-    }
-
-    /// Routes all its messages to this queue.
-    async fn bind(&self, channel: &Channel, queue: &str) -> lapin::Result<()> {
-        let name = self.name.as_str().into();
-        let options = QueueBindOptions::default();
-        channel.queue_bind(queue.into(), name, "#".into(), options, FieldTable::default()).await
-    }
 }
 
 impl Queue {
     /// The dead-letter queue.
     #[must_use]
     pub fn dead_letters() -> Self {
-        Self { name: DEAD_LETTERS.to_owned(), arguments: dead_letters_arguments() }
+        Self { name: DEAD_LETTERS.to_owned(), arguments: kept_for_ever() }
     }
 
-    async fn declare(self, channel: &Channel) -> lapin::Result<()> {
-        let options = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(self.name.into(), options, self.arguments).await?;
-        Ok(())
+    /// The queue of events that are published again until they are taken: by one instance at a time, in their order.
+    #[must_use]
+    pub fn parked_events() -> Self {
+        let mut arguments = kept_for_ever();
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        // If an operator bounds the queue by a policy, it must refuse events and not drop them.
+        arguments.insert("x-overflow".into(), text("reject-publish"));
+        Self { name: PARKED_EVENTS.to_owned(), arguments }
     }
 }
 
-/// Reading a letter and putting it back counts as a failed delivery, and RabbitMQ 4 drops a message after 20 of them
+/// Reading a message and putting it back counts as a failed delivery, and RabbitMQ 4 drops a message after 20 of them
 /// unless the queue has a limit of its own. (-1 means none there, but 3.10 drops the message at once.)
-fn dead_letters_arguments() -> FieldTable {
+fn kept_for_ever() -> FieldTable {
     let mut arguments = quorum();
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(u32::MAX));
     arguments

@@ -16,7 +16,7 @@ use crate::message::{Call, Message, Outgoing, properties};
 use crate::options::{CallOptions, ClientOptions};
 use crate::queue::{Answer, Attempt, AttemptError, Outcome, Waiting};
 use crate::response::{BatchResponse, RawReply, Response};
-use crate::session::{Session, parse_url};
+use crate::session::{Session, parse_urls};
 use crate::supervisor::Supervisor;
 
 /// Pause before a request is sent again after the broker rejected it.
@@ -34,19 +34,20 @@ pub struct Client {
 
 impl Client {
     /// Connects. From then on, lost connections are re-established without end. The URL may be one of TLS
-    /// (`amqps://`), and name certificates: see [`Address`](crate::Address).
+    /// (`amqps://`), and name certificates: see [`Address`](crate::Address). It may also be several with commas between
+    /// them, the nodes of a cluster: they are tried in a random order, the one that worked last first.
     ///
     /// # Errors
     ///
     /// When the URL or a file it names cannot be used, or this first connection fails.
     pub async fn connect(amqp_url: &str, options: ClientOptions) -> Result<Self, Error> {
-        let address = parse_url(amqp_url)?;
-        let session = Session::open(&address, &options).await?;
+        let addresses = parse_urls(amqp_url)?;
+        let session = Session::open(&addresses, &options).await?;
         let options = Arc::new(options);
         // A place is needed to send an attempt, so this queue is never full.
         let (attempts, receiver) = mpsc::channel(options.max_in_flight);
         let (done, running) = mpsc::channel(1);
-        let supervisor = Supervisor::new(address, Arc::clone(&options), receiver);
+        let supervisor = Supervisor::new(addresses, Arc::clone(&options), receiver);
         tokio::spawn(async move {
             supervisor.run(session).await;
             drop(running);

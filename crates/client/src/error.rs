@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use florin_amqp::AddressError;
+use florin_amqp::{AddressError, ConnectError};
 
 /// Why a call has no answer.
 ///
@@ -55,4 +55,11 @@ pub enum Error {
     /// The client was closed while the call was waiting. The request may have been sent, and be applied.
     #[error("the client was closed")]
     Closed,
+}
+
+impl Error {
+    /// Why none of the addresses of the broker can be used.
+    pub(crate) fn connecting(error: ConnectError, limit: Duration) -> Self {
+        if error.is_timeout() { Self::ConnectTimeout(limit) } else { Self::Connect(error.into()) }
+    }
 }

@@ -68,7 +68,7 @@ mod supervisor;
 
 pub use client::Client;
 pub use error::Error;
-pub use florin_amqp::{Address, AddressError};
+pub use florin_amqp::{Address, AddressError, Addresses, ConnectError};
 pub use florin_ledger::Operation;
 pub use florin_wire::{
     BalanceBody, BalanceQueryBody, BatchItem, BatchRequest, Body, HistoryBody, HistoryQueryBody,

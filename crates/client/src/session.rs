@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use florin_amqp::Address;
+use florin_amqp::Addresses;
 use florin_wire::names::{REPLY_QUEUES, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use futures_util::FutureExt;
 use lapin::options::{
@@ -41,25 +41,26 @@ pub(crate) struct Session {
 }
 
 /// Parsed once, so that an unusable URL is an error of its own.
-pub(crate) fn parse_url(amqp_url: &str) -> Result<Address, Error> {
-    Ok(Address::parse(amqp_url)?.with_defaults(HEARTBEAT_SECONDS, None))
+pub(crate) fn parse_urls(amqp_urls: &str) -> Result<Addresses, Error> {
+    Ok(Addresses::parse(amqp_urls)?.with_defaults(HEARTBEAT_SECONDS, None))
 }
 
 impl Session {
     /// Connects and declares. The reply queue gets a fresh name each time, because the broker may still have
     /// the old one.
-    pub(crate) async fn open(address: &Address, options: &ClientOptions) -> Result<Self, Error> {
-        let opening = Self::open_unlimited(address, options);
-        match tokio::time::timeout(options.connect_timeout, opening).await {
-            Ok(session) => session.map_err(Error::Connect),
-            Err(_) => Err(Error::ConnectTimeout(options.connect_timeout)),
-        }
+    pub(crate) async fn open(addresses: &Addresses, options: &ClientOptions) -> Result<Self, Error> {
+        let opening = async {
+            let name = options.connection_name.as_str().into();
+            let properties = ConnectionProperties::default().with_connection_name(name);
+            let connected = addresses.connect(properties, options.connect_timeout).await;
+            let connection = connected.map_err(|error| Error::connecting(error, options.connect_timeout))?;
+            Self::declare(connection, options).await.map_err(Error::Connect)
+        };
+        let opened = tokio::time::timeout(options.connect_timeout, opening).await;
+        opened.unwrap_or(Err(Error::ConnectTimeout(options.connect_timeout)))
     }
 
-    async fn open_unlimited(address: &Address, options: &ClientOptions) -> Result<Self, lapin::Error> {
-        let name = options.connection_name.as_str().into();
-        let properties = ConnectionProperties::default().with_connection_name(name);
-        let connection = address.connect(properties).await?;
+    async fn declare(connection: Connection, options: &ClientOptions) -> Result<Self, lapin::Error> {
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         declare_exchange(&connection, &channel, &options.route).await?;
@@ -68,8 +69,7 @@ impl Session {
         let replies = channel
             .basic_consume(reply_to.clone(), ShortString::default(), consume, FieldTable::default())
             .await?;
-        let username = &address.uri().authority.userinfo.username;
-        let user_id = options.send_user_id.then(|| username.as_str().into());
+        let user_id = options.send_user_id.then(|| connection.status().username().into());
         let unconfirmed = Unconfirmed::default();
         Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, user_id, unconfirmed })
     }

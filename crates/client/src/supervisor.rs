@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_amqp::{Address, Backoff};
+use florin_amqp::{Addresses, Backoff};
 use florin_wire::{Reply, ResultBody};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -30,7 +30,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 const NO_BATCHES: Duration = Duration::from_secs(10);
 
 pub(crate) struct Supervisor {
-    address: Address,
+    addresses: Addresses,
     options: Arc<ClientOptions>,
     attempts: mpsc::Receiver<Attempt>,
     queue: Queue,
@@ -52,12 +52,12 @@ enum End {
 
 impl Supervisor {
     pub(crate) fn new(
-        address: Address,
+        addresses: Addresses,
         options: Arc<ClientOptions>,
         attempts: mpsc::Receiver<Attempt>,
     ) -> Self {
         Self {
-            address,
+            addresses,
             options,
             attempts,
             queue: Queue::default(),
@@ -97,7 +97,7 @@ impl Supervisor {
             if self.attempts.is_closed() {
                 return None;
             }
-            match Session::open(&self.address, &self.options).await {
+            match Session::open(&self.addresses, &self.options).await {
                 Ok(session) => return Some(session),
                 Err(error) => tracing::debug!(%error, "cannot connect to the broker yet"),
             }

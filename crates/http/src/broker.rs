@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use florin_broker::connection_name;
 use florin_client::{Body, CallOptions, Client, ClientOptions, Error, Operation, Response, Route};
 use florin_wire::BATCH;
 use tokio::sync::OnceCell;
@@ -49,7 +50,7 @@ impl Broker {
             connect_timeout: CONNECT_TIMEOUT,
             // The service takes `on_behalf_of` from its own user only.
             send_user_id: true,
-            connection_name: format!("florin http {}", std::process::id()),
+            connection_name: connection_name("http"),
             ..ClientOptions::default()
         };
         Self { amqp_url, options, client: OnceCell::new() }

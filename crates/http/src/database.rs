@@ -9,6 +9,7 @@ use florin_keys::{ApiKey, Sealed};
 use florin_ledger::{
     Command, Outcome, PendingRow, PendingSummary, PostingRow, Scale, TickerRow, WalletId, WalletRow,
 };
+use florin_metrics::Condition;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -19,8 +20,8 @@ pub const DATABASE_REQUESTS: usize = 64;
 /// A request to the database.
 #[derive(Debug)]
 pub enum DatabaseRequest {
-    /// Whether it answers at all.
-    Ping(Call<(), ()>),
+    /// Whether it answers at all, and what keeps it from executing requests.
+    Ping(Call<(), Vec<(Condition, String)>>),
     /// The API key of this id, active or not, with what is kept of its secret.
     FindKey(Call<String, Option<(ApiKey, Sealed)>>),
     /// The answer to a query.

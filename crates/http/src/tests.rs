@@ -4,6 +4,7 @@ mod strangers;
 
 use std::net::Ipv4Addr;
 
+use florin_metrics::Condition;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -98,7 +99,8 @@ async fn pages_answer_and_others_are_not_found() {
 #[tokio::test]
 async fn readiness_names_what_is_missing() {
     let served = served().await;
-    served.health.set_fault("permission denied for table postings");
+    served.health.set(Condition::CommitsFailing, "permission denied for table postings");
+    served.health.set(Condition::EventsRefused, "a queue is full");
     let (status, _, body) = get(served.address, "/readyz").await;
     assert_eq!(status, 503);
     assert_eq!(
@@ -108,10 +110,11 @@ async fn readiness_names_what_is_missing() {
             "broker": "unreachable",
             "database": "unreachable",
             "reasons": [
-                {"part": "broker", "reason": "not connected to RabbitMQ"},
-                {"part": "database", "reason": "the service is stopping"},
-                {"part": "database", "reason": "permission denied for table postings"},
+                {"code": "broker_unreachable", "part": "broker", "reason": "not connected to RabbitMQ"},
+                {"code": "database_unreachable", "part": "database", "reason": "the service is stopping"},
+                {"code": "commits_failing", "part": "database", "reason": "permission denied for table postings"},
             ],
+            "notes": [{"code": "events_refused", "part": "broker", "reason": "a queue is full"}],
         })
     );
 }
@@ -124,6 +127,7 @@ async fn a_silent_database_is_unreachable() {
     let (status, _, body) = get(served.address, "/readyz").await;
     assert_eq!(status, 503);
     assert!(body.contains(r#""database":"unreachable""#), "{body}");
+    assert!(body.contains(r#""code":"database_frozen""#), "{body}");
     for path in ["/wallets", "/wallets/1/balance", "/console/wallets"] {
         let started = tokio::time::Instant::now();
         let (status, _, body) = get(served.address, path).await;

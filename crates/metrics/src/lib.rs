@@ -16,7 +16,7 @@ use prometheus::{
     TextEncoder,
 };
 
-pub use health::Health;
+pub use health::{Condition, Health};
 pub use reference::metrics_reference;
 
 /// The label of unknown operations: clients must not be able to create series.
@@ -52,7 +52,7 @@ pub struct Metrics {
     pub batches_planned_ahead: IntCounter,
     /// `florin_in_flight_requests`: received and not yet acknowledged.
     pub in_flight_requests: IntGauge,
-    /// `florin_broker_reconnects_total{connection}`: `consumer` or `publisher`.
+    /// `florin_broker_reconnects_total{connection}`: `consumer`, `publisher` or `events`.
     pub broker_reconnects: IntCounterVec,
     /// `florin_batch_retries_total{cause}`: `conflict`, `database` or `in_doubt`.
     pub batch_retries: IntCounterVec,
@@ -62,6 +62,10 @@ pub struct Metrics {
     pub replays: IntCounter,
     /// `florin_events_total`: changes of transactions published and confirmed.
     pub events: IntCounter,
+    /// `florin_events_parked_total`: changes of transactions that a listener's queue refused, parked.
+    pub events_parked: IntCounter,
+    /// `florin_events_parked_messages`: messages in the queue of parked events.
+    pub events_parked_messages: IntGauge,
     /// `florin_dead_lettered_total`: requests dead-lettered by the service.
     pub dead_lettered: IntCounter,
     /// `florin_cached_wallets`: wallets whose balances are cached.
@@ -118,6 +122,17 @@ impl Metrics {
                 &registry,
                 counter("florin_events_total", "Changes of transactions published and confirmed."),
             ),
+            events_parked: registered(
+                &registry,
+                counter(
+                    "florin_events_parked_total",
+                    "Changes of transactions refused by a queue and parked.",
+                ),
+            ),
+            events_parked_messages: registered(
+                &registry,
+                gauge("florin_events_parked_messages", "Messages in the queue of parked events."),
+            ),
             dead_lettered: registered(
                 &registry,
                 counter("florin_dead_lettered_total", "Requests dead-lettered by the service."),
@@ -171,7 +186,7 @@ fn request_seconds() -> prometheus::Result<HistogramVec> {
 fn broker_reconnects() -> prometheus::Result<IntCounterVec> {
     let help = "Connections to RabbitMQ made again after a loss.";
     let options = Opts::new("florin_broker_reconnects_total", help);
-    preset(IntCounterVec::new(options, &["connection"])?, &["consumer", "publisher"])
+    preset(IntCounterVec::new(options, &["connection"])?, &["consumer", "publisher", "events"])
 }
 
 fn batch_retries() -> prometheus::Result<IntCounterVec> {
@@ -236,6 +251,8 @@ mod tests {
                 "florin_commit_duration_seconds histogram",
                 "florin_database_pool_connections gauge",
                 "florin_dead_lettered_total counter",
+                "florin_events_parked_messages gauge",
+                "florin_events_parked_total counter",
                 "florin_events_total counter",
                 "florin_in_flight_requests gauge",
                 "florin_replays_total counter",

@@ -47,8 +47,9 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
-    /// The whole address as a URL (`amqps://` for TLS). Replaces the five fields below it.
-    pub url: Option<SecretUrl>,
+    /// The whole address as a URL (`amqps://` for TLS), or one for each node of a cluster. Replaces the five fields
+    /// below it.
+    pub urls: Vec<SecretUrl>,
     /// Host name or IPv4 address.
     pub host: String,
     /// TCP port, 1 to 65535. With `tls` it is 5671 unless it is set.
@@ -138,6 +139,8 @@ pub struct Engine {
 pub struct Events {
     /// Whether every change of a transaction is published to the exchange `florin.events`.
     pub enabled: bool,
+    /// How long requests wait for a queue that refuses their events, 0 to 20 seconds, before these are parked.
+    pub park_after_secs: u64,
 }
 
 /// What is logged and how.
@@ -176,7 +179,7 @@ pub enum LogFormat {
 impl Default for Broker {
     fn default() -> Self {
         Self {
-            url: None,
+            urls: Vec::new(),
             host: "127.0.0.1".into(),
             port: 5672,
             user: "guest".into(),
@@ -226,7 +229,7 @@ impl Default for Engine {
 
 impl Default for Events {
     fn default() -> Self {
-        Self { enabled: true }
+        Self { enabled: true, park_after_secs: 5 }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use florin_broker::connection_name;
 use florin_client::{CallOptions, Client, ClientOptions, Request, Route};
 use florin_store::{self as store, ExpiryLock, Store};
 use futures_util::future::join_all;
@@ -57,7 +58,7 @@ impl ExpiryWorker {
         };
         let options = ClientOptions {
             route: Route::Queue(self.work_queue.clone()),
-            connection_name: format!("florin expiry {}", std::process::id()),
+            connection_name: connection_name("expiry"),
             // Who resolved a hold is recorded, and may be required.
             send_user_id: true,
             ..ClientOptions::default()

@@ -1,11 +1,12 @@
 //! Answers what HTTP asks of the database.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 use florin_http::{Call, DatabaseError, DatabaseRequest};
-use florin_metrics::Metrics;
-use florin_store::{Error, Store};
+use florin_metrics::{Condition, Metrics};
+use florin_store::{DatabaseStatus, Error, Store};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -67,7 +68,7 @@ async fn respond(store: Store, Places { queries, keys, pings }: Places, request:
         PostingsOf, Query, WalletsOf,
     };
     match request {
-        Ping(Call { answer, .. }) => send(&pings, answer, store.ping()).await,
+        Ping(Call { answer, .. }) => send(&pings, answer, conditions(&store)).await,
         FindKey(Call { parameters: id, answer }) => send(&keys, answer, store.find_key(&id)).await,
         Query(Call { parameters: command, answer }) => send(&queries, answer, store.look_up(command)).await,
         WalletsOf(Call { parameters: ids, answer }) => send(&queries, answer, store.wallets_of(&ids)).await,
@@ -87,6 +88,29 @@ async fn respond(store: Store, Places { queries, keys, pings }: Places, request:
         }
         PendingSummary(Call { answer, .. }) => send(&queries, answer, store.pending_summary()).await,
     }
+}
+
+/// What keeps the database from executing requests, although it answers.
+async fn conditions(store: &Store) -> Result<Vec<(Condition, String)>, Error> {
+    match store.ping().await {
+        Ok(()) => {}
+        Err(error @ Error::ReadOnly) => return Ok(vec![(Condition::DatabaseReadOnly, error.to_string())]),
+        Err(error) => return Err(error),
+    }
+    let expected = DatabaseStatus::expected_schema_version();
+    let version = match store.schema_version().await {
+        Ok(version) => version.unwrap_or_default(),
+        // The role may not read the history of migrations: that keeps it from nothing.
+        Err(Error::InvalidStatement(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let condition = match version.cmp(&expected) {
+        Ordering::Less => Condition::SchemaOlder,
+        Ordering::Equal => return Ok(Vec::new()),
+        Ordering::Greater => Condition::SchemaNewer,
+    };
+    let text = format!("the schema has version {version}, and this program was made for {expected}");
+    Ok(vec![(condition, text)])
 }
 
 /// Sends the answer of the database, unless nobody waits for it any more.

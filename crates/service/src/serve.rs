@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use florin_amqp::Address;
 use florin_broker::{Access, Link, Topology};
 use florin_http as http;
 use florin_metrics::{Health, Metrics};
@@ -34,7 +33,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %listener.local_addr()?, "starting");
     // Wrong certificates fail here and now, where an unreachable broker would be waited for.
-    Address::parse(&config.broker.url())?;
+    florin_broker::addresses(&config.broker.url())?;
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     let metrics = Metrics::new();
     let health = Health::default();
@@ -153,11 +152,16 @@ pub fn settings(config: &Config) -> service::Settings {
     let broker = &config.broker;
     service::Settings {
         amqp_url: broker.url(),
-        topology: Topology::service(&broker.queue, broker.delivery_limit, broker.single_active_consumer),
+        topology: Topology::service(
+            &broker.queue,
+            broker.delivery_limit,
+            broker.single_active_consumer,
+            config.events.enabled,
+        ),
         prefetch: broker.prefetch,
         body_limits: limits(config),
         access: access(broker),
-        with_events: config.events.enabled,
+        park_events_after: Duration::from_secs(config.events.park_after_secs),
         batch: BatchLimits {
             commands: config.engine.max_batch_commands,
             bytes: config.engine.max_batch_bytes,
@@ -169,7 +173,7 @@ pub fn settings(config: &Config) -> service::Settings {
 /// The service trusts its own user: HTTP and the expiry worker send requests as that user.
 fn access(broker: &Broker) -> Access {
     Access {
-        trusted_users: broker.trusted_users.iter().cloned().chain([broker.own_user()]).collect(),
+        trusted_users: broker.trusted_users.iter().cloned().chain(broker.own_users()).collect(),
         require_user_id: broker.require_user_id,
         own_replies_only: broker.reply_to == ReplyTo::Own,
     }

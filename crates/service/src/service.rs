@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::echo;
 use crate::engine::{BatchLimits, Engine, Inbox};
 use crate::expiry::ExpiryWorker;
-use florin_broker::{Access, Completed, Consumer, Job, Link, Publisher, Ticket, Topology};
+use florin_broker::{
+    Access, Completed, Consumer, Job, Link, ParkedEvents, Parking, Publisher, Ticket, Topology,
+};
 use florin_metrics::{Health, Metrics};
 use florin_store::{Planner, Store};
 
@@ -39,8 +41,8 @@ pub struct Settings {
     pub body_limits: Limits,
     /// What is required of a request's sender.
     pub access: Access,
-    /// Whether changes of transactions are published as events.
-    pub with_events: bool,
+    /// How long requests wait for a queue that refuses their events, before these are parked.
+    pub park_events_after: Duration,
     pub batch: BatchLimits,
     /// How many wallets' balances are cached.
     pub cached_wallets: NonZeroUsize,
@@ -55,6 +57,9 @@ pub enum Error {
     /// A part of the service panicked.
     #[error("a part of the service failed: {0}")]
     PartFailed(#[from] tokio::task::JoinError),
+    /// The addresses of the broker cannot be used.
+    #[error(transparent)]
+    Broker(#[from] florin_broker::Error),
     /// The requests taken were not answered in time.
     #[error("requests were not answered within {} s: the broker keeps them", GRACE.as_secs())]
     GraceOver,
@@ -74,8 +79,8 @@ pub async fn run(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let planner = Planner::new(store.clone(), settings.cached_wallets, settings.with_events);
-    let engine = Engine::new(store.clone(), planner, health, Arc::clone(&metrics));
+    let planner = Planner::new(store.clone(), settings.cached_wallets, settings.topology.with_events);
+    let engine = Engine::new(store.clone(), planner, health.clone(), Arc::clone(&metrics));
     let limits = settings.batch;
     let work = move |jobs, done, acked| engine.run(Inbox::new(jobs, acked, limits), done);
     let expiry = ExpiryWorker {
@@ -83,7 +88,7 @@ pub async fn run(
         amqp_url: settings.amqp_url.clone(),
         work_queue: settings.topology.work_queue.clone(),
     };
-    let mut parts = connect(settings, work, link, metrics, &shutdown);
+    let mut parts = connect(settings, work, link, health, metrics, &shutdown)?;
     parts.spawn(named("expiry worker", expiry.run(shutdown.clone())));
     supervise(parts, &shutdown).await
 }
@@ -96,9 +101,8 @@ pub async fn run(
 /// As [`run`].
 pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
     let limit = settings.batch.commands;
-    let settings = Settings { with_events: false, ..settings };
     let work = move |jobs, done, _| echo::answer(jobs, done, limit);
-    let parts = connect(settings, work, Link::default(), Metrics::new(), &shutdown);
+    let parts = connect(settings, work, Link::default(), Health::default(), Metrics::new(), &shutdown)?;
     supervise(parts, &shutdown).await
 }
 
@@ -107,28 +111,43 @@ fn connect<W: Future<Output = ()> + Send + 'static>(
     settings: Settings,
     work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Completed<Ticket>>, watch::Receiver<u64>) -> W,
     link: Link,
+    health: Health,
     metrics: Arc<Metrics>,
     shutdown: &CancellationToken,
-) -> JoinSet<&'static str> {
+) -> Result<JoinSet<&'static str>, Error> {
+    let addresses = florin_broker::addresses(&settings.amqp_url)?;
+    let with_events = settings.topology.with_events;
+    let parking = Parking::new(settings.park_events_after, health.clone(), Arc::clone(&metrics));
     let (jobs_in, jobs_out) = mpsc::channel(settings.prefetch.into());
     let (done_in, done_out) = mpsc::channel(EXECUTED_BATCHES);
     let (acked_in, acked_out) = watch::channel(0);
     let consumer = Consumer {
-        url: settings.amqp_url.clone(),
+        addresses: addresses.clone(),
         topology: settings.topology,
         prefetch: settings.prefetch,
         body_limits: settings.body_limits,
         access: settings.access,
         link: link.clone(),
+        health,
         metrics: Arc::clone(&metrics),
     };
-    let publisher = Publisher { url: settings.amqp_url, with_events: settings.with_events, link, metrics };
+    let publisher = Publisher {
+        addresses: addresses.clone(),
+        with_events,
+        parking: parking.clone(),
+        link,
+        metrics: Arc::clone(&metrics),
+    };
 
     let mut parts = JoinSet::new();
     parts.spawn(named("consumer", consumer.run(jobs_in, shutdown.clone())));
     parts.spawn(named("engine", work(jobs_out, done_in, acked_out)));
     parts.spawn(named("publisher", publisher.run(done_out, acked_in)));
-    parts
+    if with_events {
+        let parked = ParkedEvents { addresses, parking, metrics };
+        parts.spawn(named("parked events", parked.run(shutdown.clone())));
+    }
+    Ok(parts)
 }
 
 async fn named(name: &'static str, part: impl Future<Output = ()>) -> &'static str {

@@ -23,5 +23,8 @@ pub const DEAD_LETTERS: &str = "florin.dead";
 /// The durable topic exchange for events.
 pub const EVENTS_EXCHANGE: &str = "florin.events";
 
+/// The queue of events that a listener's queue refused. They are published again until they are taken.
+pub const PARKED_EVENTS: &str = "florin.events.parked";
+
 /// The operation that carries other operations.
 pub const BATCH: &str = "batch";

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use florin_client::names::{DEAD_LETTERS, EVENTS_EXCHANGE, WORK_QUEUE};
+use florin_client::names::{DEAD_LETTERS, EVENTS_EXCHANGE, PARKED_EVENTS, WORK_QUEUE};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -64,14 +64,14 @@ pub async fn listen(amqp_url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until the work queue is empty and no hold is overdue, or the limit. Returns whether that was
-/// reached.
+/// Waits until the work queue is empty, no event is parked and no hold is overdue, or the limit. Returns whether that
+/// was reached.
 pub async fn drain(world: &World) -> Result<bool, Error> {
     let (_connection, channel) = open(world.amqp_url()).await?;
     let database = connect(world.database_url()).await?;
     let end = Instant::now() + DRAIN_LIMIT;
     loop {
-        let waiting = count(&channel, WORK_QUEUE).await?;
+        let waiting = count(&channel, WORK_QUEUE).await? + count(&channel, PARKED_EVENTS).await?;
         let overdue: i64 = database.query_one(OVERDUE, &[]).await?.get(0);
         if waiting == 0 && overdue == 0 {
             return Ok(true);

@@ -111,8 +111,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let (amqp_url, database_url) = (stack.rabbit.url(), stack.postgres.url());
     // These servers speak no TLS, whatever the settings say of others.
     let Broker { tls, ca_file, cert_file, key_file, .. } = Broker::default();
-    let url = Some(SecretUrl::new(&amqp_url));
-    config.broker = Broker { url, tls, ca_file, cert_file, key_file, ..config.broker };
+    let urls = vec![SecretUrl::new(&amqp_url)];
+    config.broker = Broker { urls, tls, ca_file, cert_file, key_file, ..config.broker };
     let Database { ssl_mode, ca_file, cert_file, key_file, .. } = Database::default();
     let url = Some(SecretUrl::new(&database_url));
     config.database = Database { url, ssl_mode, ca_file, cert_file, key_file, ..config.database };

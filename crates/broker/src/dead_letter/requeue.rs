@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use florin_amqp::{Address, AddressError};
+use florin_amqp::AddressError;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Confirmation, Connection};
@@ -31,8 +31,8 @@ impl Requeue {
     /// When there is no broker, or no such queue.
     pub async fn open(url: &str, queue: &str) -> Result<Self, Error> {
         let queue = ShortString::try_new(queue).map_err(|_| Error::NotTaken(ShortString::default()))?;
-        let user = user(url)?;
         let connection = connect(url, CONNECTION_NAME).await?;
+        let user = user(&connection)?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = channel.queue_declare(queue.clone(), passive, FieldTable::default());
@@ -69,9 +69,7 @@ impl Requeue {
     }
 }
 
-fn user(url: &str) -> Result<ShortString, Error> {
-    let address = Address::parse(url).map_err(crate::Error::from)?;
-    let username = address.uri().authority.userinfo.username.as_str();
+fn user(connection: &Connection) -> Result<ShortString, Error> {
     let too_long = |error| crate::Error::from(AddressError::Url(format!("the user: {error}")));
-    Ok(ShortString::try_new(username).map_err(too_long)?)
+    Ok(ShortString::try_new(connection.status().username()).map_err(too_long)?)
 }

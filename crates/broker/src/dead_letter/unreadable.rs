@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use florin_amqp::Address;
+use florin_amqp::{Address, Addresses};
 use florin_wire::names::DEAD_LETTERS;
 use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions};
@@ -154,8 +154,15 @@ struct Probe {
 
 impl Probe {
     async fn open(url: &str) -> Result<Self, Error> {
-        let address = Address::parse(url).map_err(crate::Error::from)?;
-        let (connection, socket) = connected(&address, connect(&address)).await?;
+        let addresses = Addresses::parse(url).map_err(crate::Error::from)?;
+        let mut opened = Err(crate::Error::Closed);
+        for address in addresses.in_order() {
+            opened = connected(address, connect(address)).await;
+            if opened.is_ok() {
+                break;
+            }
+        }
+        let (connection, socket) = opened?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;

@@ -29,13 +29,14 @@ It changes nothing. To see whether the broker takes messages, it publishes one t
 AMQP does not tell which instance is active, and RabbitMQ counts the active ones alone: how many
 are on standby is seen in its management tools.
 
-JSON: {\"ok\", \"version\", \"problems\", \"broker\": {\"address\", \"virtual_host\", \"reachable\",
-\"product\", \"blocked\"}, \"work_queue\": {\"name\", \"exists\", \"ready\", \"differs\"},
-\"dead_letters\": the same, \"active_instances\", \"database\": {\"address\", \"name\", \"reachable\",
+JSON: {\"ok\", \"version\", \"problems\", \"notes\", \"broker\": {\"address\", \"virtual_host\",
+\"reachable\", \"product\", \"blocked\"}, \"work_queue\": {\"name\", \"exists\", \"ready\",
+\"differs\"}, \"dead_letters\": the same, \"parked_events\": the same, or null without events,
+\"active_instances\", \"database\": {\"address\", \"name\", \"reachable\",
 \"version\", \"encoding\", \"read_only\", \"schema_version\", \"expected_schema_version\"}, \"pending\":
 {\"count\", \"oldest\"}}
-What cannot be told is null. problems is a list of sentences, empty if ok is true. pending.count
-stops at 10000.
+What cannot be told is null. problems and notes are lists of sentences; problems is empty if ok is
+true. pending.count stops at 10000.
 
 Exit codes: 0 the service can work, 1 it cannot, 2 wrong command line or configuration.")]
 pub(crate) struct Args {

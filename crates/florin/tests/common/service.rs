@@ -126,6 +126,22 @@ impl Service {
         }
     }
 
+    /// Waits until `/readyz` answers with this status and this text.
+    pub async fn readyz(&self, status: u16, text: &str) {
+        let status = format!("HTTP/1.1 {status} ");
+        let shown = async {
+            loop {
+                let page = self.get("/readyz").await;
+                if page.starts_with(&status) && page.contains(text) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, shown).await.is_err() {
+            panic!("not {status}with {text}: {}", self.get("/readyz").await);
+        }
+    }
+
     /// Reads a page of its HTTP side.
     pub async fn get(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -6,6 +6,7 @@
 mod common;
 
 mod access;
+mod addresses;
 mod asyncapi;
 mod bad_input;
 mod batches;
@@ -21,12 +22,14 @@ mod model;
 mod pending;
 mod permanent;
 mod poison;
+mod readiness;
 mod role;
 mod sabotage;
 mod seed;
 mod status;
 mod store;
 mod tls;
+mod topology;
 mod unknown_fields;
 mod vectors;
 mod verify;

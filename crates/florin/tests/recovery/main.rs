@@ -11,5 +11,6 @@ mod dead_letters;
 mod events;
 mod instances;
 mod load;
+mod parked;
 mod races;
 mod service;

@@ -141,6 +141,7 @@ async fn killed_between_commit_and_answer_it_leaves_the_answer_to_the_next() {
     servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
     ledger.release_commits().await;
     service.line_with("blocks publishing").await;
+    service.readyz(503, r#""code":"broker_blocked""#).await;
     service.kill();
     servers.rabbit.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
 
@@ -170,6 +171,7 @@ async fn asked_twice_it_exits_at_once() {
     let client = world.client().await;
     let call = tokio::spawn(async move { client.balance(1).await });
     service.metric("florin_in_flight_requests 1").await;
+    service.readyz(503, r#""code":"database_frozen""#).await;
     service.signal(Signal::SIGTERM);
     service.line_with("stopping").await;
     service.signal(Signal::SIGTERM);

@@ -148,7 +148,7 @@ async fn look(app: &App, point: Point, queues: &mut Option<Queues>) -> Sample {
     Sample {
         broker,
         database: pending.is_some(),
-        ready: broker && pending.is_some() && app.health.fault().is_none(),
+        ready: broker && pending.is_some() && !app.link.is_blocked() && !app.health.is_failing(),
         active: point.rate > 0.0 || in_flight > 0,
         in_flight,
         waiting: depths.map(|depths| depths.waiting),

@@ -102,7 +102,10 @@ async fn readiness_goes_before_anything_else_does() {
     served.shutdown.cancel();
     let (status, head, body) = get(served.address, "/readyz").await;
     assert_eq!(status, 503, "{body}");
-    assert!(body.contains(r#"{"part":"service","reason":"stopping"}"#), "{body}");
+    assert!(
+        body.contains(r#"{"code":"stopping","part":"service","reason":"the service is stopping"}"#),
+        "{body}"
+    );
     assert!(head.contains("\r\nconnection: close"), "{head}");
     assert_eq!(get(served.address, "/docs").await.0, 200);
     assert!(!served.server.is_finished());

@@ -43,7 +43,8 @@ pub fn document() -> &'static Value {
 fn build() -> Value {
     let config = Config::default();
     let broker = &config.broker;
-    let topology = Topology::service(&broker.queue, broker.delivery_limit, broker.single_active_consumer);
+    let topology =
+        Topology::service(&broker.queue, broker.delivery_limit, broker.single_active_consumer, true);
     let schemas = Schemas::new();
     json!({
         "asyncapi": "3.0.0",

@@ -31,8 +31,9 @@ pub struct CommonArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct BrokerArgs {
-    /// Address of RabbitMQ: `amqp://user:password@host:5672/vhost` [env: AMQP_URL]. Prefer the environment
-    /// for passwords: other users of the machine can see the flags of a process.
+    /// Address of RabbitMQ: `amqp://user:password@host:5672/vhost`, or one for each node of a cluster, with commas
+    /// [env: AMQP_URL]. Prefer the environment for passwords: other users of the machine can see the flags of a
+    /// process.
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     amqp_url: Option<String>,
 }
@@ -67,7 +68,7 @@ impl CommonArgs {
 impl BrokerArgs {
     /// What was given.
     pub fn flags(self) -> Option<Flag> {
-        flag("--amqp-url", "broker.url", self.amqp_url)
+        flag("--amqp-url", "broker.urls", self.amqp_url)
     }
 }
 
@@ -114,7 +115,7 @@ pub fn no_database(config: &Config, error: &store::Error) -> anyhow::Error {
 #[must_use]
 pub fn no_broker(config: &Config, error: &(dyn Error + 'static)) -> anyhow::Error {
     // It says where and as whom already.
-    if let Some(error @ florin_broker::Error::Connect { .. }) = error.downcast_ref() {
+    if let Some(error @ florin_broker::Error::Connect(_)) = error.downcast_ref() {
         return anyhow::anyhow!("{error}. Set AMQP_URL or --amqp-url.");
     }
     unreachable("RabbitMQ", &config.broker.address(), "AMQP_URL or --amqp-url", error)

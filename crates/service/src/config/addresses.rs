@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use florin_amqp::TLS_PARAMETERS;
+use florin_amqp::{TLS_PARAMETERS, split_urls};
 use florin_tls::{take_parameters, with_parameters};
 use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri, AMQPUserInfo};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,43 +14,55 @@ use super::{Broker, Config, Database, DatabaseUrl, SslMode};
 use florin_store::POSTGRES_PARAMETERS;
 
 impl Broker {
-    /// The address of the broker, with its password and its certificates.
+    /// The address of the broker, with its password and its certificates: one URL, or several with commas between
+    /// them.
     #[must_use]
     pub fn url(&self) -> String {
-        let (url, given) = match &self.url {
-            Some(url) => {
-                let (url, given) = take_parameters(url.expose(), TLS_PARAMETERS);
-                (with_default_vhost(&url), given)
-            }
-            None => (self.uri().to_string(), [None, None, None]),
-        };
+        if self.urls.is_empty() {
+            return self.complete(self.uri().to_string(), &[None, None, None]);
+        }
+        let urls = self.urls.iter().map(|url| {
+            let (url, given) = take_parameters(url.expose(), TLS_PARAMETERS);
+            self.complete(with_default_vhost(&url), &given)
+        });
+        urls.collect::<Vec<_>>().join(",")
+    }
+
+    /// With the certificates that the URL does not name.
+    fn complete(&self, url: String, given: &[Option<String>; 3]) -> String {
         let set = [&self.ca_file, &self.cert_file, &self.key_file];
-        with_parameters(url, or_set(TLS_PARAMETERS, &given, set))
+        with_parameters(url, or_set(TLS_PARAMETERS, given, set))
     }
 
-    /// The user that the service is for the broker.
-    #[must_use]
-    pub fn own_user(&self) -> String {
-        self.effective_uri().authority.userinfo.username
+    /// The users that the service is for the broker: one, unless the addresses name several.
+    pub fn own_users(&self) -> impl Iterator<Item = String> {
+        self.effective_uris().into_iter().map(|uri| uri.authority.userinfo.username)
     }
 
-    /// Host and port, for messages: it has no password.
+    /// Hosts and ports, for messages: they have no password.
     #[must_use]
     pub fn address(&self) -> String {
-        let AMQPAuthority { host, port, .. } = self.effective_uri().authority;
-        format!("{host}:{port}")
+        let address = |AMQPUri { authority: AMQPAuthority { host, port, .. }, .. }| format!("{host}:{port}");
+        self.effective_uris().into_iter().map(address).collect::<Vec<_>>().join(", ")
     }
 
     /// The virtual host.
     #[must_use]
     pub fn virtual_host(&self) -> String {
-        self.effective_uri().vhost
+        self.effective_uris().swap_remove(0).vhost
     }
 
-    /// The address, taken apart. One that cannot be read cannot be connected to either.
-    fn effective_uri(&self) -> AMQPUri {
-        let (url, _) = take_parameters(&self.url(), TLS_PARAMETERS);
-        url.parse().unwrap_or_default()
+    /// The addresses, taken apart. One that cannot be read cannot be connected to either.
+    fn effective_uris(&self) -> Vec<AMQPUri> {
+        let parts = |url| take_parameters(url, TLS_PARAMETERS).0.parse().unwrap_or_default();
+        split_urls(&self.url()).map(parts).collect()
+    }
+
+    /// Whether the addresses cannot all lead to the same broker, or only some of them are encrypted.
+    fn is_mixed(&self) -> bool {
+        self.effective_uris()
+            .windows(2)
+            .any(|pair| pair[0].vhost != pair[1].vhost || pair[0].scheme != pair[1].scheme)
     }
 
     fn uri(&self) -> AMQPUri {
@@ -134,11 +146,16 @@ impl Config {
         let has_ca = database_url.files[0].is_some();
         let half = |cert: &Option<PathBuf>, key: &Option<PathBuf>| cert.is_some() != key.is_some();
         let contradictions = [
-            (broker.tls && plain, "broker.tls is true, so broker.url has to begin with amqps://"),
+            (
+                broker.is_mixed(),
+                "the addresses in broker.urls must have the same virtual host, and either all or none begin with \
+                 amqps://",
+            ),
+            (broker.tls && plain, "broker.tls is true, so broker.urls have to begin with amqps://"),
             (
                 plain && files.iter().any(|file| file.is_some()),
                 "broker.ca_file, broker.cert_file and broker.key_file have no effect without TLS: \
-                 set broker.tls, or write amqps:// in broker.url",
+                 set broker.tls, or write amqps:// in broker.urls",
             ),
             (
                 half(&broker.cert_file, &broker.key_file),

@@ -201,7 +201,7 @@ fn sections(settings: HashMap<&'static str, Value>) -> toml::Table {
 /// A host replaces a URL of a lower layer, for it was set later and would have no effect otherwise.
 fn with_host_over_url(mut layer: Vec<Given>) -> Vec<Given> {
     let sets = |layer: &[Given], key| layer.iter().any(|(given, _)| *given == key);
-    for (host, url) in [("broker.host", "broker.url"), ("database.host", "database.url")] {
+    for (host, url) in [("broker.host", "broker.urls"), ("database.host", "database.url")] {
         if sets(&layer, host) && !sets(&layer, url) {
             layer.push((url, None));
         }

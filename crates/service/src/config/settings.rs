@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use florin_amqp::split_urls;
 use lapin::uri::AMQPUri;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
@@ -33,14 +34,15 @@ pub(super) enum Allowed {
     OneOf(&'static [&'static str]),
     File,
     LogFilter,
-    AmqpUrl,
+    /// A list, or a text with commas.
+    AmqpUrls,
     PostgresUrl,
     /// A list, or a text with commas.
     Names,
 }
 
 use Allowed::{
-    AmqpUrl, File, Host, HostOrSocket, IpAddress, LogFilter, Names, Number, OneOf, PostgresUrl, Switch, Text,
+    AmqpUrls, File, Host, HostOrSocket, IpAddress, LogFilter, Names, Number, OneOf, PostgresUrl, Switch, Text,
 };
 
 const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
@@ -48,11 +50,14 @@ const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca
 /// What the system takes.
 const MAX_PATH_BYTES: usize = 4095;
 
+/// Nodes of a cluster.
+const MAX_URLS: usize = 16;
+
 const PORT: Allowed = Number(1..=65_535);
 
 /// Names without `FLORIN_` are those of the seed and of other tools, which work unchanged.
 pub(super) const SETTINGS: &[Setting] = &[
-    setting("broker.url", &["AMQP_URL"], AmqpUrl),
+    setting("broker.urls", &["AMQP_URL"], AmqpUrls),
     setting("broker.host", &["BR_HOST"], Host),
     setting("broker.port", &["BR_PORT"], PORT),
     setting("broker.user", &["BR_USER"], Text),
@@ -91,6 +96,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("engine.max_batch_bytes", &["FLORIN_ENGINE_MAX_BATCH_BYTES"], Number(1..=1024 * 1024 * 1024)),
     setting("engine.cached_wallets", &["FLORIN_ENGINE_CACHED_WALLETS"], Number(1..=100_000_000)),
     setting("events.enabled", &["FLORIN_EVENTS_ENABLED"], Switch),
+    setting("events.park_after_secs", &["FLORIN_EVENTS_PARK_AFTER_SECS"], Number(0..=20)),
     setting("http.host", &["FLORIN_HTTP_HOST"], IpAddress),
     setting("http.port", &["SERVER_PORT"], Number(0..=65_535)),
     setting("http.auth", &["FLORIN_HTTP_AUTH"], Switch),
@@ -137,6 +143,9 @@ impl Allowed {
     pub(super) fn kept(&self, value: Value) -> Value {
         match (self, value) {
             (Names, Value::String(text)) => names(&text),
+            (AmqpUrls, Value::String(text)) => {
+                Value::Array(split_urls(&text).map(|url| Value::String(url.to_owned())).collect())
+            }
             (_, value) => value,
         }
     }
@@ -146,6 +155,9 @@ impl Allowed {
             (Number(range), Value::Integer(number)) => range.contains(number),
             (Switch, Value::Boolean(_)) => true,
             (Names, Value::Array(names)) => names.iter().all(is_name),
+            (AmqpUrls, Value::Array(urls)) => {
+                urls.len() <= MAX_URLS && urls.iter().all(|url| url.as_str().is_some_and(is_amqp_url))
+            }
             (_, Value::String(text)) => self.accepts_text(text),
             _ => false,
         }
@@ -153,7 +165,7 @@ impl Allowed {
 
     fn accepts_text(&self, text: &str) -> bool {
         match self {
-            Number(_) | Switch | Names => false,
+            Number(_) | Switch | Names | AmqpUrls => false,
             Allowed::Secret => true,
             Text => !text.is_empty() && text.len() <= 255,
             Host => is_host(text),
@@ -162,7 +174,6 @@ impl Allowed {
             OneOf(words) => words.contains(&text),
             File => !text.is_empty() && text.len() <= MAX_PATH_BYTES && !text.contains('\0'),
             LogFilter => is_log_filter(text),
-            AmqpUrl => is_amqp_url(text),
             PostgresUrl => is_postgres_url(text),
         }
     }
@@ -175,7 +186,7 @@ impl Allowed {
 
     /// Whether the value must not be shown, not even when it is wrong.
     pub(super) const fn is_secret(&self) -> bool {
-        matches!(self, Allowed::Secret | AmqpUrl | PostgresUrl)
+        matches!(self, Allowed::Secret | AmqpUrls | PostgresUrl)
     }
 }
 
@@ -228,9 +239,9 @@ impl fmt::Display for Allowed {
             LogFilter => f.write_str(
                 "off, error, warn, info, debug or trace, or levels by module, such as warn,florin=debug",
             ),
-            AmqpUrl => f.write_str(
+            AmqpUrls => f.write_str(
                 "a URL such as amqp://user:password@host:5672/vhost, or amqps:// for TLS, with a host name or an \
-                 IPv4 address",
+                 IPv4 address; or up to 16 of them, as a list or a text with commas",
             ),
             PostgresUrl => f.write_str(
                 "a URL such as postgres://user:password@host:5432/name; sslmode can be disable, allow, prefer, \

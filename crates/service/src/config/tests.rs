@@ -67,7 +67,7 @@ fn the_shipped_file_is_the_defaults_and_names_every_setting() {
 #[test]
 fn the_table_has_every_field() {
     let mut config = Config::default();
-    config.broker.url = Some(SecretUrl::new("amqp://h"));
+    config.broker.urls = vec![SecretUrl::new("amqp://h")];
     config.database.url = Some(SecretUrl::new("postgres://h"));
     config.database.password = Some(Secret::new("p"));
     let file = || Some("/f".into());
@@ -139,17 +139,19 @@ fn a_socket_folder_is_a_database_host() {
 
 #[test]
 fn a_url_replaces_the_parts_unless_a_later_source_sets_the_host() {
-    let file = "[broker]\nurl = \"amqp://in-file/%2f\"";
+    let file = "[broker]\nurls = \"amqp://in-file/%2f\"";
     let cases = [
         (sources().variable("AMQP_URL", "amqp://url/v").variable("BR_HOST", "part"), "amqp://url/v"),
         (sources().file(file).variable("BR_PORT", "1"), "amqp://in-file/%2f"),
         (sources().file(file).variable("BR_HOST", "part"), "amqp://guest:guest@part:5672/%2F"),
         (
-            sources().variable("BR_HOST", "part").flag("--amqp-url", "broker.url", "amqp://u:p@flag"),
+            sources().variable("BR_HOST", "part").flag("--amqp-url", "broker.urls", "amqp://u:p@flag"),
             "amqp://u:p@flag",
         ),
         // The virtual host with the empty name is not what this says to people.
         (sources().variable("AMQP_URL", "amqp://u:p@h:1/"), "amqp://u:p@h:1/%2F"),
+        (sources().variable("AMQP_URL", "amqp://a/v, amqp://b/v"), "amqp://a/v,amqp://b/v"),
+        (sources().file("broker.urls = [\"amqp://a/v\", \"amqp://b/v\"]"), "amqp://a/v,amqp://b/v"),
     ];
     for (sources, url) in cases {
         assert_eq!(sources.load().broker.url(), url, "{sources:?}");
@@ -217,6 +219,7 @@ fn urls_of_other_things_are_refused() {
         ("AMQP_URL", "amqp://u:s3cret@[::1]"),
         ("AMQP_URL", "http://u:s3cret@h"),
         ("AMQP_URL", "u:s3cret"),
+        ("AMQP_URL", "amqp://u:s3cret@h,amqp://u:s3cret@h:x"),
         ("DATABASE_URL", "postgres://u:s3cret@h/db?sslmode=verify"),
         ("DATABASE_URL", "postgres://u:s3cret@h/db?sslrootdir=/ca"),
         ("DATABASE_URL", "mysql://u:s3cret@h/db"),
@@ -282,6 +285,8 @@ fn addresses_are_shown_without_secrets() {
     assert_eq!(url("postgres://u:s3cret@h").database_name(), "u");
     let broker = sources().variable("AMQP_URL", "amqps://u:s3cret@h/v?cacertfile=/ca.pem").load().broker;
     assert_eq!((broker.address(), broker.virtual_host()), ("h:5671".into(), "v".into()));
+    let broker = sources().variable("AMQP_URL", "amqp://u:s3cret@a/v,amqp://w:s3cret@b:1/v").load().broker;
+    assert_eq!((broker.address(), broker.virtual_host()), ("a:5672, b:1".into(), "v".into()));
 }
 
 /// Nothing that asks for protection is silently without.
@@ -290,6 +295,8 @@ fn settings_that_would_protect_less_than_they_seem_to_are_refused() {
     let url = |name, text| sources().variable(name, text);
     let cases = [
         (url("AMQP_URL", "amqp://h").variable("FLORIN_BROKER_TLS", "true"), "broker.tls is true, so"),
+        (url("AMQP_URL", "amqp://h/v,amqp://h/w"), "the addresses in broker.urls must"),
+        (url("AMQP_URL", "amqps://h,amqp://h"), "the addresses in broker.urls must"),
         (url("FLORIN_BROKER_CA_FILE", "/ca"), "broker.ca_file, broker.cert_file and broker.key_file have no"),
         (
             url("AMQP_URL", "amqps://h").variable("FLORIN_BROKER_KEY_FILE", "/k"),
@@ -315,7 +322,7 @@ fn unknown_keys_of_the_file_are_refused() {
     let cases = [
         (
             "[broker]\nprefetsch = 1",
-            "florin.toml: there is no setting \"broker.prefetsch\"; the settings are broker.url, ",
+            "florin.toml: there is no setting \"broker.prefetsch\"; the settings are broker.urls, ",
         ),
         (
             "[brokr]\nprefetch = 1",
@@ -381,7 +388,8 @@ fn trusted_users_are_a_list_or_a_text_with_commas() {
 
 #[test]
 fn the_service_knows_its_own_user() {
-    assert_eq!(Config::default().broker.own_user(), "guest");
-    assert_eq!(sources().variable("BR_USER", "me@here").load().broker.own_user(), "me@here");
-    assert_eq!(sources().variable("AMQP_URL", "amqp://f%40x:p@h/v").load().broker.own_user(), "f@x");
+    let users = |sources: Sources| sources.load().broker.own_users().collect::<Vec<_>>();
+    assert_eq!(users(sources()), ["guest"]);
+    assert_eq!(users(sources().variable("AMQP_URL", "amqp://f%40x:p@h/v")), ["f@x"]);
+    assert_eq!(users(sources().variable("AMQP_URL", "amqp://a:p@h,amqp://b:p@i")), ["a", "b"]);
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use florin_amqp::Backoff;
-use florin_metrics::{Health, Metrics};
+use florin_metrics::{Condition, Health, Metrics};
 use florin_store::{Class, Error, Store};
 
 /// From then on the log calls it an error, and `/readyz` fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do after an error.
 pub(super) enum Next {
@@ -37,7 +37,7 @@ impl<'a> Retries<'a> {
     /// The database works, whatever it did before.
     pub(super) fn succeeded(&self) {
         if self.attempt > 0 {
-            self.health.clear();
+            self.health.clear(Condition::CommitsFailing);
             tracing::info!(attempts = self.attempt + 1, "the database executes requests again");
         }
     }
@@ -61,7 +61,7 @@ impl<'a> Retries<'a> {
         self.attempt += 1;
         let overdue = self.started.elapsed() >= PATIENCE;
         if overdue || concerns_all || matches!(error, Error::NotStored { .. }) {
-            self.health.set_fault(&error.to_string());
+            self.health.set(Condition::CommitsFailing, error.to_string());
         }
         let delay = self.backoff.next_delay();
         self.log(&error, overdue, delay);

@@ -26,8 +26,9 @@ pub struct DatabaseStatus {
 const STATUS: &str = "
     SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
            current_setting('server_encoding') AS encoding,
-           current_setting('transaction_read_only')::bool AS read_only,
-           to_regclass('refinery_schema_history') IS NOT NULL AS was_migrated";
+           current_setting('transaction_read_only')::bool AS read_only";
+
+const WAS_MIGRATED: &str = "SELECT to_regclass('refinery_schema_history') IS NOT NULL AS was_migrated";
 
 const SCHEMA_VERSION: &str = "SELECT max(version)::int8 AS version FROM refinery_schema_history";
 
@@ -47,22 +48,32 @@ impl DatabaseStatus {
 }
 
 impl Store {
+    /// The number of the last migration that was applied. None when there was none.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn schema_version(&self) -> Result<Option<i64>, Error> {
+        self.with_connection(async |connection| {
+            let was_migrated = connection.query_one(WAS_MIGRATED, &[]).await?;
+            if !get(&was_migrated, "was_migrated")? {
+                return Ok(None);
+            }
+            let version = connection.query_one(SCHEMA_VERSION, &[]).await?;
+            get(&version, "version")
+        })
+        .await
+    }
+
     /// Asks the database how it stands.
     ///
     /// # Errors
     ///
     /// When it cannot be reached, or refuses to say.
     pub async fn status(&self) -> Result<DatabaseStatus, Error> {
-        let (row, schema_version) = self
-            .with_connection(async |connection| {
-                let row = connection.query_one(STATUS, &[]).await?;
-                if !get(&row, "was_migrated")? {
-                    return Ok((row, None));
-                }
-                let version = connection.query_one(SCHEMA_VERSION, &[]).await?;
-                Ok((row, get(&version, "version")?))
-            })
-            .await?;
+        let row =
+            self.with_connection(async |connection| Ok(connection.query_one(STATUS, &[]).await?)).await?;
+        let schema_version = self.schema_version().await?;
         let pending = if schema_version == Some(DatabaseStatus::expected_schema_version()) {
             Some(self.pending_summary().await?)
         } else {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_client::{Address, names};
+use florin_client::{Addresses, names};
 use florin_wire::IDEMPOTENT_REPLAYED;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -115,10 +115,10 @@ pub(super) async fn keep(client: Arc<Client>, stop: CancellationToken) {
 }
 
 async fn open(link: &Link, client: u32) -> anyhow::Result<(Connection, Channel, Consumer)> {
-    let address = Address::parse(&link.amqp_url)?.with_defaults(HEARTBEAT_SECONDS, None);
+    let addresses = Addresses::parse(&link.amqp_url)?.with_defaults(HEARTBEAT_SECONDS, None);
     let name = format!("faults client {client}");
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connection = address.connect(properties).await?;
+    let connection = addresses.connect(properties, OPEN_LIMIT).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use florin_broker::Topology;
-use florin_client::{Address, Client, ClientOptions, Route};
+use florin_client::{Addresses, Client, ClientOptions, Route};
 use florin_service::cli::CommonArgs;
 use florin_service::config::Config;
 use florin_service::serve;
@@ -54,7 +54,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn remove(amqp_url: &str) -> anyhow::Result<()> {
-    let connection = Address::parse(amqp_url)?.connect(ConnectionProperties::default()).await?;
+    let connection =
+        Addresses::parse(amqp_url)?.connect(ConnectionProperties::default(), REMOVE_LIMIT).await?;
     let channel = connection.create_channel().await?;
     channel.queue_delete(NAME.into(), QueueDeleteOptions::default()).await?;
     channel.exchange_delete(NAME.into(), ExchangeDeleteOptions::default()).await?;

@@ -1,6 +1,6 @@
 //! The report: what programs get, what people read, and what counts as a problem.
 
-use florin_broker::{BrokerStatus, QueueStatus};
+use florin_broker::{BrokerStatus, Difference, QueueStatus};
 use florin_ledger::PendingSummary;
 use florin_service::cli::failure::one_line;
 use florin_service::cli::output::table;
@@ -19,9 +19,11 @@ pub(super) struct Report {
     pub(super) ok: bool,
     version: &'static str,
     problems: Vec<String>,
+    notes: Vec<String>,
     broker: Broker,
     work_queue: Queue,
     dead_letters: Queue,
+    parked_events: Option<Queue>,
     active_instances: Option<u32>,
     database: Database,
     pending: Option<Pending>,
@@ -74,12 +76,14 @@ impl Report {
         let database = database.map_err(&mut found).ok();
         let counts = broker.as_ref().and_then(|broker| broker.work_queue.counts.as_ref().ok());
         let active_instances = counts.map(|counts| counts.consumers);
+        let mut notes = Vec::new();
         if let Some(broker) = &broker {
-            problems.extend(broker_problems(broker));
+            broker_findings(broker, &mut problems, &mut notes);
         }
         if let Some(database) = &database {
             problems.extend(database_problems(database));
         }
+        let parked_events = broker.as_ref().and_then(|broker| broker.parked_events.as_ref());
         Self {
             ok: problems.is_empty(),
             version: env!("CARGO_PKG_VERSION"),
@@ -88,11 +92,13 @@ impl Report {
                 florin_wire::names::DEAD_LETTERS,
                 broker.as_ref().map(|broker| &broker.dead_letters),
             ),
+            parked_events: parked_events.map(|queue| Queue::new(&queue.name, Some(queue))),
             active_instances,
             pending: database.as_ref().and_then(|database| database.pending).map(Pending::from),
             broker: Broker::new(config, broker),
             database: Database::new(config, database),
             problems,
+            notes,
         }
     }
 }
@@ -118,7 +124,7 @@ impl Queue {
                 Err(refusal) => refusal.starts_with("NOT_FOUND").then_some(false),
             }),
             ready: status.and_then(|status| Some(status.counts.as_ref().ok()?.ready)),
-            differs: status.and_then(|status| status.differs.clone()),
+            differs: status.and_then(|status| Some(status.differs.as_ref()?.text.clone())),
         }
     }
 }
@@ -148,24 +154,46 @@ impl From<PendingSummary> for Pending {
     }
 }
 
-fn broker_problems(broker: &BrokerStatus) -> Vec<String> {
-    let mut problems = Vec::new();
+fn broker_findings(broker: &BrokerStatus, problems: &mut Vec<String>, notes: &mut Vec<String>) {
     if broker.blocked == Some(true) {
         problems.push("RabbitMQ takes no messages: an alarm for memory or disk is on".to_owned());
     }
-    for queue in [&broker.work_queue, &broker.dead_letters] {
-        let name = &queue.name;
-        if let Err(refusal) = &queue.counts {
-            problems.push(format!("cannot look at the queue {name} (`florin serve` creates it): {refusal}"));
+    let mut differ = |what: String, Difference { text, is_adopted }: &Difference| match is_adopted {
+        true => notes.push(format!("{what} was declared with other settings, and is used as it is: {text}")),
+        false => problems.push(format!("{what} was declared with other settings: {text}")),
+    };
+    let queues = [&broker.work_queue, &broker.dead_letters].into_iter().chain(&broker.parked_events);
+    let mut missing = Vec::new();
+    for QueueStatus { name, counts, differs } in queues {
+        if let Err(refusal) = counts {
+            missing.push(format!("cannot look at the queue {name} (`florin serve` creates it): {refusal}"));
         }
-        if let Some(difference) = &queue.differs {
-            problems.push(format!("the queue {name} was declared with other settings: {difference}"));
+        if let Some(difference) = differs {
+            differ(format!("the queue {name}"), difference);
         }
     }
+    for exchange in &broker.exchanges {
+        match &exchange.differs {
+            Some(difference) => differ(format!("the exchange {}", exchange.name), difference),
+            None => {
+                missing
+                    .push(format!("the exchange {} is missing (`florin serve` creates it)", exchange.name));
+            }
+        }
+    }
+    problems.extend(missing);
     if matches!(&broker.work_queue.counts, Ok(counts) if counts.consumers == 0) {
         problems.push(format!("no instance consumes the queue {}", broker.work_queue.name));
     }
-    problems
+    let parked =
+        broker.parked_events.as_ref().and_then(|queue| Some((queue.counts.as_ref().ok()?.ready, queue)));
+    if let Some((ready @ 1.., queue)) = parked {
+        notes.push(format!(
+            "a queue bound to florin.events refuses events: {ready} messages of them are parked in {}, and published \
+             again until it takes them; find the full queue with `rabbitmqctl list_queues name messages policy`",
+            queue.name
+        ));
+    }
 }
 
 fn database_problems(database: &DatabaseStatus) -> Vec<String> {
@@ -214,6 +242,9 @@ pub(super) fn text(report: &Report) -> String {
     };
     table.add_row(["instances", &instances]);
     table.add_row(["dead letters", &queue(&report.dead_letters, "messages")]);
+    if let Some(parked) = &report.parked_events {
+        table.add_row(["parked events", &queue(parked, "messages")]);
+    }
     let version = database.version.as_deref().map_or(String::new(), |version| format!(" {version}"));
     let state = match (database.reachable, database.read_only) {
         (false, _) => "NOT REACHABLE",
@@ -239,6 +270,7 @@ pub(super) fn text(report: &Report) -> String {
             problems.iter().for_each(|problem| text += &format!("- {problem}\n"));
         }
     }
+    report.notes.iter().for_each(|note| text += &format!("Note: {note}\n"));
     text
 }
 
