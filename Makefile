@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test bench faults mutations api browser docs fmt clean
+.PHONY: help setup run check test matrix bench faults mutations api browser docs fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -16,8 +16,12 @@ run: setup ## Build Florin, start it with private servers, run the demo; Ctrl-C 
 check: setup ## Check format, spelling, dependencies (licences, advisories, unused ones) and lints
 	@scripts/check.sh
 
-test: setup ## make check, then all tests on real servers
+test: setup ## make check, then all tests on real servers, some once more on the newest
 	@scripts/test.sh
+
+matrix: setup ## Run the tests on other versions of RabbitMQ and PostgreSQL, write docs/reference/servers.md
+	@scripts/setup.sh --faults
+	@scripts/matrix.sh
 
 bench: setup ## Measure everything side by side on private servers, write target/bench/; ARGS=--quick to try it
 	@scripts/bench.sh $(ARGS)
