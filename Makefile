@@ -32,9 +32,9 @@ api: setup ## Test the HTTP API against its OpenAPI document with schemathesis
 browser: setup ## Test the console in a real browser; installs Chromium and Node.js if missing
 	@scripts/browser.sh
 
-faults: setup ## Inject faults and prove that nothing is lost: SEED=1 SEEDS=20 MINUTES=60
+faults: setup ## Inject faults and prove that nothing is lost: SEED=1 SEEDS=20 MINUTES=60 TOPOLOGY=cluster
 	@scripts/setup.sh --faults
-	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/faults.sh
+	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' TOPOLOGY='$(TOPOLOGY)' scripts/faults.sh
 
 mutations: setup ## Break Florin on purpose, one way at a time: the fault runs must catch each
 	@scripts/setup.sh --faults

@@ -4,6 +4,7 @@
 #
 # PAIRS    of Debian suites: RABBITMQ:POSTGRESQL. Without it, each version that scripts/servers.sh knows comes once, at
 #          least.
+# STEPS    some of: demo integration recovery faults (all).
 # SECONDS_OF_A_RUN    how long a fault run lasts (60).
 # SEED     of the fault runs (1).
 #
@@ -14,6 +15,7 @@ cd "$(dirname "$0")/.."
 PAIRS=${PAIRS:-bookworm:bookworm trixie:bullseye trixie:trixie forky:forky}
 SECONDS_OF_A_RUN=${SECONDS_OF_A_RUN:-60}
 SEED=${SEED:-1}
+STEPS=${STEPS:-demo integration recovery faults}
 declare -A POSTGRESQL=([bullseye]=13 [bookworm]=15 [trixie]=17 [forky]=18)
 work=$PWD/target/matrix
 built=${CARGO_TARGET_DIR:-$PWD/target}/debug
@@ -41,7 +43,7 @@ demo() {
     value() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" "$ready"; }
     "$built/florin" demo --amqp-url "$(value amqp_url)" --database-url "$(value database_url)" || status=1
     "$built/florin" verify --database-url "$(value database_url)" || status=1
-    kill -INT "$florin"
+    kill -TERM "$florin"
     wait "$florin" || status=1
     return "$status"
 }
@@ -49,24 +51,32 @@ tests() { cargo test --workspace --locked --no-fail-fast --test "$1"; }
 faults() { "$built/florin-faults" run --seed "$SEED" --seconds "$SECONDS_OF_A_RUN" --florin "$built/florin"; }
 
 failed=()
-step() { # LOG WHAT COMMAND...: sets `cell`, what stands in the table
-    local log=$work/$1.log what=$2 status=0 count
-    shift 2
-    say "$(basename "$log" .log)"
-    "$@" >"$log" 2>&1 || status=$?
-    [ "$status" = 0 ] || failed+=("$log")
-    case $what in
-    tests)
+step() { # PAIR STEP: sets `cell`, what stands in the table
+    local log=$work/$1-$2.log status=0 count=
+    cell='not run'
+    case " $STEPS " in *" $2 "*) ;; *) return ;; esac
+    say "$1: $2"
+    case $2 in
+    integration | recovery) tests "$2" >"$log" 2>&1 || status=$? ;;
+    *) "$2" >"$log" 2>&1 || status=$? ;;
+    esac
+    case $2 in
+    integration | recovery)
         count=$(sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 passed, \2 failed/p' "$log" | tail -n 1)
         ;;
-    faults) count=$(sed -n 's/^seed [0-9]*, \([0-9]* faults\), in .*/\1/p' "$log" | head -n 1) ;;
-    *) count= ;;
+    faults) count=$(sed -n 's/^seed [0-9]*, \([0-9]* faults\), in .*/\1, clean/p' "$log" | head -n 1) ;;
     esac
-    if [ "$status" = 0 ]; then cell="${count:-passed}"; else cell="FAILED ${count}"; fi
+    cell=${count:-passed}
+    if [ "$status" != 0 ]; then
+        failed+=("$log")
+        cell="FAILED ${count%, clean}"
+    fi
 }
 
 cargo build --workspace --locked --bin florin --bin florin-faults
-cargo test --workspace --locked --no-run --test integration --test recovery
+case " $STEPS " in
+*" integration "* | *" recovery "*) cargo test --workspace --locked --no-run --test integration --test recovery ;;
+esac
 mkdir -p "$work"
 rows=
 for pair in $PAIRS; do
@@ -76,14 +86,11 @@ for pair in $PAIRS; do
     variables=$(scripts/servers.sh "$postgresql" "postgresql-${POSTGRESQL[$postgresql]}")
     eval "$variables"
     row=$(versions "$rabbitmq" "$postgresql")
-    step "$rabbitmq-$postgresql-demo" demo demo
-    row+="| $cell "
-    step "$rabbitmq-$postgresql-integration" tests tests integration
-    row+="| $cell "
-    step "$rabbitmq-$postgresql-recovery" tests tests recovery
-    row+="| $cell "
-    step "$rabbitmq-$postgresql-faults" faults faults
-    row+="| $cell |"
+    for name in demo integration recovery faults; do
+        step "$rabbitmq-$postgresql" "$name"
+        row+="| $cell "
+    done
+    row+='|'
     say "$row"
     rows+=$row$'\n'
 done
