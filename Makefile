@@ -1,6 +1,6 @@
 # `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test bench faults upgrade mutations api browser docs fmt clean
+.PHONY: help setup run check test matrix bench faults upgrade mutations api browser docs fmt clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -16,8 +16,12 @@ run: setup ## Build Florin, start it with private servers, run the demo; Ctrl-C 
 check: setup ## Check format, spelling, dependencies (licences, advisories, unused ones) and lints
 	@scripts/check.sh
 
-test: setup ## make check, then all tests on real servers
+test: setup ## make check, then all tests on real servers, some once more on the newest
 	@scripts/test.sh
+
+matrix: setup ## Run the tests on other versions of RabbitMQ and PostgreSQL, write docs/reference/servers.md
+	@scripts/setup.sh --faults
+	@scripts/matrix.sh
 
 bench: setup ## Measure everything side by side on private servers, write target/bench/; ARGS=--quick to try it
 	@scripts/bench.sh $(ARGS)
@@ -28,13 +32,13 @@ api: setup ## Test the HTTP API against its OpenAPI document with schemathesis
 browser: setup ## Test the console in a real browser; installs Chromium and Node.js if missing
 	@scripts/browser.sh
 
-faults: setup ## Inject faults and prove that nothing is lost: SEED=1 SEEDS=20 MINUTES=60
+faults: setup ## Inject faults and prove that nothing is lost: SEED=1 SEEDS=20 MINUTES=60 TOPOLOGY=cluster
 	@scripts/setup.sh --faults
-	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/faults.sh
+	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' TOPOLOGY='$(TOPOLOGY)' scripts/faults.sh
 
 upgrade: setup ## Fault runs with the previous version and this one together: SEED=1 SEEDS=5 MINUTES=5
 	@scripts/setup.sh --faults
-	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' scripts/upgrade.sh
+	@SEED='$(SEED)' SEEDS='$(SEEDS)' MINUTES='$(MINUTES)' KINDS='$(KINDS)' TOPOLOGY='$(TOPOLOGY)' scripts/upgrade.sh
 
 mutations: setup ## Break Florin on purpose, one way at a time: the fault runs must catch each
 	@scripts/setup.sh --faults

@@ -5,6 +5,7 @@
 # SEEDS    how many runs (1).
 # MINUTES  how long the load runs in all; each run gets its share (3).
 # KINDS    only these kinds of faults, with commas between them.
+# TOPOLOGY single, or cluster: three nodes of RabbitMQ, and a PostgreSQL with a synchronous standby (single).
 # Arguments go to `florin-faults run`. What was violated stays in target/faults/SEED; the results of all runs
 # stay in target/faults/*.json, and are added up at the end.
 set -euo pipefail
@@ -15,7 +16,7 @@ seeds=${SEEDS:-1}
 seconds=$((${MINUTES:-3} * 60 / seeds))
 results=$PWD/target/faults
 binaries=${CARGO_TARGET_DIR:-target}/release
-options=(--seconds "$seconds")
+options=(--seconds "$seconds" --topology "${TOPOLOGY:-single}")
 [ -z "${KINDS:-}" ] || options+=(--kinds "$KINDS")
 
 cargo build --release --locked -p florin -p florin-faults

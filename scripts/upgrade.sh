@@ -4,7 +4,7 @@
 #
 # The previous version is the commit in lab/faults/previous-version. It is built in target/previous.
 #
-# SEED, SEEDS, MINUTES, KINDS as in scripts/faults.sh.
+# SEED, SEEDS, MINUTES, KINDS, TOPOLOGY as in scripts/faults.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

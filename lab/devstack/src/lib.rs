@@ -20,11 +20,12 @@
 //!
 //! From the bottom: `tree` reads the process table, `guard` and `process` run one child process, `folder` is
 //! where a server lives, `server` is what both servers share, `tls` their certificates, `postgres` and
-//! `rabbit` are the two servers, `program` is any other that runs like a server, `children` are short
+//! `rabbit` are the two servers, `standby` and `cluster` what they are when there are several of them, `program` is any other that runs like a server, `children` are short
 //! programs.
 
 mod binaries;
 mod children;
+mod cluster;
 mod error;
 mod folder;
 mod guard;
@@ -34,6 +35,7 @@ mod process;
 mod program;
 mod rabbit;
 mod server;
+mod standby;
 mod tls;
 mod tree;
 mod wait;
@@ -42,6 +44,7 @@ use std::path::PathBuf;
 use std::thread;
 
 pub use children::{Child, Children};
+pub use cluster::{Cluster, Link, NODES};
 pub use error::Error;
 pub use ports::free as free_ports;
 pub use postgres::Postgres;

@@ -29,7 +29,7 @@ const TLS_CLIENTS: &str = "local all all trust\nhostssl all all all trust client
 /// Dropping it stops it.
 #[derive(Debug)]
 pub struct Postgres {
-    server: Server,
+    pub(crate) server: Server,
     bin: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
@@ -39,20 +39,29 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server in `options.data_dir` (made at the first start) or in a temporary folder.
     pub fn launch(options: &Options) -> Result<Self, Error> {
-        let bin = binaries::postgres_dir()?;
-        let server = Server::new("postgres", options.data_dir.as_deref(), Signal::SIGINT, STOP_LIMIT)?;
-        let settings = options.postgres_settings.clone();
-        let tls = options.tls.as_ref().map(|tls| tls.copy(&server.folder)).transpose()?;
-        let mut postgres = Self { server, bin, port: 0, settings, tls };
+        let mut postgres = Self::prepare(options)?;
         postgres.initialise()?;
-        ports::with_retries(options.postgres_port.is_none(), || {
-            postgres.port = options.postgres_port.map_or_else(|| ports::free().map(|[port]| port), Ok)?;
-            postgres.start()
-        })?;
+        postgres.start_on_a_port(options)?;
         if postgres.psql("postgres", "SELECT 1 FROM pg_database WHERE datname = 'florin'")?.is_empty() {
             postgres.create_database(USER)?;
         }
         Ok(postgres)
+    }
+
+    /// A server without data.
+    pub(crate) fn prepare(options: &Options) -> Result<Self, Error> {
+        let bin = binaries::postgres_dir()?;
+        let server = Server::new("postgres", options.data_dir.as_deref(), Signal::SIGINT, STOP_LIMIT)?;
+        let settings = options.postgres_settings.clone();
+        let tls = options.tls.as_ref().map(|tls| tls.copy(&server.folder)).transpose()?;
+        Ok(Self { server, bin, port: 0, settings, tls })
+    }
+
+    pub(crate) fn start_on_a_port(&mut self, options: &Options) -> Result<(), Error> {
+        ports::with_retries(options.postgres_port.is_none(), || {
+            self.port = options.postgres_port.map_or_else(|| ports::free().map(|[port]| port), Ok)?;
+            self.start()
+        })
     }
 
     pub fn url(&self) -> String {
@@ -63,6 +72,10 @@ impl Postgres {
     fn socket_url(&self, database: &str) -> Option<String> {
         let dir = self.socket_dir()?;
         Some(format!("postgres://{USER}@localhost:{}/{database}?host={}", self.port, dir.display()))
+    }
+
+    pub(crate) fn settings(&self) -> &[(String, String)] {
+        &self.settings
     }
 
     /// The port on 127.0.0.1. It stays the same after a restart.
@@ -160,7 +173,7 @@ impl Postgres {
         format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.server.folder.path.join("data")
     }
 
@@ -223,16 +236,17 @@ impl Postgres {
     }
 }
 
-/// Whether the postmaster with this id accepts connections. It says so in the eighth line of its pid
+/// Whether the postmaster with this id accepts connections, a standby those that only read. It says so in the eighth line of its pid
 /// file, which is what `pg_ctl --wait` looks at; unlike a connection to the port, that cannot be
 /// another server that was faster to take the port.
 fn is_ready(server: &Server, pid: u32) -> bool {
     let file = server.folder.path.join("data/postmaster.pid");
     let text = fs::read_to_string(file).unwrap_or_default();
     let mut lines = text.lines();
-    lines.next() == Some(&pid.to_string()) && lines.nth(6).is_some_and(|status| status.trim() == "ready")
+    let states = ["ready", "standby"];
+    lines.next() == Some(&pid.to_string()) && lines.nth(6).is_some_and(|state| states.contains(&state.trim()))
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(crate) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
 }

@@ -1,16 +1,17 @@
 //! A private RabbitMQ node: own Erlang node name, cookie, port mapper (epmd) and folders.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::binaries;
-use crate::error::{Error, plain_name};
+use crate::error::{Doing, Error, plain_name};
 use crate::ports;
 use crate::server::{Server, run};
 use crate::{Options, Tls, USER};
@@ -35,6 +36,18 @@ pub struct Rabbit {
     ports: Ports,
     plugins: Vec<String>,
     tls: Option<Tls>,
+    /// The other nodes of its cluster.
+    peers: Vec<Peer>,
+    /// They are registered at our port mapper as long as these connections last.
+    registrations: Vec<TcpStream>,
+}
+
+/// Another node of the same cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    /// Where this node reaches it, on 127.0.0.1.
+    pub(crate) port: u16,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +61,17 @@ struct Ports {
 impl Rabbit {
     /// Starts a node in `options.data_dir` (made at the first start) or in a temporary folder.
     pub fn launch(options: &Options) -> Result<Self, Error> {
+        let mut rabbit = Self::prepare(options)?;
+        // Only one of the ports is ever given, so another attempt may help even if that one is.
+        ports::with_retries(true, || {
+            rabbit.choose_ports(options)?;
+            rabbit.start()
+        })?;
+        Ok(rabbit)
+    }
+
+    /// A node that does not run yet.
+    pub(crate) fn prepare(options: &Options) -> Result<Self, Error> {
         let bin = binaries::rabbitmq_dir()?;
         let epmd = binaries::epmd()?;
         let server = Server::new("rabbitmq", options.data_dir.as_deref(), Signal::SIGTERM, STOP_LIMIT)?;
@@ -55,15 +79,32 @@ impl Rabbit {
         let ports = Ports { amqp: 0, amqps: 0, epmd: 0, distribution: 0 };
         let tls = options.tls.as_ref().map(|tls| tls.copy(&server.folder)).transpose()?;
         let plugins = options.rabbit_plugins.clone();
-        let mut rabbit = Self { server, bin, epmd, node, ports, plugins, tls };
-        // The other two ports are never given, so another attempt may help even if this one is.
-        ports::with_retries(true, || {
-            let [amqp, amqps, epmd, distribution] = ports::free()?;
-            let amqp = options.amqp_port.unwrap_or(amqp);
-            rabbit.ports = Ports { amqp, amqps, epmd, distribution };
-            rabbit.start()
-        })?;
-        Ok(rabbit)
+        let (peers, registrations) = (vec![], vec![]);
+        Ok(Self { server, bin, epmd, node, ports, plugins, tls, peers, registrations })
+    }
+
+    pub(crate) fn choose_ports(&mut self, options: &Options) -> Result<(), Error> {
+        let [amqp, amqps, epmd, distribution] = ports::free()?;
+        let amqp = options.amqp_port.unwrap_or(amqp);
+        self.ports = Ports { amqp, amqps, epmd, distribution };
+        Ok(())
+    }
+
+    /// Makes it a node of a cluster, before its first start.
+    pub(crate) fn join(&mut self, cookie: &str, peers: Vec<Peer>) -> Result<(), Error> {
+        let file = self.server.folder.write(".erlang.cookie", cookie)?;
+        fs::set_permissions(&file, Permissions::from_mode(0o400))
+            .doing(|| format!("make {} private", file.display()))?;
+        self.peers = peers;
+        Ok(())
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.node
+    }
+
+    pub(crate) fn distribution_port(&self) -> u16 {
+        self.ports.distribution
     }
 
     /// The URL of virtual host `/`.
@@ -158,7 +199,9 @@ impl Rabbit {
         let port = self.ports.epmd;
         let arguments = ["-port", &port.to_string(), "-address", "127.0.0.1"].map(String::from);
         self.server.start_helper(&self.epmd, &arguments, &[])?;
-        self.server.wait_ready(Server::helper_runs, |_| TcpStream::connect(("127.0.0.1", port)).is_ok())
+        self.server.wait_ready(Server::helper_runs, |_| TcpStream::connect(("127.0.0.1", port)).is_ok())?;
+        self.registrations = self.peers.iter().map(|peer| register(port, peer)).collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     fn start_node(&mut self) -> Result<(), Error> {
@@ -198,6 +241,19 @@ impl Rabbit {
                 key_file.display(),
             ));
         }
+        if !self.peers.is_empty() {
+            text.push_str("cluster_formation.peer_discovery_backend = classic_config\n");
+            let mut nodes: Vec<&str> = self.peers.iter().map(|peer| peer.name.as_str()).collect();
+            nodes.push(&self.node);
+            nodes.sort_unstable();
+            for (number, node) in (1..).zip(nodes) {
+                text.push_str(&format!("cluster_formation.classic_config.nodes.{number} = {node}\n"));
+            }
+            // As the documentation tells operators to set it. Here, for a version that knows it no more does not start
+            // with it in the other file.
+            folder
+                .write("advanced.config", "[{rabbit, [{cluster_partition_handling, pause_minority}]}].\n")?;
+        }
         folder.write("rabbitmq.conf", &text)?;
         Ok(())
     }
@@ -231,6 +287,32 @@ impl Rabbit {
             ("RUNNING_UNDER_SYSTEMD", "1".into()),
         ]
     }
+}
+
+/// Tells the port mapper of a node where that one shall look for a peer (ALIVE2_REQ of the Erlang distribution
+/// protocol). It holds until the connection is closed.
+fn register(port_mapper: u16, peer: &Peer) -> Result<TcpStream, Error> {
+    /// A normal node that takes TCP and knows versions 5 and 6 of the protocol.
+    const KIND: [u8; 6] = [77, 0, 0, 6, 0, 5];
+    let name = peer.name.split('@').next().unwrap_or_default().as_bytes();
+    let mut request = vec![120];
+    request.extend(peer.port.to_be_bytes());
+    request.extend(KIND);
+    request.extend(u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
+    request.extend(name);
+    request.extend([0, 0]);
+    let length = u16::try_from(request.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let registered = TcpStream::connect(("127.0.0.1", port_mapper)).and_then(|mut stream| {
+        stream.set_read_timeout(Some(GREETING_LIMIT))?;
+        stream.write_all(&[&length[..], &request].concat())?;
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer)?;
+        match answer[1] {
+            0 => Ok(stream),
+            _ => Err(std::io::Error::other("the name is taken")),
+        }
+    });
+    registered.doing(|| format!("register {} at a port mapper", peer.name))
 }
 
 /// The node's name belongs to its data, so it is kept with it. It is random, to tell nodes apart.

@@ -144,7 +144,7 @@ impl Server {
         }
     }
 
-    fn failed(&self, reason: String) -> Error {
+    pub(crate) fn failed(&self, reason: String) -> Error {
         Error::Start {
             server: self.name,
             reason,

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::check::check;
-use crate::kind::Kind;
+use crate::kind::{Kind, Topology};
 use crate::plan::Plan;
 use crate::record::Records;
 use crate::report::{Report, sum, violations};
@@ -34,6 +34,7 @@ const INTERRUPTED: u8 = 130;
 Examples:
   florin-faults run --minutes 3
   florin-faults run --seed 7 --minutes 10 --kinds kill-service,kill-postgres
+  florin-faults run --topology cluster --kinds kill-node,lose-primary
   florin-faults plan --seed 7 --minutes 10        prints the schedule
   florin-faults check FOLDER                      checks the files of an earlier run again
 
@@ -73,6 +74,9 @@ struct PlanArgs {
     /// Only these kinds of faults [default: all that this machine supports].
     #[arg(long, value_delimiter = ',', value_name = "KIND,...")]
     kinds: Vec<Kind>,
+    /// What servers there are.
+    #[arg(long, default_value = "single")]
+    topology: Topology,
 }
 
 #[derive(Debug, clap::Args)]
@@ -131,12 +135,13 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
 
 fn schedule(args: &PlanArgs) -> (Plan, Vec<(Kind, String)>) {
     let wanted: BTreeSet<Kind> = match args.kinds.as_slice() {
-        [] => Kind::value_variants().iter().copied().collect(),
+        [] => Kind::value_variants().iter().copied().filter(|kind| kind.fits(args.topology)).collect(),
         kinds => kinds.iter().copied().collect(),
     };
-    let (possible, skipped) = inject::possible(&wanted);
+    let (possible, skipped) = inject::possible(args.topology, &wanted);
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
-    (Plan::new(seed, args.seconds.unwrap_or(args.minutes * 60), &possible), skipped)
+    let seconds = args.seconds.unwrap_or(args.minutes * 60);
+    (Plan::new(seed, seconds, args.topology, &possible), skipped)
 }
 
 fn run_faults(args: &RunArgs) -> anyhow::Result<ExitCode> {

@@ -26,6 +26,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 const DRAIN_PAUSE: Duration = Duration::from_millis(250);
 /// How long to wait for the next message of a queue that has one.
 const NEXT_LIMIT: Duration = Duration::from_secs(10);
+/// For people: what the broker says of its queues when nobody is there any more.
+const QUEUES: &str = "queues.txt";
 const OVERDUE: &str = "SELECT count(*) FROM holds WHERE expires_at < now() + interval '2 seconds'";
 
 const POSTINGS: &str = "
@@ -67,8 +69,8 @@ pub async fn listen(amqp_url: &str) -> Result<(), Error> {
 /// Waits until the work queue is empty, no event is parked and no hold is overdue, or the limit. Returns whether that
 /// was reached.
 pub async fn drain(world: &World) -> Result<bool, Error> {
-    let (_connection, channel) = open(world.amqp_url()).await?;
-    let database = connect(world.database_url()).await?;
+    let (_connection, channel) = open(world.servers.amqp_url()).await?;
+    let database = connect(world.servers.database_url()).await?;
     let end = Instant::now() + DRAIN_LIMIT;
     loop {
         let waiting = count(&channel, WORK_QUEUE).await? + count(&channel, PARKED_EVENTS).await?;
@@ -90,7 +92,8 @@ pub async fn collect(world: &World, clients: u32, folder: &Path, start: Instant)
     let stopped =
         tokio::task::spawn_blocking(move || services.iter().for_each(crate::service::Service::stop));
     stopped.await.map_err(std::io::Error::other)?;
-    let (_connection, channel) = open(world.amqp_url()).await?;
+    std::fs::write(folder.join(QUEUES), queues(world).await)?;
+    let (_connection, channel) = open(world.servers.amqp_url()).await?;
     for client in 1..=clients {
         let history = History::open(&history::path(folder, client), start)?;
         for delivery in empty(&channel, &link::reply_queue(client)).await? {
@@ -104,7 +107,7 @@ pub async fn collect(world: &World, clients: u32, folder: &Path, start: Instant)
         let messages: Vec<Queued> = empty(&channel, queue).await?.iter().map(queued).collect();
         write_lines(&folder.join(file), &messages)?;
     }
-    let database = connect(world.database_url()).await?;
+    let database = connect(world.servers.database_url()).await?;
     let tickers = database.query("SELECT name, scale FROM tickers ORDER BY name", &[]).await?;
     let ticker =
         |row: &Row| Ticker { name: row.get(0), scale: u8::try_from(row.get::<_, i16>(1)).unwrap_or(u8::MAX) };
@@ -115,6 +118,13 @@ pub async fn collect(world: &World, clients: u32, folder: &Path, start: Instant)
     let verified = serde_json::to_vec(&Verified { code, text }).map_err(std::io::Error::from)?;
     std::fs::write(folder.join(record::VERIFY), verified)?;
     Ok(())
+}
+
+/// A message that is still unacknowledged is held for a consumer that is gone: no one else gets it.
+async fn queues(world: &World) -> String {
+    let list = ["list_queues", "name", "messages_ready", "messages_unacknowledged", "consumers", "state"];
+    let listed = world.servers.with_node(0, move |rabbit| rabbit.ctl(&list)).await;
+    listed.unwrap_or_else(|error| error.to_string())
 }
 
 fn posting(row: &Row) -> Posting {

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::kind::Kind;
+use crate::kind::{Kind, Topology};
 use crate::limits::{self, Alarm, Crowd};
 use crate::load::Pulse;
 use crate::plan::{Fault, Plan};
 use crate::proxy::{Mode, Proxy};
 use crate::world::{Error as WorldError, World};
-use crate::{clock, collect, disk};
+use crate::{clock, collect, disk, nodes};
 
 /// The name of the record of the faults in the folder of a run.
 pub const FILE: &str = "faults.jsonl";
@@ -57,6 +57,7 @@ pub struct Happened {
     #[serde(flatten)]
     pub fault: Fault,
     pub began_ms: u64,
+    /// Its end; its beginning if others take over meanwhile.
     pub healed_ms: u64,
     /// How long after that the first request was answered that had been sent after it. None when there was
     /// none in time.
@@ -82,19 +83,27 @@ pub async fn run(plan: &Plan, world: &Arc<World>, pulse: &Arc<Pulse>, start: Ins
             "fault"
         );
         let (world, pulse, begun) = (Arc::clone(world), Arc::clone(pulse), Arc::clone(&begun));
-        let mine = begun.fetch_add(1, Ordering::SeqCst) + 1;
         running.spawn(async move {
-            let began_ms = since(start);
-            let result = one(&fault, &world, &pulse).await;
-            let healed = *result.as_ref().unwrap_or(&Instant::now());
-            let healed_ms = millis(healed.duration_since(start));
-            let recovery = pulse.answer_after(healed, RECOVERY_LIMIT).await;
-            let disturbed = begun.load(Ordering::SeqCst) != mine;
+            let _turn = nodes::turn(fault.kind, &world.servers).await;
+            let mine = begun.fetch_add(1, Ordering::SeqCst) + 1;
+            let began = Instant::now();
+            let recovers = async |from| {
+                let recovery = pulse.answer_after(from, RECOVERY_LIMIT).await;
+                (recovery.map(millis), begun.load(Ordering::SeqCst) != mine)
+            };
+            let injected = one(&fault, &world, &pulse);
+            let (result, healed, (recovery_ms, disturbed)) = if fault.kind.is_replaced() {
+                let (result, recovery) = tokio::join!(injected, recovers(began));
+                (result, began, recovery)
+            } else {
+                let (result, healed) = (injected.await, Instant::now());
+                (result, healed, recovers(healed).await)
+            };
+            let [began_ms, healed_ms] = [began, healed].map(|moment| millis(moment.duration_since(start)));
             let failed = result.err().map(|error| error.to_string());
             if let Some(failed) = &failed {
                 tracing::warn!(number = fault.number, kind = fault.kind.name(), failed, "fault failed");
             }
-            let recovery_ms = recovery.map(millis);
             Happened { fault, began_ms, healed_ms, recovery_ms, disturbed, failed }
         });
     }
@@ -110,10 +119,11 @@ pub fn write(folder: &Path, happened: &[Happened]) -> std::io::Result<()> {
 
 /// Undoes whatever a fault may have left, so that the run can finish.
 pub async fn heal(world: &World) {
-    for proxy in world.to_database.iter().chain(&world.to_broker).chain([&world.to_clients]) {
+    let wires = world.to_database.iter().chain(&world.to_broker).chain([&world.to_clients]);
+    for proxy in wires.chain(world.servers.links()) {
         proxy.set(Mode::Open);
     }
-    if let Some(disks) = &world.disks {
+    if let Some(disks) = &world.servers.disks {
         for disk in [&disks.data, &disks.wal, &disks.broker] {
             if let Err(error) = disk.free() {
                 tracing::warn!(%error, "a disk stays full");
@@ -131,47 +141,51 @@ pub async fn heal(world: &World) {
             tracing::error!(%error, "the service cannot be started");
         }
     }
-    let started = world.with_postgres(|postgres| {
+    let started = world.servers.with_primary(|postgres| {
         postgres.resume();
         postgres.start()
     });
     if let Err(error) = started.await {
         tracing::error!(%error, "PostgreSQL cannot be started");
     }
-    let started = world.with_rabbit(|rabbit| {
-        rabbit.resume();
-        rabbit.start()
+    let nodes = (0..world.servers.nodes()).map(|place| {
+        world.servers.with_node(place, |rabbit| {
+            rabbit.resume();
+            rabbit.start()
+        })
     });
-    if let Err(error) = started.await {
-        tracing::error!(%error, "RabbitMQ cannot be started");
+    for started in futures_util::future::join_all(nodes).await {
+        if let Err(error) = started {
+            tracing::error!(%error, "RabbitMQ cannot be started");
+        }
     }
 }
 
-/// One fault, from its beginning to its end. Returns when it was over.
-async fn one(fault: &Fault, world: &World, pulse: &Pulse) -> Result<Instant, Error> {
+/// One fault, from its beginning to its end.
+async fn one(fault: &Fault, world: &World, pulse: &Pulse) -> Result<(), Error> {
     let lasts = Duration::from_millis(fault.for_ms);
     let places = fault.instances.places();
     match fault.kind {
         Kind::KillService | Kind::FreezeService | Kind::Deploy => return instances(fault, world).await,
         Kind::KillPostgres => {
-            world.with_postgres(devstack::Postgres::kill).await;
+            world.servers.with_primary(devstack::Postgres::kill).await;
             sleep(lasts).await;
             start_postgres(world).await?;
         }
         Kind::KillRabbitmq => {
-            world.with_rabbit(devstack::Rabbit::kill).await;
+            world.servers.with_node(0, devstack::Rabbit::kill).await;
             sleep(lasts).await;
             start_rabbit(world).await?;
         }
         Kind::FreezePostgres => {
-            world.with_postgres(devstack::Postgres::suspend).await?;
+            world.servers.with_primary(devstack::Postgres::suspend).await?;
             sleep(lasts).await;
-            world.with_postgres(devstack::Postgres::resume).await;
+            world.servers.with_primary(devstack::Postgres::resume).await;
         }
         Kind::FreezeRabbitmq => {
-            world.with_rabbit(devstack::Rabbit::suspend).await?;
+            world.servers.with_node(0, devstack::Rabbit::suspend).await?;
             sleep(lasts).await;
-            world.with_rabbit(devstack::Rabbit::resume).await;
+            world.servers.with_node(0, devstack::Rabbit::resume).await;
         }
         Kind::CommitInDoubt | Kind::CommitLost => {
             let mode =
@@ -193,7 +207,7 @@ async fn one(fault: &Fault, world: &World, pulse: &Pulse) -> Result<Instant, Err
         Kind::MemoryAlarm => Alarm::Memory.sound(world, lasts).await?,
         Kind::DiskAlarm => Alarm::Disk.sound(world, lasts).await?,
         Kind::ConnectionLimit => {
-            let crowd = Crowd::gather(world.database_url()).await?;
+            let crowd = Crowd::gather(world.servers.database_url()).await?;
             sleep(lasts).await;
             drop(crowd);
         }
@@ -208,16 +222,16 @@ async fn one(fault: &Fault, world: &World, pulse: &Pulse) -> Result<Instant, Err
         | Kind::BrokerDiskFull
         | Kind::PostgresPowerCut
         | Kind::RabbitmqPowerCut => disks(fault.kind, world, lasts).await?,
+        kind if !kind.fits(Topology::Single) => nodes::one(fault, world).await?,
         _ => wires(fault, world, lasts).await,
     }
-    Ok(Instant::now())
+    Ok(())
 }
 
-/// Faults of instances of the service. Another one takes over, so a killed one counts as healed at once.
-async fn instances(fault: &Fault, world: &World) -> Result<Instant, Error> {
+/// Faults of instances of the service.
+async fn instances(fault: &Fault, world: &World) -> Result<(), Error> {
     let mut together = JoinSet::new();
     let lasts = Duration::from_millis(fault.for_ms);
-    let began = Instant::now();
     for place in fault.instances.places() {
         let (service, kind) = (world.services[*place].clone(), fault.kind);
         together.spawn_blocking(move || -> Result<(), devstack::Error> {
@@ -238,7 +252,7 @@ async fn instances(fault: &Fault, world: &World) -> Result<Instant, Error> {
     for result in together.join_all().await {
         result?;
     }
-    Ok(if fault.kind == Kind::KillService { began } else { Instant::now() })
+    Ok(())
 }
 
 /// Connections that are cut, delayed, throttled or silent.
@@ -282,7 +296,7 @@ async fn armed<'a>(proxies: impl Iterator<Item = &'a Proxy>, mode: Mode, lasts: 
 }
 
 async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> {
-    let disks = world.disks.as_ref().ok_or(Error::NoDisks)?;
+    let disks = world.servers.disks.as_ref().ok_or(Error::NoDisks)?;
     match kind {
         Kind::DataDiskFull | Kind::WalDiskFull => {
             let disk = if kind == Kind::DataDiskFull { &disks.data } else { &disks.wal };
@@ -290,7 +304,7 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
             if kind == Kind::WalDiskFull {
                 // The segment at hand has room for many seconds. The next one has none, and PostgreSQL ends
                 // itself: so this may fail, too. Or another fault has frozen PostgreSQL: then it has no end.
-                let _ = timeout(SWITCH_LIMIT, collect::switch_wal(world.database_url())).await;
+                let _ = timeout(SWITCH_LIMIT, collect::switch_wal(world.servers.database_url())).await;
             }
             sleep(lasts).await;
             disk.free()?;
@@ -305,16 +319,16 @@ async fn disks(kind: Kind, world: &World, lasts: Duration) -> Result<(), Error> 
         Kind::PostgresPowerCut => {
             disks.wal.cut_power()?;
             disks.data.cut_power()?;
-            world.with_postgres(devstack::Postgres::kill).await;
+            world.servers.with_primary(devstack::Postgres::kill).await;
             sleep(lasts).await;
             disks.data.restore()?;
             disks.wal.restore()?;
-            world.with_postgres(|postgres| remove_empty_lock(postgres.folder())).await;
+            world.servers.with_primary(|postgres| remove_empty_lock(postgres.folder())).await;
             start_postgres(world).await?;
         }
         _ => {
             disks.broker.cut_power()?;
-            world.with_rabbit(devstack::Rabbit::kill).await;
+            world.servers.with_node(0, devstack::Rabbit::kill).await;
             sleep(lasts).await;
             disks.broker.restore()?;
             start_rabbit(world).await?;
@@ -338,7 +352,7 @@ async fn start_postgres(world: &World) -> Result<(), Error> {
         let tries = (1..STARTS).find_map(|_| postgres.start().ok());
         tries.map_or_else(|| postgres.start(), Ok)
     };
-    Ok(world.with_postgres(start).await?)
+    Ok(world.servers.with_primary(start).await?)
 }
 
 async fn start_rabbit(world: &World) -> Result<(), Error> {
@@ -346,25 +360,22 @@ async fn start_rabbit(world: &World) -> Result<(), Error> {
         let tries = (1..STARTS).find_map(|_| rabbit.start().ok());
         tries.map_or_else(|| rabbit.start(), Ok)
     };
-    Ok(world.with_rabbit(start).await?)
+    Ok(world.servers.with_node(0, start).await?)
 }
 
 fn each<E>(places: &[usize], action: impl Fn(usize) -> Result<(), E>) -> Result<(), E> {
     places.iter().copied().try_for_each(action)
 }
 
-fn since(start: Instant) -> u64 {
-    millis(start.elapsed())
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The kinds that can happen in a world, and why the others cannot.
+/// The kinds that can happen to such servers, and why the others cannot.
 #[must_use]
-pub fn possible(wanted: &BTreeSet<Kind>) -> (BTreeSet<Kind>, Vec<(Kind, String)>) {
+pub fn possible(topology: Topology, wanted: &BTreeSet<Kind>) -> (BTreeSet<Kind>, Vec<(Kind, String)>) {
     let why_not = |kind: Kind| match kind {
+        kind if !kind.fits(topology) => Some("there are no such servers".to_owned()),
         Kind::ClockStep => clock::Clock::available().err().map(|error| error.to_string()),
         kind if kind.needs_disks() => disk::LoopDisk::available().err().map(|error| error.to_string()),
         _ => None,

@@ -76,6 +76,35 @@ pub enum Kind {
     PostgresPowerCut,
     /// RabbitMQ's disk loses power: what was not synced is gone.
     RabbitmqPowerCut,
+    /// A node of the RabbitMQ cluster is killed and started again.
+    KillNode,
+    /// A node of the RabbitMQ cluster is asked to stop (SIGTERM) and started again.
+    RestartNode,
+    /// A node of the RabbitMQ cluster is suspended and resumed later.
+    FreezeNode,
+    /// A node of the RabbitMQ cluster is cut off from the other two, not from its clients.
+    CutNode,
+    /// Two of the three nodes of the RabbitMQ cluster are killed and started again.
+    KillTwoNodes,
+    /// PostgreSQL's primary is killed and its standby promoted; the old one comes back as a standby.
+    LosePrimary,
+    /// PostgreSQL's standby is killed and started again; commits wait for it meanwhile.
+    KillStandby,
+    /// PostgreSQL's standby is killed, commits wait for it no longer; it is started again, and they do.
+    DropStandby,
+}
+
+/// What servers there are.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topology {
+    /// One RabbitMQ and one PostgreSQL.
+    #[default]
+    Single,
+    /// Three nodes of RabbitMQ, and a PostgreSQL with a synchronous standby.
+    Cluster,
 }
 
 impl Kind {
@@ -90,6 +119,51 @@ impl Kind {
     pub fn about(self) -> String {
         let value = self.to_possible_value();
         value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+    }
+
+    /// Whether others take over what it hits: then the service recovers while it lasts.
+    #[must_use]
+    pub const fn is_replaced(self) -> bool {
+        matches!(
+            self,
+            Self::KillService
+                | Self::KillNode
+                | Self::RestartNode
+                | Self::FreezeNode
+                | Self::CutNode
+                | Self::LosePrimary
+                | Self::DropStandby
+        )
+    }
+
+    /// Whether it can happen to these servers.
+    #[must_use]
+    pub const fn fits(self, topology: Topology) -> bool {
+        let of_cluster = matches!(
+            self,
+            Self::KillNode
+                | Self::RestartNode
+                | Self::FreezeNode
+                | Self::CutNode
+                | Self::KillTwoNodes
+                | Self::LosePrimary
+                | Self::KillStandby
+                | Self::DropStandby
+        );
+        let of_single = self.needs_disks()
+            || matches!(
+                self,
+                Self::KillPostgres
+                    | Self::KillRabbitmq
+                    | Self::FreezePostgres
+                    | Self::FreezeRabbitmq
+                    | Self::MemoryAlarm
+                    | Self::DiskAlarm
+            );
+        match topology {
+            Topology::Single => !of_cluster,
+            Topology::Cluster => !of_single,
+        }
     }
 
     /// Whether it needs a small disk of its own, and so the privilege to mount one.
@@ -112,9 +186,13 @@ impl Kind {
             // The downtime.
             Self::KillService | Self::KillPostgres | Self::KillRabbitmq | Self::Deploy => 0..=1500,
             Self::PostgresPowerCut | Self::RabbitmqPowerCut => 100..=1000,
+            Self::KillNode | Self::RestartNode | Self::KillTwoNodes => 0..=3000,
+            Self::LosePrimary | Self::KillStandby | Self::DropStandby => 0..=3000,
             // Long enough for heartbeats and time limits to matter, now and then.
-            Self::FreezeService | Self::FreezePostgres | Self::FreezeRabbitmq => 500..=9000,
-            Self::SilenceDatabase | Self::SilenceBroker | Self::SilenceClients => 500..=9000,
+            Self::FreezeService | Self::FreezePostgres | Self::FreezeRabbitmq | Self::FreezeNode => {
+                500..=9000
+            }
+            Self::SilenceDatabase | Self::SilenceBroker | Self::SilenceClients | Self::CutNode => 500..=9000,
             Self::ConnectionLimit | Self::MemoryAlarm | Self::DiskAlarm => 2000..=6000,
             Self::DataDiskFull | Self::WalDiskFull => 2000..=6000,
             // RabbitMQ checks its disk every ten seconds.
@@ -127,7 +205,11 @@ impl Kind {
     #[must_use]
     pub const fn recovery_ms(self) -> u64 {
         match self {
-            Self::KillRabbitmq | Self::RabbitmqPowerCut => 14_000,
+            Self::KillRabbitmq | Self::RabbitmqPowerCut | Self::KillTwoNodes => 14_000,
+            // The server that was lost is started again meanwhile.
+            Self::KillNode | Self::RestartNode | Self::LosePrimary => 12_000,
+            Self::FreezeNode | Self::CutNode => 8000,
+            Self::KillStandby | Self::DropStandby => 5000,
             Self::KillPostgres | Self::PostgresPowerCut | Self::WalDiskFull => 7000,
             Self::MemoryAlarm | Self::DiskAlarm | Self::BrokerDiskFull => 3000,
             Self::FreezeRabbitmq | Self::SilenceBroker | Self::DataDiskFull => 3000,

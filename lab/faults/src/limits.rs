@@ -52,14 +52,14 @@ impl Alarm {
 
     /// Raises it for this long, and clears it whatever happens: no queue can be drained while it is on.
     pub async fn sound(self, world: &World, lasts: Duration) -> Result<(), Error> {
-        let rung = world.with_rabbit(move |rabbit| self.ring(rabbit)).await;
+        let rung = world.servers.with_node(0, move |rabbit| self.ring(rabbit)).await;
         sleep(lasts).await;
-        let mut ended = world.with_rabbit(move |rabbit| self.end(rabbit)).await;
+        let mut ended = world.servers.with_node(0, move |rabbit| self.end(rabbit)).await;
         for _ in 1..END_ATTEMPTS {
             if ended.is_ok() {
                 break;
             }
-            ended = world.with_rabbit(move |rabbit| self.end(rabbit)).await;
+            ended = world.servers.with_node(0, move |rabbit| self.end(rabbit)).await;
         }
         rung.and(ended)
     }

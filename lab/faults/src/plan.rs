@@ -8,7 +8,7 @@ use std::path::Path;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::kind::Kind;
+use crate::kind::{Kind, Topology};
 
 /// The name of the schedule in the folder of a run.
 pub const FILE: &str = "plan.jsonl";
@@ -18,6 +18,9 @@ const START_MS: u64 = 3000;
 const END_MS: u64 = 6000;
 /// One fault in this many begins before the previous one is over.
 const OVERLAPS: u32 = 6;
+/// The nodes of the RabbitMQ cluster.
+#[allow(clippy::cast_possible_wrap, reason = "it is three")]
+const NODES: i64 = devstack::NODES as i64;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -32,6 +35,8 @@ pub struct Plan {
 pub struct Settings {
     pub seed: u64,
     pub seconds: u64,
+    #[serde(default)]
+    pub topology: Topology,
     /// Whether one instance is active and the other is a standby; else both are active.
     pub single_active_consumer: bool,
     /// The most commands that the service commits together. If it is small, batches are full, and the next
@@ -55,7 +60,7 @@ pub struct Fault {
     pub for_ms: u64,
     /// The instances it affects, for faults of the service.
     pub instances: Instances,
-    /// Milliseconds of a delay, bytes per second of a throttle, seconds of a clock step.
+    /// Milliseconds of a delay, bytes per second of a throttle, seconds of a clock step, the node of a cluster.
     pub amount: i64,
 }
 
@@ -81,11 +86,12 @@ impl Instances {
 impl Plan {
     /// Derives a schedule from a seed. The same arguments give the same schedule.
     #[must_use]
-    pub fn new(seed: u64, seconds: u64, kinds: &BTreeSet<Kind>) -> Self {
+    pub fn new(seed: u64, seconds: u64, topology: Topology, kinds: &BTreeSet<Kind>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let settings = Settings {
             seed,
             seconds,
+            topology,
             single_active_consumer: rng.u32(0..3) > 0,
             max_batch_commands: if seed.is_multiple_of(2) { 1000 } else { 2 },
             clients: 6,
@@ -144,6 +150,9 @@ fn amount(rng: &mut Rng, kind: Kind) -> i64 {
     match kind {
         Kind::DelayDatabase | Kind::DelayBroker | Kind::DelayClients => rng.i64(20..600),
         Kind::ThrottleDatabase | Kind::ThrottleBroker | Kind::ThrottleClients => rng.i64(2000..60_000),
+        Kind::KillNode | Kind::RestartNode | Kind::FreezeNode | Kind::CutNode | Kind::KillTwoNodes => {
+            rng.i64(0..NODES)
+        }
         Kind::ClockStep => [-3600, -30, -3, 3, 30, 3600][rng.usize(0..6)],
         _ => 0,
     }
@@ -155,30 +164,37 @@ mod tests {
 
     use super::*;
 
-    fn all() -> BTreeSet<Kind> {
-        Kind::value_variants().iter().copied().collect()
+    fn all(topology: Topology) -> BTreeSet<Kind> {
+        Kind::value_variants().iter().copied().filter(|kind| kind.fits(topology)).collect()
+    }
+
+    fn single(seed: u64, seconds: u64) -> Plan {
+        Plan::new(seed, seconds, Topology::Single, &all(Topology::Single))
     }
 
     #[test]
     fn a_seed_has_one_schedule() {
-        assert_eq!(Plan::new(7, 600, &all()), Plan::new(7, 600, &all()));
-        assert_ne!(Plan::new(7, 600, &all()), Plan::new(8, 600, &all()));
+        assert_eq!(single(7, 600), single(7, 600));
+        assert_ne!(single(7, 600), single(8, 600));
     }
 
     #[test]
     fn a_long_run_has_every_kind() {
-        let mut found = BTreeSet::new();
-        for seed in 0..2 {
-            found.extend(Plan::new(seed, 900, &all()).faults.iter().map(|fault| fault.kind));
+        for topology in [Topology::Single, Topology::Cluster] {
+            let mut found = BTreeSet::new();
+            for seed in 0..2 {
+                let plan = Plan::new(seed, 900, topology, &all(topology));
+                found.extend(plan.faults.iter().map(|fault| fault.kind));
+            }
+            assert_eq!(found, all(topology));
         }
-        assert_eq!(found, all());
     }
 
     #[test]
     fn clocks_are_stepped_only_where_every_request_has_an_identity() {
         let mut stepped = 0;
         for seed in 0..20 {
-            let plan = Plan::new(seed, 900, &all());
+            let plan = single(seed, 900);
             let steps = plan.faults.iter().filter(|fault| fault.kind == Kind::ClockStep).count();
             assert!(steps == 0 || !plan.settings.bare_requests);
             stepped += steps;
@@ -188,7 +204,7 @@ mod tests {
 
     #[test]
     fn faults_are_over_before_the_end() {
-        let plan = Plan::new(3, 120, &all());
+        let plan = single(3, 120);
         assert!(!plan.faults.is_empty());
         assert!(plan.faults.iter().all(|fault| fault.at_ms + fault.for_ms < 120_000));
     }

@@ -14,7 +14,7 @@ mod postgres;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -58,6 +58,8 @@ impl Mode {
 }
 
 /// A proxy on a free port of 127.0.0.1. Dropping it cuts all connections and ends it.
+///
+/// It may lead to several servers: each connection goes to the next of them that takes it.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -69,18 +71,38 @@ impl Proxy {
     /// Starts a proxy in the present runtime. `upstream` need not be there yet, nor stay: it is connected to
     /// once for each connection.
     pub fn start(upstream: SocketAddr) -> io::Result<Self> {
+        Self::start_to(vec![upstream], false)
+    }
+
+    /// The same, to several servers.
+    pub fn start_to_any(upstreams: Vec<SocketAddr>) -> io::Result<Self> {
+        Self::start_to(upstreams, false)
+    }
+
+    /// The same, for a protocol that it does not know and must not take for another one.
+    pub fn start_blind(upstream: SocketAddr) -> io::Result<Self> {
+        Self::start_to(vec![upstream], true)
+    }
+
+    fn start_to(upstreams: Vec<SocketAddr>, is_blind: bool) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        let control = Control::default();
-        let listener = tokio::spawn(listen(listener, upstream, control.clone())).abort_handle();
+        let control = Control { is_blind, ..Control::default() };
+        control.upstreams.send_replace(upstreams);
+        let listener = tokio::spawn(listen(listener, control.clone())).abort_handle();
         Ok(Self { address, control, listener })
     }
 
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Lets new connections go to this server from now on.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.control.upstreams.send_replace(vec![upstream]);
     }
 
     /// Changes what it does, at once and also for the connections that there are.
@@ -131,9 +153,28 @@ struct State {
 struct Control {
     state: watch::Sender<State>,
     moments: Arc<AtomicU64>,
+    upstreams: watch::Sender<Vec<SocketAddr>>,
+    /// How many connections there were.
+    turns: Arc<AtomicUsize>,
+    /// Whether what goes through is not looked at.
+    is_blind: bool,
 }
 
 impl Control {
+    /// Connects to the next server that takes it.
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let upstreams = self.upstreams.borrow().clone();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let mut refused = io::Error::other("the proxy leads nowhere");
+        for place in 0..upstreams.len() {
+            match TcpStream::connect(upstreams[(turn + place) % upstreams.len()]).await {
+                Ok(server) => return Ok(server),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
     /// The moment for which this mode was set has come. It comes once: false when another connection was
     /// first.
     fn take_moment(&self, mode: Mode) -> bool {
@@ -149,12 +190,12 @@ impl Control {
     }
 }
 
-async fn listen(listener: TcpListener, upstream: SocketAddr, control: Control) {
+async fn listen(listener: TcpListener, control: Control) {
     let mut links = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => drop(links.spawn(serve(client, upstream, control.clone()))),
+                Ok((client, _)) => drop(links.spawn(serve(client, control.clone()))),
                 // Too many open files, or a client that is gone already.
                 Err(error) => tracing::debug!(%error, "a connection was not accepted"),
             },
@@ -163,8 +204,8 @@ async fn listen(listener: TcpListener, upstream: SocketAddr, control: Control) {
     }
 }
 
-async fn serve(client: TcpStream, upstream: SocketAddr, control: Control) {
-    if let Err(error) = link::run(client, upstream, &control).await {
+async fn serve(client: TcpStream, control: Control) {
+    if let Err(error) = link::run(client, &control).await {
         tracing::debug!(%error, "a connection through the proxy ended");
     }
 }

@@ -51,8 +51,8 @@ pub struct Faults {
     pub count: usize,
     /// How many did not happen as they should.
     pub failed: usize,
-    /// From the end of the fault (or the kill of an instance) to the first answer to a request sent after it,
-    /// in milliseconds, without those that another fault disturbed. In order.
+    /// From the end of the fault (or the beginning, if others take over) to the first answer to a request sent
+    /// after it, in milliseconds, without those that another fault disturbed. In order.
     pub recovery_ms: Vec<u64>,
     /// The same from the beginning of the fault on, the time that it was to last included.
     pub outage_ms: Vec<u64>,

@@ -80,7 +80,7 @@ async fn under_load(
     world: &Arc<World>,
     folder: &Path,
 ) -> Result<(Counts, Vec<inject::Happened>, bool, u32), Error> {
-    collect::listen(world.amqp_url()).await?;
+    collect::listen(world.servers.amqp_url()).await?;
     let start = Instant::now();
     let load = Load::start(&plan.settings, &world.clients_url(), world.http, folder, start)?;
     let pulse = Arc::clone(&load.pulse);

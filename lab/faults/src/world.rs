@@ -8,23 +8,20 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use devstack::{Options, Postgres, Rabbit, Stack};
+use devstack::Options;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::{self, Clock};
-use crate::disk::{self, LoopDisk};
 use crate::load;
 use crate::plan::Settings;
 use crate::proxy::Proxy;
+use crate::servers::{self, Servers, blocking};
 use crate::service::Service;
 
 /// How many instances of the service there are.
 pub const INSTANCES: usize = 2;
-/// Small enough to be filled, large enough for some minutes of load.
-const DISK_BYTES: u64 = 1 << 30;
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const READY_PAUSE: Duration = Duration::from_millis(200);
 /// Of each instance. Few, so that both get some when both work.
@@ -33,9 +30,9 @@ const PREFETCH: &str = "200";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Server(#[from] devstack::Error),
+    Servers(#[from] servers::Error),
     #[error(transparent)]
-    Disk(#[from] disk::Error),
+    Program(#[from] devstack::Error),
     #[error(transparent)]
     Clock(#[from] clock::Error),
     #[error(transparent)]
@@ -67,13 +64,6 @@ pub struct Setup {
 }
 
 #[derive(Debug)]
-pub struct Disks {
-    pub data: LoopDisk,
-    pub wal: LoopDisk,
-    pub broker: LoopDisk,
-}
-
-#[derive(Debug)]
 pub struct World {
     pub services: [Service; INSTANCES],
     /// Between each instance and PostgreSQL.
@@ -85,12 +75,7 @@ pub struct World {
     /// Where the instances take requests over HTTP.
     pub http: [SocketAddr; INSTANCES],
     pub clocks: Option<[Clock; INSTANCES]>,
-    postgres: Arc<Mutex<Postgres>>,
-    rabbit: Arc<Mutex<Rabbit>>,
-    /// After the servers, which have to be gone before them.
-    pub disks: Option<Disks>,
-    database_url: String,
-    amqp_url: String,
+    pub servers: Servers,
     florin: PathBuf,
     _watching: DropGuard,
 }
@@ -99,18 +84,16 @@ impl World {
     /// Starts everything. `scratch` is for what is gone with the world.
     pub async fn start(setup: &Setup, settings: &Settings, scratch: &Path) -> Result<Self, Error> {
         let options = Options { postgres_settings: setup.postgres_settings.clone(), ..Options::default() };
-        let (mut stack, disks) = {
-            let (wanted, scratch) = (setup.disks, scratch.to_owned());
-            blocking(move || servers(&options, wanted.then_some(scratch.as_path()))).await?
+        let servers = {
+            let (topology, scratch) = (settings.topology, setup.disks.then(|| scratch.to_owned()));
+            blocking(move || Servers::start(topology, &options, scratch.as_deref())).await?
         };
-        let database_url = stack.postgres.url();
-        let amqp_url = stack.rabbit.url();
-        prepare(setup, &database_url)?;
-        let proxy = |port: u16| Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let (database, broker) = (stack.postgres.port(), stack.rabbit.port());
-        let to_database = [proxy(database)?, proxy(database)?];
-        let to_broker = [proxy(broker)?, proxy(broker)?];
-        let to_clients = proxy(broker)?;
+        prepare(setup, servers.database_url())?;
+        let to_database = servers.database_address();
+        let to_database = [Proxy::start(to_database)?, Proxy::start(to_database)?];
+        let broker = || Proxy::start_to_any(servers.broker_addresses());
+        let to_broker = [broker()?, broker()?];
+        let to_clients = broker()?;
         let clocks = match setup.clocks {
             true => {
                 Some([Clock::create(&scratch.join("clock-1"))?, Clock::create(&scratch.join("clock-2"))?])
@@ -120,8 +103,8 @@ impl World {
         let http = devstack::free_ports()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let instance = |place: usize| {
             let clock = clocks.as_ref().map(|clocks: &[Clock; INSTANCES]| &clocks[place]);
-            let database_url = through(&database_url, database, &to_database[place]);
-            let amqp_url = through(&amqp_url, broker, &to_broker[place]);
+            let database_url = through(servers.database_url(), servers.database_port(), &to_database[place]);
+            let amqp_url = through(servers.amqp_url(), servers.amqp_port(), &to_broker[place]);
             let mut environment = environment(setup, settings, &database_url, &amqp_url, clock);
             environment.push(("SERVER_PORT".to_owned(), http[place].port().to_string()));
             let previous = setup.previous_florin.as_deref().filter(|_| place == 0);
@@ -134,17 +117,11 @@ impl World {
             ready(service).await?;
             tokio::spawn(service.clone().watch(watching.clone()));
         }
-        // RabbitMQ keeps the register of its quorum queues in memory for three seconds before it writes it. A
-        // queue that is younger than that when the broker is killed (3.10) comes back without a leader, for
-        // ever.
-        stack = blocking(move || settle_queues(stack)).await?;
-        if let Some(disks) = &disks {
-            // A server that never flushes shall lose what the run writes, not its tables.
-            stack.postgres.psql("florin", "CHECKPOINT")?;
-            disks.data.flush()?;
-            disks.wal.flush()?;
-        }
-        let Stack { postgres, rabbit } = stack;
+        let servers = blocking(move || {
+            servers.settle_queues()?;
+            servers.flush().map(|()| servers)
+        })
+        .await?;
         Ok(Self {
             services,
             to_database,
@@ -152,56 +129,21 @@ impl World {
             to_clients,
             http,
             clocks,
-            postgres: Arc::new(Mutex::new(postgres)),
-            rabbit: Arc::new(Mutex::new(rabbit)),
-            disks,
-            database_url,
-            amqp_url,
+            servers,
             florin: setup.florin.clone(),
             _watching: watching.drop_guard(),
         })
     }
 
-    /// Straight to the database.
-    #[must_use]
-    pub fn database_url(&self) -> &str {
-        &self.database_url
-    }
-
-    /// Straight to the broker.
-    #[must_use]
-    pub fn amqp_url(&self) -> &str {
-        &self.amqp_url
-    }
-
     /// To the broker, as the clients go.
     #[must_use]
     pub fn clients_url(&self) -> String {
-        let port = self.rabbit().port();
-        through(&self.amqp_url, port, &self.to_clients)
-    }
-
-    /// Does something with PostgreSQL that may take long. One at a time.
-    pub async fn with_postgres<T: Send + 'static>(
-        &self,
-        action: impl FnOnce(&mut Postgres) -> T + Send + 'static,
-    ) -> T {
-        let postgres = Arc::clone(&self.postgres);
-        blocking(move || action(&mut postgres.lock().unwrap_or_else(PoisonError::into_inner))).await
-    }
-
-    /// Does something with RabbitMQ that may take long. One at a time.
-    pub async fn with_rabbit<T: Send + 'static>(
-        &self,
-        action: impl FnOnce(&mut Rabbit) -> T + Send + 'static,
-    ) -> T {
-        let rabbit = Arc::clone(&self.rabbit);
-        blocking(move || action(&mut rabbit.lock().unwrap_or_else(PoisonError::into_inner))).await
+        through(self.servers.amqp_url(), self.servers.amqp_port(), &self.to_clients)
     }
 
     /// Runs a command of the service on the database, and returns its exit code and what it printed.
     pub async fn florin(&self, arguments: &[&str]) -> Result<(Option<i32>, String), Error> {
-        let mut command = command(&self.florin, &self.database_url, arguments);
+        let mut command = command(&self.florin, self.servers.database_url(), arguments);
         let output = blocking(move || command.output()).await?;
         let text = [output.stdout, output.stderr].concat();
         Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
@@ -209,45 +151,15 @@ impl World {
 
     /// Copies the logs of all processes into a folder.
     pub fn copy_logs(&self, folder: &Path) {
-        let postgres = self.postgres.lock().unwrap_or_else(PoisonError::into_inner).folder().join("log");
-        let mut logs = vec![("postgres.log", postgres), ("rabbitmq.log", self.rabbit().folder().join("log"))];
-        logs.extend(
-            ["service-1.log", "service-2.log"].into_iter().zip(self.services.iter().map(Service::log)),
-        );
+        let mut logs = self.servers.logs();
+        let services = self.services.iter().enumerate();
+        logs.extend(services.map(|(place, one)| (format!("service-{}.log", place + 1), one.log())));
         for (name, path) in logs {
-            if let Err(error) = std::fs::copy(&path, folder.join(name)) {
+            if let Err(error) = std::fs::copy(&path, folder.join(&name)) {
                 tracing::warn!(%error, "{name} is not kept");
             }
         }
     }
-
-    fn rabbit(&self) -> MutexGuard<'_, Rabbit> {
-        self.rabbit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The servers, on disks of their own if there is a folder for those.
-fn servers(options: &Options, scratch: Option<&Path>) -> Result<(Stack, Option<Disks>), Error> {
-    let mut stack = Stack::start(options)?;
-    let Some(scratch) = scratch else { return Ok((stack, None)) };
-    let disk = |name: &str| {
-        let image = scratch.join(format!("{name}.img"));
-        LoopDisk::create(&image, &scratch.join(name), DISK_BYTES)
-    };
-    let disks = Disks { data: disk("data")?, wal: disk("wal")?, broker: disk("broker")? };
-    stack.postgres.stop();
-    disks.wal.take_in(&stack.postgres.folder().join("data/pg_wal"))?;
-    disks.data.take_in(&stack.postgres.folder().join("data"))?;
-    stack.postgres.start()?;
-    stack.rabbit.stop();
-    disks.broker.take_in(&stack.rabbit.folder().join("mnesia"))?;
-    stack.rabbit.start()?;
-    Ok((stack, Some(disks)))
-}
-
-fn settle_queues(stack: Stack) -> Result<Stack, Error> {
-    stack.rabbit.ctl(&["eval", "[ok = dets:sync(Table) || Table <- dets:all()]."])?;
-    Ok(stack)
 }
 
 /// The schema, the tickers and the wallets.
@@ -314,11 +226,4 @@ async fn ready(service: &Service) -> Result<(), Error> {
     };
     let in_time = tokio::time::timeout(READY_LIMIT, logged).await;
     in_time.map_err(|_| Error::NotReady { log: log() })
-}
-
-async fn blocking<T: Send + 'static>(action: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(action).await {
-        Ok(result) => result,
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-    }
 }

@@ -143,7 +143,8 @@ async fn a_batch_that_the_queue_refuses_is_tried_again_one_by_one() {
     let mut arguments = FieldTable::default();
     arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
     arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::default(), arguments).await.unwrap();
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.as_str().into(), durable, arguments).await.unwrap();
     let route = Route::Queue(queue.clone());
     let client = Client::connect(amqp_url(), ClientOptions { route, ..one_message() }).await.unwrap();
     let get = async || {

@@ -53,7 +53,7 @@ async fn publish(client: &SeedClient, exchange: &str, key: &str, body: &[u8], pr
 }
 
 async fn declare(client: &SeedClient, queue: &str, arguments: FieldTable) {
-    let options = QueueDeclareOptions::default();
+    let options = QueueDeclareOptions { durable: true, ..Default::default() };
     client.channel.queue_declare(queue.into(), options, arguments).await.unwrap();
 }
 

@@ -191,7 +191,8 @@ async fn all_three_sides_are_encrypted_and_refuse_strangers() {
         (full.replace(&cert, &authority.text("server.pem")), "does not belong"),
         (full.replace("ca.pem", "missing.pem"), "missing.pem cannot be read"),
         (format!("{}?sslmode=require", stack.postgres.url()), "certificate"),
-        (format!("{database}&sslmode=disable"), "no encryption"),
+        // Every line there is for connections with TLS.
+        (format!("{database}&sslmode=disable"), "no pg_hba.conf entry"),
     ];
     for (url, part) in database_cases {
         let message = refusal(&url).await;

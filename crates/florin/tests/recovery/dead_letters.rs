@@ -62,7 +62,10 @@ async fn a_dead_letter_waits_for_its_queue() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reply_that_the_broker_refuses_stops_no_other() {
     let servers = start_servers();
-    servers.rabbit.ctl(&["eval", "application:set_env(rabbit, max_message_size, 4000)."]).unwrap();
+    // The first until 3.13, the second from 4.0 on.
+    let limit =
+        "application:set_env(rabbit, max_message_size, 4000), persistent_term:put(max_message_size, 4000).";
+    servers.rabbit.ctl(&["eval", limit]).unwrap();
     let world = World::on(&servers).await;
     let service = Service::start(&world, &[]).await;
     let mut client = SeedClient::connect(&world.amqp_url).await;

@@ -1,7 +1,6 @@
 //! One connection through the proxy: two pumps, each of which holds one piece at a time.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ impl From<io::Error> for Stop {
 }
 
 /// Forwards between a client and the server, as the mode says, until either closes.
-pub(super) async fn run(mut client: TcpStream, upstream: SocketAddr, control: &Control) -> io::Result<()> {
+pub(super) async fn run(mut client: TcpStream, control: &Control) -> io::Result<()> {
     let mut state = control.state.subscribe();
     let State { mode, cuts } = *state.borrow_and_update();
     if mode == Mode::Cut {
@@ -56,12 +55,13 @@ pub(super) async fn run(mut client: TcpStream, upstream: SocketAddr, control: &C
     let mut server = None;
     let both = async {
         held(&mut control.state.subscribe()).await;
-        let server = server.insert(TcpStream::connect(upstream).await?);
+        let server = server.insert(control.connect().await?);
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let talk = Mutex::new(Talk::default());
+        let protocol = if control.is_blind { Protocol::Other } else { Protocol::Unknown };
+        let talk = Mutex::new(Talk { protocol, doomed: None });
         let forth = Pump { control, talk: &talk, from: from_client, to: to_server };
         let back = Pump { control, talk: &talk, from: from_server, to: to_client };
         match tokio::try_join!(forth.requests(), back.answers()) {
@@ -105,16 +105,15 @@ async fn held(state: &mut watch::Receiver<State>) {
 }
 
 /// What client and server say, as far as it is followed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Talk {
     protocol: Protocol,
     /// Answers are dropped until the server was ready this many times; then the connection is cut.
     doomed: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Protocol {
-    #[default]
     Unknown,
     Postgres(Box<Postgres>),
     Amqp(Amqp),

@@ -25,7 +25,7 @@ async fn channel(amqp_url: &str) -> (Connection, Channel) {
 }
 
 async fn declare(channel: &Channel) {
-    let options = QueueDeclareOptions::default();
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare("q".into(), options, FieldTable::default()).await.unwrap();
 }
 

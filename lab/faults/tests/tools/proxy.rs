@@ -42,6 +42,17 @@ async fn connect(proxy: &Proxy) -> TcpStream {
 }
 
 #[tokio::test]
+async fn a_proxy_to_several_servers_goes_to_those_that_are_there() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let proxy = Proxy::start_to_any(vec![nobody, echo().await]).unwrap();
+    for _ in 0..4 {
+        assert_eq!(round_trip(&mut connect(&proxy).await, b"text").await.unwrap(), b"text");
+    }
+    proxy.lead_to(nobody);
+    assert!(round_trip(&mut connect(&proxy).await, b"text").await.is_err());
+}
+
+#[tokio::test]
 async fn an_open_proxy_passes_everything_on_until_both_sides_are_done() {
     let proxy = Proxy::start(echo().await).unwrap();
     let stream = connect(&proxy).await;

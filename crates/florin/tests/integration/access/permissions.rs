@@ -118,10 +118,10 @@ async fn trespass(channel: &Channel, number: usize) -> Option<(&'static str, lap
 async fn the_permissions_of_a_client_are_enough_and_no_more() {
     let mut world = World::new().await;
     grant(&world, ACCESS, "florin_service", 2).await;
-    grant(&world, ACCESS, "shop", 3).await;
     let shop = as_user(&world, "shop", "another password");
     world.amqp_url = as_user(&world, "florin_service", "a password");
     let service = Service::start(&world, &[("FLORIN_BROKER_REPLY_TO", "own")]).await;
+    grant(&world, ACCESS, "shop", 3).await;
 
     for replies in [Replies::ExclusiveQueue, Replies::DirectReplyTo] {
         let client = client(&shop, ClientOptions { replies, coalescing: None, ..Default::default() }).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::history::{Line, What};
+use crate::kind::Topology;
 use crate::plan::Settings;
 use crate::record::{Posting, Queued, Records, Ticker, Verified};
 
@@ -133,6 +134,7 @@ pub(super) fn clean() -> Records {
     let postings = postings();
     Records {
         settings: Settings {
+            topology: Topology::Single,
             seed: 1,
             seconds: 1,
             single_active_consumer: true,
