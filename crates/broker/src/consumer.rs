@@ -8,22 +8,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use florin_amqp::Addresses;
+use florin_amqp::screen::UNDECODABLE;
 use florin_metrics::{Health, Metrics};
 use florin_wire::{Envelope, Limits, decode};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Connection};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, on_behalf_of};
 use crate::connection::{Error, INSTANCE, Link, RPC_TIMEOUT, Reconnect, Role, open, within};
-use crate::dead_letter::{Original, is_requeued, published_to};
+use crate::dead_letter::{Origin, Original};
 use crate::job::{Job, Rejection};
 use crate::upkeep::Upkeep;
-use crate::{InFlight, Ticket, Topology, log, operation};
+use crate::{InFlight, Ticket, Topology, log};
 
 /// Maximum number of rejected reply addresses kept.
 const MAX_REJECTED_ADDRESSES: usize = 1000;
@@ -106,39 +107,21 @@ impl Consumer {
     pub async fn run(self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
         let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics));
         let mut upkeep = Upkeep::new(self.topology.clone(), self.health.clone());
-        let mut one_by_one = false;
         let sessions = async {
-            loop {
-                let ended = self.session(&jobs, &mut upkeep, one_by_one).await;
+            while !jobs.is_closed() {
+                let ended = self.session(&jobs, &mut upkeep).await;
                 self.link.unregister(Role::Consumer);
-                match ended {
-                    Ok(()) if jobs.is_closed() => return,
-                    Ok(()) => one_by_one = false,
-                    // The same message again: the sooner it reaches the delivery limit, the better.
-                    Err(Error::Unreadable(_)) if one_by_one => {}
-                    Err(error) => {
-                        one_by_one = matches!(error, Error::Unreadable(_));
-                        reconnect.pause_after(&error).await;
-                    }
+                if let Err(error) = ended {
+                    reconnect.pause_after(&error).await;
                 }
             }
         };
         shutdown.run_until_cancelled(sessions).await;
     }
 
-    /// Runs until something fails, `jobs` is closed, or enough requests were taken one by one.
-    ///
-    /// A message that cannot be decoded ends the session, and the broker counts a failed delivery for every message that
-    /// it had sent ahead. So those are then taken one by one, up to the first that is not redelivered: only the bad one
-    /// reaches the delivery limit and is dead-lettered. (Its neighbours count one failed delivery per instance, which
-    /// the delivery limit has to allow for.)
-    async fn session(
-        &self,
-        jobs: &Sender<Job<Ticket>>,
-        upkeep: &mut Upkeep,
-        one_by_one: bool,
-    ) -> Result<(), Error> {
-        let prefetch = if one_by_one { 1 } else { self.prefetch };
+    /// Runs until something fails, or `jobs` is closed.
+    async fn session(&self, jobs: &Sender<Job<Ticket>>, upkeep: &mut Upkeep) -> Result<(), Error> {
+        let prefetch = self.prefetch;
         let connection = open(&self.addresses, Role::Consumer.as_str()).await?;
         upkeep.declare(&connection).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
@@ -158,17 +141,12 @@ impl Consumer {
         }
         let session = Arc::new(Session { channel, rejected_addresses: Mutex::default(), connection });
         let taking = async {
-            let mut taken: u16 = 0;
+            let mut is_first = true;
             loop {
                 let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
-                if one_by_one && (taken == self.prefetch || !delivery.redelivered) {
-                    tracing::info!("taking requests together again");
-                    return Ok(());
-                }
-                if taken == 0 && self.topology.single_active_consumer {
+                if std::mem::take(&mut is_first) && self.topology.single_active_consumer {
                     tracing::info!(queue, "active: RabbitMQ delivers requests to this instance");
                 }
-                taken = taken.saturating_add(1);
                 if jobs.send(self.job(&session, &delivery)).await.is_err() {
                     return Ok(());
                 }
@@ -183,23 +161,26 @@ impl Consumer {
 
     fn job(&self, session: &Arc<Session>, delivery: &Delivery) -> Job<Ticket> {
         let properties = &delivery.properties;
-        let kind = properties.kind().as_ref();
-        let operation = operation(delivery.exchange.as_str(), &delivery.routing_key, kind).clone();
+        let origin = Origin::of(delivery, &self.topology.work_queue);
+        let operation = origin.operation(properties.kind().as_ref()).clone();
         let reply_to = properties.reply_to().clone().filter(|queue| !queue.as_str().is_empty());
         let correlation_id = properties.correlation_id().clone();
         let envelope = Envelope {
             operation: operation.as_str(),
-            exchange: published_to(delivery.exchange.as_str(), properties),
+            exchange: origin.exchange,
             // An empty one is no identity: it would be the same for everybody.
             message_id: properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.is_empty()),
             reply_to: reply_to.as_ref().map(ShortString::as_str),
             correlation_id: correlation_id.as_ref().map(ShortString::as_str),
-            first_received_at: is_first_delivery(delivery).then(SystemTime::now),
+            // Unless it may have been applied before.
+            first_received_at: (!delivery.redelivered && !origin.was_dead).then(SystemTime::now),
             user_id: properties.user_id().as_ref().map(ShortString::as_str),
             on_behalf_of: on_behalf_of(properties),
             speaks_for_others: self.access.speaks_for_others(properties),
         };
-        let request = match self.access.check(properties, &self.topology.work_queue) {
+        let rejection =
+            undecodable(properties).or_else(|| self.access.check(properties, &self.topology.work_queue));
+        let request = match rejection {
             Some(rejection) => Err(rejection),
             None => decode(&envelope, &delivery.data, &self.body_limits).map_err(Rejection::Refused),
         };
@@ -215,7 +196,7 @@ impl Consumer {
                 reply_to,
                 correlation_id,
                 log: log::Context::of(properties),
-                original: Original::of(delivery, &request, max_bytes),
+                original: Original::of(delivery, origin, &request, max_bytes),
                 received_at,
                 _in_flight: InFlight::new(&self.metrics.in_flight_requests),
             },
@@ -224,7 +205,13 @@ impl Consumer {
     }
 }
 
-/// Whether the request cannot have been applied yet. A requeued dead letter can.
-fn is_first_delivery(delivery: &Delivery) -> bool {
-    !delivery.redelivered && !is_requeued(&delivery.properties)
+/// What a request whose properties are not all there asks for is not known for certain, nor where its answer belongs.
+fn undecodable(properties: &BasicProperties) -> Option<Rejection> {
+    let names = properties.headers().as_ref()?.inner().get(UNDECODABLE)?;
+    let names = match names {
+        AMQPValue::LongString(names) => names.to_string(),
+        _ => String::new(),
+    };
+    let reason = format!("the AMQP library cannot decode these properties: {}", names.escape_debug());
+    Some(Rejection::NotAllowed { error: "undecodable", reason })
 }

@@ -39,7 +39,8 @@ pub(super) struct Outgoing {
     pub(super) disposition: OnceLock<Disposition>,
     /// Set when the request is dead-lettered: the copy with the reason.
     pub(super) dead_letter: OnceLock<Message>,
-    /// How often the broker closed the connection over this reply, sent alone; for a dead letter, how often that was sent.
+    /// How often the broker closed the connection over this reply, sent alone; for a dead letter, how often
+    /// that was sent.
     pub(super) attempts: AtomicU32,
 }
 
@@ -176,8 +177,9 @@ impl Outgoing {
     }
 
     /// Whether the request must not be acked.
-    pub(super) fn is_rejected(&self) -> bool {
-        matches!(self.disposition.get(), Some(Disposition::Requeued | Disposition::Rejected))
+    pub(super) fn is_not_acked(&self) -> bool {
+        let disposition = self.disposition.get();
+        matches!(disposition, Some(Disposition::Requeued | Disposition::Rejected))
     }
 }
 
