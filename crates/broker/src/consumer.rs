@@ -17,10 +17,11 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Basi
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, on_behalf_of};
-use crate::connection::{Error, INSTANCE, Link, RPC_TIMEOUT, Reconnect, Role, open, within};
+use crate::connection::{Error, INSTANCE, Link, REPLY_SUCCESS, RPC_TIMEOUT, Reconnect, Role, open, within};
 use crate::dead_letter::{Origin, Original};
 use crate::job::{Job, Rejection};
 use crate::upkeep::Upkeep;
@@ -42,6 +43,8 @@ pub struct Consumer {
     pub body_limits: Limits,
     /// Which requests are allowed.
     pub access: Access,
+    /// Whether no requests are to be taken, because the database is away.
+    pub paused: watch::Receiver<bool>,
     /// Shared state: is the connection up?
     pub link: Link,
     /// Where a missing exchange or queue is reported.
@@ -92,6 +95,14 @@ impl Session {
         self.rejected_addresses.lock().unwrap_or_else(PoisonError::into_inner).get(reply_to).cloned()
     }
 
+    /// Requeues all deliveries that were not acked: they count one failed delivery.
+    async fn requeue_all(&self) {
+        let closed = self.channel.close(REPLY_SUCCESS, "paused".into());
+        if let Err(error) = within(RPC_TIMEOUT, "close the channel", closed).await {
+            tracing::warn!(%error, "closing the channel failed: the broker requeues its requests with the connection");
+        }
+    }
+
     /// Has the broker move a delivery to the dead-letter queue.
     pub(super) async fn reject(&self, delivery_tag: u64) {
         let options = BasicRejectOptions { requeue: false };
@@ -104,11 +115,12 @@ impl Session {
 
 impl Consumer {
     /// Passes requests to `jobs` until `shutdown`, or until `jobs` is closed.
-    pub async fn run(self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
+    pub async fn run(mut self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
         let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics));
         let mut upkeep = Upkeep::new(self.topology.clone(), self.health.clone());
         let sessions = async {
-            while !jobs.is_closed() {
+            // It ends with the engine, and so do these.
+            while self.paused.wait_for(|paused| !paused).await.is_ok() && !jobs.is_closed() {
                 let ended = self.session(&jobs, &mut upkeep).await;
                 self.link.unregister(Role::Consumer);
                 if let Err(error) = ended {
@@ -119,7 +131,7 @@ impl Consumer {
         shutdown.run_until_cancelled(sessions).await;
     }
 
-    /// Runs until something fails, or `jobs` is closed.
+    /// Runs until something fails, the service has paused, or `jobs` is closed.
     async fn session(&self, jobs: &Sender<Job<Ticket>>, upkeep: &mut Upkeep) -> Result<(), Error> {
         let prefetch = self.prefetch;
         let connection = open(&self.addresses, Role::Consumer.as_str()).await?;
@@ -142,8 +154,19 @@ impl Consumer {
         let session = Arc::new(Session { channel, rejected_addresses: Mutex::default(), connection });
         let taking = async {
             let mut is_first = true;
+            let (mut paused, mut resumed) = (self.paused.clone(), self.paused.clone());
+            let mut paused = std::pin::pin!(paused.changed());
             loop {
-                let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
+                let delivery = tokio::select! {
+                    biased;
+                    delivery = deliveries.next() => delivery.ok_or(Error::Cancelled)??,
+                    _ = &mut paused => {
+                        session.requeue_all().await;
+                        // The connection stays: it is not the broker that is away.
+                        let _ = resumed.wait_for(|paused| !paused).await.is_ok();
+                        return Ok(());
+                    }
+                };
                 if std::mem::take(&mut is_first) && self.topology.single_active_consumer {
                     tracing::info!(queue, "active: RabbitMQ delivers requests to this instance");
                 }

@@ -81,6 +81,8 @@ pub(super) enum Disposition {
     Unroutable,
     /// Acked: a copy with the reason is in the dead-letter queue.
     DeadLettered,
+    /// Neither acked nor rejected: the consumer ends its session, and so requeues it.
+    Postponed,
     /// Requeued, to be dead-lettered when it is delivered again.
     Requeued,
     /// Rejected: the broker dead-letters it without a reason.
@@ -98,8 +100,12 @@ impl Outgoing {
     fn new(done: Done<Ticket>) -> Self {
         let Done { completion, ticket } = done;
         let operation = ticket.operation.as_str();
-        let mut refused = None;
+        let (mut refused, mut postponed) = (None, false);
         let reply = match completion {
+            Completion::Postponed => {
+                postponed = true;
+                None
+            }
             Completion::Decided(command, outcome) => {
                 let reply = Reply::to_command(&command, &outcome);
                 log::replied(operation, &ticket.log, &reply, Some(&outcome));
@@ -128,6 +134,9 @@ impl Outgoing {
             attempts: AtomicU32::new(0),
         };
         match (refused, &outgoing.ticket.reply_to) {
+            _ if postponed => {
+                let _ = outgoing.disposition.set(Disposition::Postponed);
+            }
             (Some(reason), _) => outgoing.dead_letter(&reason),
             (None, Some(reply_to)) => outgoing.check_cached_rejection(reply_to),
             (None, None) => {
@@ -179,7 +188,7 @@ impl Outgoing {
     /// Whether the request must not be acked.
     pub(super) fn is_not_acked(&self) -> bool {
         let disposition = self.disposition.get();
-        matches!(disposition, Some(Disposition::Requeued | Disposition::Rejected))
+        matches!(disposition, Some(Disposition::Postponed | Disposition::Requeued | Disposition::Rejected))
     }
 }
 

@@ -182,7 +182,7 @@ impl Publisher {
             Some(Disposition::DeadLettered | Disposition::Rejected) => {
                 return self.metrics.dead_lettered.inc();
             }
-            Some(Disposition::Requeued) => return,
+            Some(Disposition::Requeued | Disposition::Postponed) => return,
             Some(Disposition::Unroutable) => self.metrics.replies_unroutable.inc(),
             Some(Disposition::Replied) | None => {}
         }
