@@ -4,12 +4,16 @@ use std::net::IpAddr;
 use std::time::Duration;
 use std::{fmt, io};
 
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
 use florin_tls::{Check, Client, ClientConfig, Names, take_parameters};
-use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, RustlsConnector};
 use lapin::uri::{AMQPAuthority, AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
+
+use crate::screen::{Sockets, Stream};
 
 /// URL parameters for TLS files, as RabbitMQ's own tools name them.
 pub const TLS_PARAMETERS: [&str; 3] = ["cacertfile", "certfile", "keyfile"];
@@ -141,20 +145,24 @@ impl Address {
         Err(last_error)
     }
 
-    /// The certificate is checked with the name of the host, whichever of its addresses answers.
+    /// The certificate is checked with the name of the host, whichever of its addresses answers. No message that
+    /// arrives ends the connection (see [`crate::screen`]).
     async fn connect_to(&self, ip: IpAddr, properties: ConnectionProperties) -> lapin::Result<Connection> {
         let connector = self.tls_config().map_err(io::Error::other)?.map(RustlsConnector::from);
         let encrypted = connector.is_some();
-        let handshake = async move |uri: AMQPUri, runtime| {
+        let tokio = Tokio::current();
+        let sockets = Runtime::new(tokio.clone());
+        let handshake = async move |uri: AMQPUri, _| {
             let authority = AMQPAuthority { host: ip.to_string(), ..uri.authority.clone() };
             let plain = AMQPUri { scheme: AMQPScheme::AMQP, authority, ..uri.clone() };
-            let stream = plain.connect_async(&runtime).await?;
-            match &connector {
-                Some(connector) => Ok(stream.into_rustls(connector, &uri.authority.host).await?),
-                None => Ok(stream),
-            }
+            let stream = plain.connect_async(&sockets).await?;
+            let stream = match &connector {
+                Some(connector) => stream.into_rustls(connector, &uri.authority.host).await?,
+                None => stream,
+            };
+            Ok(AsyncTcpStream::Plain(Stream::new(stream)))
         };
-        let runtime = lapin::runtime::default_runtime()?;
+        let runtime = Runtime::new(RuntimeParts::new(tokio.clone(), Sockets(tokio)));
         let connected = Connection::connector(self.uri.clone(), runtime, handshake, properties).await;
         connected.map_err(|error| if encrypted { explained(error) } else { error })
     }

@@ -4,6 +4,7 @@
 mod address;
 mod addresses;
 mod backoff;
+pub mod screen;
 
 pub use address::{Address, AddressError, TLS_PARAMETERS};
 pub use addresses::{Addresses, ConnectError, split_urls};

@@ -11,11 +11,12 @@ use lapin::types::{AMQPValue, ShortString};
 use uuid::Version;
 
 use crate::dead_letter::is_requeued;
+use crate::direct_reply::{self, Kind};
 use crate::job::Rejection;
 
 /// Prefixes of names that the broker generates, so that no other client knows them: direct reply-to, and queues declared
 /// without a name.
-const GENERATED: [&str; 2] = ["amq.rabbitmq.reply-to", "amq.gen-"];
+const GENERATED: [&str; 2] = [direct_reply::PREFIX, "amq.gen-"];
 /// The prefix of a user's own queues; the user name and a dot follow.
 const OF_USER: &str = "reply.";
 
@@ -43,6 +44,8 @@ impl Access {
         let reply_to = properties.reply_to().as_ref().map(ShortString::as_str).unwrap_or_default();
         let why = if is_of_the_service(reply_to, work_queue) {
             "the name is reserved for the service"
+        } else if reply_to.starts_with(direct_reply::PREFIX) && Kind::of(reply_to).is_none() {
+            "RabbitMQ has issued no such address"
         } else if self.own_replies_only && !reply_to.is_empty() && !is_own(reply_to, user_id) {
             "it may be another client's queue"
         } else {
@@ -103,6 +106,8 @@ mod tests {
     use super::*;
 
     const RANDOM: &str = "florin.reply.3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+    const DIRECT: &str =
+        "amq.rabbitmq.reply-to.g1h2AApyZXBseUA0NzExAAAAAQAAAAAAAAAB.AAAAAAAAAAAAAAAAAAAAAQ==";
     const BY_TIME: &str = "florin.reply.0190a5b0-7c1e-7d3c-8c3e-0123456789ab";
 
     fn rejected(access: &Access, properties: &BasicProperties) -> Option<&'static str> {
@@ -117,7 +122,9 @@ mod tests {
     fn where_replies_may_go() {
         let rows = [
             ("", None, true, true),
-            ("amq.rabbitmq.reply-to.g1h2AA", None, true, true),
+            (DIRECT, None, true, true),
+            ("amq.rabbitmq.reply-to", None, false, false),
+            ("amq.rabbitmq.reply-to.a.b", None, false, false),
             ("amq.gen-x", None, true, true),
             (RANDOM, None, true, true),
             (BY_TIME, None, true, false),

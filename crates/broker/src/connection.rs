@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use florin_amqp::{Address, AddressError, Addresses, Backoff, ConnectError};
+use florin_amqp::{AddressError, Addresses, Backoff, ConnectError};
 use florin_metrics::Metrics;
 use futures_util::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// A peer that is silent for twice this time is gone.
 const HEARTBEAT_SECS: u16 = 10;
-/// RabbitMQ's default. Headers fit into one frame, so this bounds how deeply they can be nested.
+/// RabbitMQ's default.
 const FRAME_BYTES: u32 = 131_072;
 /// How long the broker may take to answer anything but a publish.
 pub(crate) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,9 +56,6 @@ pub enum Error {
     /// The broker closed the connection or the channel over a reply.
     #[error("RabbitMQ rejects a reply: {0}")]
     ReplyRejected(#[source] lapin::Error),
-    /// The AMQP library cannot decode the properties of a message, and ended the connection.
-    #[error("a message cannot be decoded: {0}")]
-    Unreadable(#[source] lapin::Error),
     /// The connection ended without an error.
     #[error("the connection was closed")]
     Closed,
@@ -66,10 +63,7 @@ pub enum Error {
 
 impl From<lapin::Error> for Error {
     fn from(error: lapin::Error) -> Self {
-        match error.kind() {
-            ErrorKind::ParsingError(_) => Self::Unreadable(error),
-            _ => Self::Broker(error),
-        }
+        Self::Broker(error)
     }
 }
 
@@ -180,18 +174,8 @@ pub(crate) async fn open(addresses: &Addresses, name: &str) -> Result<Connection
     addresses.connect(properties(name), RPC_TIMEOUT).await.map_err(Error::Connect)
 }
 
-/// Awaits a connection that is made by other means, within the time limit.
-pub(crate) async fn connected<T>(
-    address: &Address,
-    connecting: impl Future<Output = lapin::Result<T>>,
-) -> Result<T, Error> {
-    let connection = timeout(RPC_TIMEOUT, connecting).await;
-    let connection = connection.map_err(|_| Error::TimedOut("accept the connection"))?;
-    connection.map_err(|error| Error::Connect(ConnectError::of(address, error)))
-}
-
 /// What the broker is told of a connection.
-pub(crate) fn properties(name: &str) -> ConnectionProperties {
+fn properties(name: &str) -> ConnectionProperties {
     ConnectionProperties::default().with_connection_name(connection_name(name).into())
 }
 
@@ -263,10 +247,9 @@ impl Reconnect {
 
     /// Waits before the next session.
     pub(crate) async fn pause_after(&mut self, error: &Error) {
-        // A bad message is no failure of the broker, which need not be spared then.
-        let bad_message = matches!(error, Error::ReplyRejected(_) | Error::Unreadable(_))
-            && !matches!(self.role, Role::Events);
-        if bad_message || self.session_started.elapsed() >= STABLE_SESSION {
+        // A bad reply is no failure of the broker, which need not be spared then.
+        let bad_reply = matches!(error, Error::ReplyRejected(_)) && !matches!(self.role, Role::Events);
+        if bad_reply || self.session_started.elapsed() >= STABLE_SESSION {
             self.backoff = Backoff::new();
         }
         let connection = self.role.as_str();
@@ -275,18 +258,6 @@ impl Reconnect {
         self.metrics.broker_reconnects.with_label_values(&[connection]).inc();
         match error {
             Error::Connect(_) | Error::Address(_) => tracing::warn!(connection, delay_secs, "{error}"),
-            Error::Unreadable(error) if matches!(self.role, Role::Events) => tracing::error!(
-                connection,
-                %error,
-                delay_secs,
-                "a parked event cannot be decoded: no other program may publish to its queue"
-            ),
-            Error::Unreadable(error) => tracing::warn!(
-                connection,
-                %error,
-                "a request cannot be decoded and ended the connection: taking requests one by one, until RabbitMQ \
-                 dead-letters it at the delivery limit"
-            ),
             Error::ReplyRejected(error) => tracing::warn!(
                 connection,
                 %error,

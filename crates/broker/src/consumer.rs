@@ -8,22 +8,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use florin_amqp::Addresses;
+use florin_amqp::screen::UNDECODABLE;
 use florin_metrics::{Health, Metrics};
 use florin_wire::{Claim, Envelope, Limits, decode};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Connection};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, on_behalf_of};
-use crate::connection::{Error, INSTANCE, Link, RPC_TIMEOUT, Reconnect, Role, open, within};
-use crate::dead_letter::{Original, is_requeued, published_to};
+use crate::connection::{Error, INSTANCE, Link, REPLY_SUCCESS, RPC_TIMEOUT, Reconnect, Role, open, within};
+use crate::dead_letter::{Origin, Original};
 use crate::job::{Job, Rejection};
 use crate::upkeep::Upkeep;
-use crate::{InFlight, QueueOwner, Ticket, Topology, log, operation};
+use crate::{InFlight, QueueOwner, Ticket, Topology, log};
 
 /// Maximum number of rejected reply addresses kept.
 const MAX_REJECTED_ADDRESSES: usize = 1000;
@@ -43,6 +45,8 @@ pub struct Consumer {
     pub access: Access,
     /// The ledger that answers; none where there is no ledger.
     pub owner: Option<QueueOwner>,
+    /// Whether no requests are to be taken, because the database is away.
+    pub paused: watch::Receiver<bool>,
     /// Shared state: is the connection up?
     pub link: Link,
     /// Where a missing exchange or queue is reported.
@@ -93,6 +97,14 @@ impl Session {
         self.rejected_addresses.lock().unwrap_or_else(PoisonError::into_inner).get(reply_to).cloned()
     }
 
+    /// Requeues all deliveries that were not acked: they count one failed delivery.
+    async fn requeue_all(&self) {
+        let closed = self.channel.close(REPLY_SUCCESS, "paused".into());
+        if let Err(error) = within(RPC_TIMEOUT, "close the channel", closed).await {
+            tracing::warn!(%error, "closing the channel failed: the broker requeues its requests with the connection");
+        }
+    }
+
     /// Has the broker move a delivery to the dead-letter queue.
     pub(super) async fn reject(&self, delivery_tag: u64) {
         let options = BasicRejectOptions { requeue: false };
@@ -105,46 +117,30 @@ impl Session {
 
 impl Consumer {
     /// Passes requests to `jobs` until `shutdown`, or until `jobs` is closed.
-    pub async fn run(self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
+    pub async fn run(mut self, jobs: Sender<Job<Ticket>>, shutdown: CancellationToken) {
         let mut reconnect = Reconnect::new(Role::Consumer, Arc::clone(&self.metrics));
         let mut upkeep = Upkeep::new(self.topology.clone(), self.health.clone());
-        let mut one_by_one = false;
         let sessions = async {
-            loop {
-                let ended = self.session(&jobs, &mut upkeep, one_by_one).await;
+            // It ends with the engine, and so do these.
+            while self.paused.wait_for(|paused| !paused).await.is_ok() && !jobs.is_closed() {
+                let ended = self.session(&jobs, &mut upkeep).await;
                 self.link.unregister(Role::Consumer);
                 match ended {
-                    Ok(()) if jobs.is_closed() => return,
-                    Ok(()) => one_by_one = false,
+                    Ok(()) => {}
                     Err(error @ Error::OtherLedger { .. }) => {
                         tracing::error!("{error}");
                         return;
                     }
-                    // The same message again: the sooner it reaches the delivery limit, the better.
-                    Err(Error::Unreadable(_)) if one_by_one => {}
-                    Err(error) => {
-                        one_by_one = matches!(error, Error::Unreadable(_));
-                        reconnect.pause_after(&error).await;
-                    }
+                    Err(error) => reconnect.pause_after(&error).await,
                 }
             }
         };
         shutdown.run_until_cancelled(sessions).await;
     }
 
-    /// Runs until something fails, `jobs` is closed, or enough requests were taken one by one.
-    ///
-    /// A message that cannot be decoded ends the session, and the broker counts a failed delivery for every message that
-    /// it had sent ahead. So those are then taken one by one, up to the first that is not redelivered: only the bad one
-    /// reaches the delivery limit and is dead-lettered. (Its neighbours count one failed delivery per instance, which
-    /// the delivery limit has to allow for.)
-    async fn session(
-        &self,
-        jobs: &Sender<Job<Ticket>>,
-        upkeep: &mut Upkeep,
-        one_by_one: bool,
-    ) -> Result<(), Error> {
-        let prefetch = if one_by_one { 1 } else { self.prefetch };
+    /// Runs until something fails, the service has paused, or `jobs` is closed.
+    async fn session(&self, jobs: &Sender<Job<Ticket>>, upkeep: &mut Upkeep) -> Result<(), Error> {
+        let prefetch = self.prefetch;
         let connection = open(&self.addresses, Role::Consumer.as_str()).await?;
         if let Some(owner) = &self.owner {
             owner.claim(&connection, &self.topology.work_queue).await?;
@@ -167,17 +163,23 @@ impl Consumer {
         }
         let session = Arc::new(Session { channel, rejected_addresses: Mutex::default(), connection });
         let taking = async {
-            let mut taken: u16 = 0;
+            let mut is_first = true;
+            let (mut paused, mut resumed) = (self.paused.clone(), self.paused.clone());
+            let mut paused = std::pin::pin!(paused.changed());
             loop {
-                let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
-                if one_by_one && (taken == self.prefetch || !delivery.redelivered) {
-                    tracing::info!("taking requests together again");
-                    return Ok(());
-                }
-                if taken == 0 && self.topology.single_active_consumer {
+                let delivery = tokio::select! {
+                    biased;
+                    delivery = deliveries.next() => delivery.ok_or(Error::Cancelled)??,
+                    _ = &mut paused => {
+                        session.requeue_all().await;
+                        // The connection stays: it is not the broker that is away.
+                        let _ = resumed.wait_for(|paused| !paused).await.is_ok();
+                        return Ok(());
+                    }
+                };
+                if std::mem::take(&mut is_first) && self.topology.single_active_consumer {
                     tracing::info!(queue, "active: RabbitMQ delivers requests to this instance");
                 }
-                taken = taken.saturating_add(1);
                 if jobs.send(self.job(&session, &delivery)).await.is_err() {
                     return Ok(());
                 }
@@ -192,14 +194,15 @@ impl Consumer {
 
     fn job(&self, session: &Arc<Session>, delivery: &Delivery) -> Job<Ticket> {
         let properties = &delivery.properties;
-        let kind = properties.kind().as_ref();
-        let operation = operation(delivery.exchange.as_str(), &delivery.routing_key, kind).clone();
+        let origin = Origin::of(delivery, &self.topology.work_queue);
+        let operation = origin.operation(properties.kind().as_ref()).clone();
         let reply_to = properties.reply_to().clone().filter(|queue| !queue.as_str().is_empty());
         let correlation_id = properties.correlation_id().clone();
         let max_bytes = self.body_limits.max_body_bytes.max(self.body_limits.max_batch_body_bytes);
         let claim = Claim {
             operation: operation.as_str(),
-            message_id: properties.message_id().as_ref().map(ShortString::as_str),
+            // An empty one is no identity: it would be the same for everybody.
+            message_id: properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.is_empty()),
             on_behalf_of: on_behalf_of(properties),
             body: &delivery.data,
         };
@@ -208,16 +211,19 @@ impl Consumer {
             delivery.data.len() <= max_bytes && self.access.speaks_for_others(properties, &claim);
         let envelope = Envelope {
             operation: operation.as_str(),
-            exchange: published_to(delivery.exchange.as_str(), properties),
+            exchange: origin.exchange,
             message_id: claim.message_id,
             reply_to: reply_to.as_ref().map(ShortString::as_str),
             correlation_id: correlation_id.as_ref().map(ShortString::as_str),
-            first_received_at: is_first_delivery(delivery).then(SystemTime::now),
+            // Unless it may have been applied before.
+            first_received_at: (!delivery.redelivered && !origin.was_dead).then(SystemTime::now),
             user_id: properties.user_id().as_ref().map(ShortString::as_str),
             on_behalf_of: claim.on_behalf_of,
             speaks_for_others,
         };
-        let request = match self.access.check(properties, &self.topology.work_queue) {
+        let rejection =
+            undecodable(properties).or_else(|| self.access.check(properties, &self.topology.work_queue));
+        let request = match rejection {
             Some(rejection) => Err(rejection),
             None => decode(&envelope, &delivery.data, &self.body_limits).map_err(Rejection::Refused),
         };
@@ -232,7 +238,7 @@ impl Consumer {
                 reply_to,
                 correlation_id,
                 log: log::Context::of(properties),
-                original: Original::of(delivery, &request, max_bytes),
+                original: Original::of(delivery, origin, &request, max_bytes),
                 received_at,
                 _in_flight: InFlight::new(&self.metrics.in_flight_requests),
             },
@@ -241,7 +247,13 @@ impl Consumer {
     }
 }
 
-/// Whether the request cannot have been applied yet. A requeued dead letter can.
-fn is_first_delivery(delivery: &Delivery) -> bool {
-    !delivery.redelivered && !is_requeued(&delivery.properties)
+/// What a request whose properties are not all there asks for is not known for certain, nor where its answer belongs.
+fn undecodable(properties: &BasicProperties) -> Option<Rejection> {
+    let names = properties.headers().as_ref()?.inner().get(UNDECODABLE)?;
+    let names = match names {
+        AMQPValue::LongString(names) => names.to_string(),
+        _ => String::new(),
+    };
+    let reason = format!("the AMQP library cannot decode these properties: {}", names.escape_debug());
+    Some(Rejection::NotAllowed { error: "undecodable", reason })
 }

@@ -76,6 +76,8 @@ pub enum Completion {
     Rejected(Rejection),
     /// The database refuses it for a reason that the rules do not know: it is dead-lettered.
     Failed(String),
+    /// The database is away: it is requeued.
+    Postponed,
 }
 
 /// Why a request is not executed.

@@ -1,20 +1,24 @@
 //! RabbitMQ's side of the service: takes requests from the work queue and publishes the replies.
 //!
-//! There are three connections, each made again whenever it is lost. The [`Consumer`] receives requests, and their acks
-//! go back on the same channel. The [`Publisher`] sends replies and events on a connection of its own, because a broker
-//! with a resource alarm blocks connections that publish, and acks must still get through. In between, a request carries
-//! a [`Ticket`]. [`ParkedEvents`] publishes again the events that a listener's queue refused.
+//! There are three connections, each made again whenever it is lost. The [`Consumer`] receives requests, and
+//! their acks go back on the same channel. The [`Publisher`] sends replies and events on a connection of its
+//! own, because a broker with a resource alarm blocks connections that publish, and acks must still get
+//! through. In between, a request carries a [`Ticket`]. [`ParkedEvents`] publishes again the events that a
+//! listener's queue refused.
 //!
-//! In reading order: `topology` (exchanges and queues), `declare`, `upkeep` (again, when one was deleted), `owner` (whose
-//! the work queue is), `connection` (errors, time limits, reconnecting), `access` (which requests are allowed), `job` (what
-//! passes to the engine and back), `consumer`, `outgoing` (replies and events, encoded), `publisher`, `events` (also those
-//! that are refused), `log` (one line per request), `dead_letter`, `queues` (depths, for the console).
+//! In reading order: `topology` (exchanges and queues), `declare`, `upkeep` (again, when one was deleted), `owner`
+//! (whose the work queue is), `connection` (errors, time limits, reconnecting), `access` (which requests are
+//! allowed), `job` (what passes to the engine and back), `consumer`, `outgoing` (replies and events, encoded),
+//! `publisher`, `direct_reply` and `scout` (reply addresses over which the broker may close a connection),
+//! `events` (also those that are refused), `log` (one line per request), `dead_letter`, `queues` (depths, for the
+//! console).
 
 mod access;
 mod connection;
 mod consumer;
 pub mod dead_letter;
 mod declare;
+mod direct_reply;
 mod events;
 mod job;
 mod log;
@@ -22,6 +26,7 @@ mod outgoing;
 mod owner;
 mod publisher;
 mod queues;
+mod scout;
 mod status;
 mod topology;
 mod upkeep;

@@ -39,7 +39,8 @@ pub(super) struct Outgoing {
     pub(super) disposition: OnceLock<Disposition>,
     /// Set when the request is dead-lettered: the copy with the reason.
     pub(super) dead_letter: OnceLock<Message>,
-    /// How often the broker closed the connection over this reply, sent alone; for a dead letter, how often that was sent.
+    /// How often the broker closed the connection over this reply, sent alone; for a dead letter, how often
+    /// that was sent.
     pub(super) attempts: AtomicU32,
 }
 
@@ -80,6 +81,8 @@ pub(super) enum Disposition {
     Unroutable,
     /// Acked: a copy with the reason is in the dead-letter queue.
     DeadLettered,
+    /// Neither acked nor rejected: the consumer ends its session, and so requeues it.
+    Postponed,
     /// Requeued, to be dead-lettered when it is delivered again.
     Requeued,
     /// Rejected: the broker dead-letters it without a reason.
@@ -97,8 +100,12 @@ impl Outgoing {
     fn new(done: Done<Ticket>) -> Self {
         let Done { completion, ticket } = done;
         let operation = ticket.operation.as_str();
-        let mut refused = None;
+        let (mut refused, mut postponed) = (None, false);
         let reply = match completion {
+            Completion::Postponed => {
+                postponed = true;
+                None
+            }
             Completion::Decided(command, outcome) => {
                 let reply = Reply::to_command(&command, &outcome);
                 log::replied(operation, &ticket.log, &reply, Some(&outcome));
@@ -127,6 +134,9 @@ impl Outgoing {
             attempts: AtomicU32::new(0),
         };
         match (refused, &outgoing.ticket.reply_to) {
+            _ if postponed => {
+                let _ = outgoing.disposition.set(Disposition::Postponed);
+            }
             (Some(reason), _) => outgoing.dead_letter(&reason),
             (None, Some(reply_to)) => outgoing.check_cached_rejection(reply_to),
             (None, None) => {
@@ -176,8 +186,9 @@ impl Outgoing {
     }
 
     /// Whether the request must not be acked.
-    pub(super) fn is_rejected(&self) -> bool {
-        matches!(self.disposition.get(), Some(Disposition::Requeued | Disposition::Rejected))
+    pub(super) fn is_not_acked(&self) -> bool {
+        let disposition = self.disposition.get();
+        matches!(disposition, Some(Disposition::Postponed | Disposition::Requeued | Disposition::Rejected))
     }
 }
 

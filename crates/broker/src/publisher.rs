@@ -27,6 +27,7 @@ use crate::declare::Declarer;
 use crate::events::Parking;
 use crate::job::Completed;
 use crate::outgoing::{Batch, Disposition, Message, Outgoing};
+use crate::scout::Scout;
 use crate::{Exchange, Ticket};
 
 /// How long the broker may take to confirm a batch of replies.
@@ -61,14 +62,16 @@ struct Channels {
     dead_letters: Arc<Mutex<Channel>>,
     /// For the same reason.
     parked_events: Arc<Mutex<Channel>>,
+    /// A connection of its own, for addresses over which the broker may close it.
+    scout: Arc<Scout>,
 }
 
 impl Channels {
-    async fn open(connection: &Connection) -> Result<Self, Error> {
+    async fn open(connection: &Connection, scout: Arc<Scout>) -> Result<Self, Error> {
         let replies = open_channel(connection).await?;
         let dead_letters = Arc::new(Mutex::new(open_channel(connection).await?));
         let parked_events = Arc::new(Mutex::new(open_channel(connection).await?));
-        Ok(Self { replies, dead_letters, parked_events })
+        Ok(Self { replies, dead_letters, parked_events, scout })
     }
 }
 
@@ -85,7 +88,8 @@ impl Publisher {
         let mut unconfirmed = VecDeque::new();
         let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));
         let mut one_by_one = false;
-        while let Err(error) = self.session(&mut done, &mut unconfirmed, &acked, one_by_one).await {
+        let scout = Arc::new(Scout::new(self.addresses.clone()));
+        while let Err(error) = self.session(&mut done, &mut unconfirmed, &acked, &scout, one_by_one).await {
             self.link.unregister(Role::Publisher);
             // The broker closed the connection over one of the replies, which has to be found.
             one_by_one = matches!(error, Error::ReplyRejected(_));
@@ -101,10 +105,11 @@ impl Publisher {
         done: &mut Receiver<Completed<Ticket>>,
         unconfirmed: &mut VecDeque<Arc<Batch>>,
         acked: &watch::Sender<u64>,
+        scout: &Arc<Scout>,
         one_by_one: bool,
     ) -> Result<(), Error> {
         let connection = open(&self.addresses, Role::Publisher.as_str()).await?;
-        let channels = Channels::open(&connection).await?;
+        let channels = Channels::open(&connection, Arc::clone(scout)).await?;
         if self.with_events {
             Declarer::new(&connection).await?.exchange(&Exchange::events()).await?;
         }
@@ -158,14 +163,15 @@ impl Publisher {
             |one: &Outgoing, next: &Outgoing| Arc::ptr_eq(&one.ticket.session, &next.ticket.session);
         for of_session in batch.requests.chunk_by(same_session) {
             // A rejected delivery must not be acked as well: the broker would close the channel.
-            for rejected in of_session.iter().filter(|outgoing| outgoing.is_rejected()) {
-                let Ticket { session, delivery_tag, .. } = &rejected.ticket;
-                match rejected.disposition.get() {
+            for outgoing in of_session {
+                let Ticket { session, delivery_tag, .. } = &outgoing.ticket;
+                match outgoing.disposition.get() {
                     Some(Disposition::Requeued) => session.requeue(*delivery_tag).await,
-                    _ => session.reject(*delivery_tag).await,
+                    Some(Disposition::Rejected) => session.reject(*delivery_tag).await,
+                    _ => {}
                 }
             }
-            if let Some(last) = of_session.iter().rfind(|outgoing| !outgoing.is_rejected()) {
+            if let Some(last) = of_session.iter().rfind(|outgoing| !outgoing.is_not_acked()) {
                 last.ticket.session.acknowledge_up_to(last.ticket.delivery_tag).await;
             }
         }
@@ -176,7 +182,7 @@ impl Publisher {
             Some(Disposition::DeadLettered | Disposition::Rejected) => {
                 return self.metrics.dead_lettered.inc();
             }
-            Some(Disposition::Requeued) => return,
+            Some(Disposition::Requeued | Disposition::Postponed) => return,
             Some(Disposition::Unroutable) => self.metrics.replies_unroutable.inc(),
             Some(Disposition::Replied) | None => {}
         }
@@ -241,8 +247,21 @@ async fn send_one(channels: &Channels, outgoing: &Outgoing) -> lapin::Result<()>
         return send_dead_letter(channels, outgoing, dead_letter).await;
     }
     let Some(reply) = &outgoing.reply else { return Ok(()) };
+    let confirmation = match channels.scout.unknown_kind(reply.message.routing_key.as_str()) {
+        None => publish(&channels.replies, &reply.message, true).await?,
+        Some(kind) => match channels.scout.publish(kind, &reply.message).await {
+            Ok(confirmation) => confirmation,
+            Err(reason) => {
+                outgoing.reject_address(&reason);
+                return match outgoing.dead_letter.get() {
+                    Some(dead_letter) => send_dead_letter(channels, outgoing, dead_letter).await,
+                    None => Ok(()),
+                };
+            }
+        },
+    };
     // Mandatory: a reply whose queue is gone is returned, and counted.
-    let disposition = match publish(&channels.replies, &reply.message, true).await? {
+    let disposition = match confirmation {
         Confirmation::Ack(None) | Confirmation::NotRequested => Disposition::Replied,
         Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Disposition::Unroutable,
     };

@@ -4,9 +4,8 @@
 
 mod cli;
 
-use std::os::unix::process::CommandExt;
-use std::process::{self, ExitCode};
-use std::{env, thread};
+use std::process::ExitCode;
+use std::thread;
 
 use clap::Parser;
 use tokio::runtime::Builder;
@@ -20,18 +19,8 @@ use cli::{Cli, Command};
 /// The exit code of a wrong command line or configuration. It is clap's own.
 const USAGE: u8 = 2;
 
-/// Stack of every thread but the first, in bytes: address space, used only when it is needed.
-const DEEP_STACK: u64 = 64 * 1024 * 1024;
-/// Where Rust reads the size of a stack from.
-const STACK_VARIABLE: &str = "RUST_MIN_STACK";
-/// Set for the second start of this program, so that there is no third.
-const RESTARTED: &str = "FLORIN_STACKS_ARE_DEEP";
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.command.reads_messages() {
-        deepen_stacks();
-    }
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
@@ -39,24 +28,6 @@ fn main() -> ExitCode {
             if error.is::<florin_service::config::Error>() { USAGE.into() } else { ExitCode::FAILURE }
         }
     }
-}
-
-/// Starts this program again with deeper stacks. lapin reads (and drops) the headers of a message
-/// recursively, on a thread of its own whose size only this variable sets: with the usual size, any client
-/// could end the process by a message with deeply nested headers.
-fn deepen_stacks() {
-    let present = env::var(STACK_VARIABLE).ok().and_then(|bytes| bytes.parse::<u64>().ok());
-    if present.is_some_and(|bytes| bytes >= DEEP_STACK) || env::var_os(RESTARTED).is_some() {
-        return;
-    }
-    let again = env::current_exe().map(|program| {
-        let mut command = process::Command::new(program);
-        command.args(env::args_os().skip(1)).env(STACK_VARIABLE, DEEP_STACK.to_string());
-        // Returns only when it fails.
-        command.env(RESTARTED, "1").exec()
-    });
-    let (Ok(error) | Err(error)) = again;
-    note(&format!("warning: cannot enlarge the stacks, so a hostile message can end this process: {error}"));
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

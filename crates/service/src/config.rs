@@ -130,6 +130,8 @@ pub struct Engine {
     pub max_batch_bytes: usize,
     /// Number of wallets whose balances are cached between batches, 1 to 100,000,000.
     pub cached_wallets: NonZeroUsize,
+    /// Seconds without the database after which requests are requeued, 1 to 1,000.
+    pub outage_limit_secs: u64,
 }
 
 /// Events of changes.
@@ -222,7 +224,12 @@ impl Default for Database {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { max_batch_commands: 1000, max_batch_bytes: 8 * 1024 * 1024, cached_wallets: CACHED_WALLETS }
+        Self {
+            max_batch_commands: 1000,
+            max_batch_bytes: 8 * 1024 * 1024,
+            cached_wallets: CACHED_WALLETS,
+            outage_limit_secs: 60,
+        }
     }
 }
 

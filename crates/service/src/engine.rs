@@ -10,26 +10,30 @@
 //! ```
 //!
 //! If a commit fails, the batch is tried again ([`retry`]) until the database takes it: meanwhile nothing is
-//! answered, the inbox fills up, and the broker keeps the rest. A request that can never be executed is taken
-//! out of its batch and dead-lettered.
+//! answered, the inbox fills up, and the broker keeps the rest. If that lasts too long, the requests are
+//! requeued, and none are taken until the database answers. A request that can never be executed is taken out
+//! of its batch and dead-lettered.
 
 mod inbox;
 mod retry;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use florin_amqp::Backoff;
 use florin_broker::{Completed, Completion, Done, Job};
 use florin_ledger::{Change, Command, Group, Outcome};
-use florin_metrics::{Health, Metrics};
+use florin_metrics::{Condition, Health, Metrics};
 use florin_store::{Error, Executed, Plan, Planner, Store, execute};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::watch;
 use tokio::task::yield_now;
 
 pub use inbox::{BatchLimits, Inbox};
 
 use crate::answer::Form;
-use retry::{Next, Retries};
+use retry::{Next, Retries, Stop};
 
 /// Executes batches.
 #[derive(Debug)]
@@ -38,6 +42,10 @@ pub struct Engine {
     planner: Planner,
     health: Health,
     metrics: Arc<Metrics>,
+    /// How long requests wait for the database before they are requeued.
+    outage_limit: Duration,
+    /// Whether the consumer is to take no requests.
+    paused: watch::Sender<bool>,
 }
 
 /// Requests that are executed together.
@@ -65,10 +73,18 @@ impl<T> JobBatch<T> {
 }
 
 impl Engine {
-    /// An engine on this database, which tells `health` when that cannot execute anything.
+    /// An engine on this database, which tells `health` when that cannot execute anything. After
+    /// `outage_limit` without it, requests are requeued; `paused` keeps the consumer from taking more.
     #[must_use]
-    pub const fn new(store: Store, planner: Planner, health: Health, metrics: Arc<Metrics>) -> Self {
-        Self { store, planner, health, metrics }
+    pub const fn new(
+        store: Store,
+        planner: Planner,
+        health: Health,
+        metrics: Arc<Metrics>,
+        outage_limit: Duration,
+        paused: watch::Sender<bool>,
+    ) -> Self {
+        Self { store, planner, health, metrics, outage_limit, paused }
     }
 
     /// Executes what comes through `inbox` until that is closed and empty, or `done` is closed.
@@ -80,12 +96,52 @@ impl Engine {
                 None => inbox.next_batch().await.map(JobBatch::new),
             };
             let Some(batch) = next else { break };
-            let completed;
-            (completed, planned_ahead) = self.execute(batch, &mut inbox).await;
+            let (completed, next) = self.execute(batch, &mut inbox).await;
+            let is_away = completed.done.iter().any(|done| matches!(done.completion, Completion::Postponed));
             if done.send(completed).await.is_err() {
                 break;
             }
+            planned_ahead = next;
+            if is_away && self.postpone(planned_ahead.take(), &mut inbox, &done).await.is_err() {
+                break;
+            }
         }
+    }
+
+    /// Requeues all requests, and takes none until the database executes them again.
+    async fn postpone<T: Send>(
+        &self,
+        next: Option<JobBatch<T>>,
+        inbox: &mut Inbox<T>,
+        done: &Sender<Completed<T>>,
+    ) -> Result<(), SendError<Completed<T>>> {
+        tracing::error!("the database is away: requests are requeued, and none are taken until it answers");
+        self.paused.send_replace(true);
+        if let Some(next) = next {
+            done.send(postponed(next.tickets)).await?;
+        }
+        let mut backoff = Backoff::new();
+        while let Err(error) = self.store.probe().await {
+            self.health.set(Condition::CommitsFailing, error.to_string());
+            let again = tokio::time::sleep(backoff.next_delay());
+            tokio::pin!(again);
+            loop {
+                tokio::select! {
+                    () = &mut again => break,
+                    jobs = inbox.next_batch() => match jobs {
+                        Some(jobs) => {
+                            done.send(postponed(jobs.into_iter().map(|job| job.ticket))).await?;
+                        }
+                        // The service is to stop.
+                        None => return Ok(()),
+                    },
+                }
+            }
+        }
+        self.health.clear(Condition::CommitsFailing);
+        tracing::info!("the database executes requests again: taking requests");
+        self.paused.send_replace(false);
+        Ok(())
     }
 
     /// Executes a batch. If the next one is full already, it is planned meanwhile, and returned.
@@ -104,7 +160,8 @@ impl Engine {
                 let completions = forms.into_iter().map(|form| form.completion(&mut decided));
                 (completions.collect(), changes)
             }
-            Err(error) => self.one_by_one(&error, forms, groups, oldest).await,
+            Err(Stop::Permanent(error)) => self.one_by_one(&error, forms, groups, oldest).await,
+            Err(Stop::Away) => (forms.iter().map(|_| Completion::Postponed).collect(), Vec::new()),
         };
         self.planner.end_batch();
         if commands > 0 {
@@ -157,14 +214,14 @@ impl Engine {
         }
     }
 
-    /// Tries a batch again until it is executed. An error is left only if it is permanent and of this batch.
+    /// Tries a batch again until it is executed, or there is no point in it.
     async fn until_executed(
         &mut self,
         mut executed: Result<Executed, Error>,
         groups: &mut [Group],
         oldest: Instant,
-    ) -> Result<Executed, Error> {
-        let mut retries = Retries::new(&self.store, &self.health, &self.metrics, oldest);
+    ) -> Result<Executed, Stop> {
+        let mut retries = Retries::new(&self.store, &self.health, &self.metrics, self.outage_limit, oldest);
         loop {
             // Nobody else counts these, so what is missing is what is new.
             let conflicts = self.metrics.batch_retries.with_label_values(&["conflict"]);
@@ -176,7 +233,7 @@ impl Engine {
                 }
                 Err(error) => match retries.after(error).await {
                     Next::Again => {}
-                    Next::GiveUp(error) => return Err(error),
+                    Next::Stop(stop) => return Err(stop),
                 },
             }
             executed = execute(&mut self.planner, groups).await;
@@ -197,9 +254,13 @@ impl Engine {
         let mut groups = groups.into_iter();
         let mut completions = Vec::with_capacity(forms.len());
         let mut all_changes = Vec::new();
+        let mut is_away = false;
         for form in forms {
             let (mut all_decided, mut failed) = (Vec::new(), None);
             for group in groups.by_ref().take(form.groups()) {
+                if is_away {
+                    continue;
+                }
                 let mut group = vec![group];
                 let executed = execute(&mut self.planner, &mut group).await;
                 match self.until_executed(executed, &mut group, oldest).await {
@@ -207,16 +268,23 @@ impl Engine {
                         all_changes.extend(changes);
                         all_decided.extend(decided(group, outcomes));
                     }
-                    Err(error) => failed = Some(error.to_string()),
+                    Err(Stop::Permanent(error)) => failed = Some(error.to_string()),
+                    Err(Stop::Away) => is_away = true,
                 }
             }
             completions.push(match failed {
+                _ if is_away => Completion::Postponed,
                 None => form.completion(&mut all_decided.into_iter()),
                 Some(reason) => Completion::Failed(reason),
             });
         }
         (completions, all_changes)
     }
+}
+
+fn postponed<T>(tickets: impl IntoIterator<Item = T>) -> Completed<T> {
+    let done = tickets.into_iter().map(|ticket| Done { completion: Completion::Postponed, ticket });
+    Completed { done: done.collect(), changes: Vec::new() }
 }
 
 /// Commands, each with its outcome.

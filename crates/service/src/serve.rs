@@ -189,6 +189,7 @@ pub fn settings(config: &Config) -> service::Settings {
             bytes: config.engine.max_batch_bytes,
         },
         cached_wallets: config.engine.cached_wallets,
+        outage_limit: Duration::from_secs(config.engine.outage_limit_secs),
     }
 }
 

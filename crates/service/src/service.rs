@@ -48,6 +48,8 @@ pub struct Settings {
     pub batch: BatchLimits,
     /// How many wallets' balances are cached.
     pub cached_wallets: NonZeroUsize,
+    /// How long requests wait for the database before they are requeued.
+    pub outage_limit: Duration,
 }
 
 /// What makes the service fail.
@@ -82,7 +84,9 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let planner = Planner::new(store.clone(), settings.cached_wallets, settings.topology.with_events);
-    let engine = Engine::new(store.clone(), planner, health.clone(), Arc::clone(&metrics));
+    let (pause, paused) = watch::channel(false);
+    let (limit, own_health, own_metrics) = (settings.outage_limit, health.clone(), Arc::clone(&metrics));
+    let engine = Engine::new(store.clone(), planner, own_health, own_metrics, limit, pause);
     let limits = settings.batch;
     let work = move |jobs, done, acked| engine.run(Inbox::new(jobs, acked, limits), done);
     let expiry = ExpiryWorker {
@@ -90,7 +94,7 @@ pub async fn run(
         amqp_url: settings.amqp_url.clone(),
         work_queue: settings.topology.work_queue.clone(),
     };
-    let mut parts = connect(settings, work, link, health, metrics, &shutdown)?;
+    let mut parts = connect(settings, work, paused, link, health, metrics, &shutdown)?;
     parts.spawn(named("expiry worker", expiry.run(shutdown.clone())));
     supervise(parts, &shutdown).await
 }
@@ -104,7 +108,10 @@ pub async fn run(
 pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result<(), Error> {
     let limit = settings.batch.commands;
     let work = move |jobs, done, _| echo::answer(jobs, done, limit);
-    let parts = connect(settings, work, Link::default(), Health::default(), Metrics::new(), &shutdown)?;
+    // Kept: nothing ever pauses it.
+    let (_pause, paused) = watch::channel(false);
+    let (link, health) = (Link::default(), Health::default());
+    let parts = connect(settings, work, paused, link, health, Metrics::new(), &shutdown)?;
     supervise(parts, &shutdown).await
 }
 
@@ -112,6 +119,7 @@ pub async fn run_echo(settings: Settings, shutdown: CancellationToken) -> Result
 fn connect<W: Future<Output = ()> + Send + 'static>(
     settings: Settings,
     work: impl FnOnce(Receiver<Job<Ticket>>, Sender<Completed<Ticket>>, watch::Receiver<u64>) -> W,
+    paused: watch::Receiver<bool>,
     link: Link,
     health: Health,
     metrics: Arc<Metrics>,
@@ -130,6 +138,7 @@ fn connect<W: Future<Output = ()> + Send + 'static>(
         body_limits: settings.body_limits,
         access: settings.access,
         owner: settings.owner,
+        paused,
         link: link.clone(),
         health,
         metrics: Arc::clone(&metrics),

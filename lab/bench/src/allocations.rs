@@ -26,9 +26,6 @@ const PLACES: [&str; 5] = [
 const REQUESTS: u64 = 20_000;
 const REQUESTS_QUICK: u64 = 2_000;
 const IN_FLIGHT: u32 = 1000;
-/// The stack size that the service wants: if it has that already, it does not exec itself again, which
-/// heaptrack would not survive.
-const STACK: (&str, &str) = ("RUST_MIN_STACK", "67108864");
 /// Fewer calls per request than this cannot be all of the service's.
 const LEAST: f64 = 1.0;
 
@@ -85,7 +82,7 @@ fn count(
 ) -> Result<(u64, u64), Error> {
     let written = ground.children.folder().join("heaptrack.raw");
     let mut command = ground.serve_command(world, plan);
-    command.env("LD_PRELOAD", library).env("DUMP_HEAPTRACK_OUTPUT", &written).env(STACK.0, STACK.1);
+    command.env("LD_PRELOAD", library).env("DUMP_HEAPTRACK_OUTPUT", &written);
     let mut service = ground.children.start(&command)?;
     world::wait_ready(&mut service)?;
     let mut answered = 0;

@@ -6,9 +6,9 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use sha2::{Digest, Sha256};
 
 use super::headers::{
-    ERROR, EXCHANGE, REASON, REQUEUED, ROUTING_KEY, TIME, own_headers, own_properties, published_to, string,
-    timestamp,
+    ERROR, EXCHANGE, REASON, REQUEUED, ROUTING_KEY, TIME, own_headers, own_properties, string, timestamp,
 };
+use super::origin::published_to;
 use crate::operation;
 
 /// Hexadecimal digits of an id.
@@ -82,8 +82,8 @@ impl DeadLetter {
     /// Reads why, when and from where from the headers.
     fn read_reason(&mut self) {
         let headers = self.properties.headers().clone().unwrap_or_default();
-        // The service publishes to the queue by its name. What the broker moved came through an exchange, which
-        // kept the routing key; there, headers like the service's can be anybody's.
+        // The service publishes to the queue by its name. What the broker moved came through an exchange,
+        // which kept the routing key; there, headers like the service's can be anybody's.
         if let Some(error) = string(&headers, ERROR).filter(|_| self.exchange.is_empty()) {
             self.error = error;
             self.reason = string(&headers, REASON).unwrap_or_default();
@@ -126,13 +126,14 @@ impl DeadLetter {
         self.properties.message_id().as_ref().map(ShortString::as_str)
     }
 
-    /// The properties to send it to the work queue with, by the queue's name: what the service decodes is the same.
-    pub(super) fn requeued(&self) -> BasicProperties {
-        let mut headers = own_headers(&self.properties);
+    /// The properties to send it to the work queue with, by the queue's name: what the service decodes is the
+    /// same, but for the reply address if nobody is to be answered.
+    pub(super) fn requeued(&self, with_reply: bool) -> BasicProperties {
+        let (mut headers, _) = own_headers(&self.properties);
         headers.insert(REQUEUED.into(), AMQPValue::Boolean(true));
         let exchange = published_to(&self.exchange, &self.properties);
         headers.insert(EXCHANGE.into(), AMQPValue::LongString(exchange.into()));
-        own_properties(&self.properties).with_type(self.operation.clone()).with_headers(headers)
+        own_properties(&self.properties, with_reply).with_type(self.operation.clone()).with_headers(headers)
     }
 
     /// Of what the service decodes, and of the time of its death, to tell look-alikes apart.

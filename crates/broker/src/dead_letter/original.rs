@@ -1,12 +1,14 @@
-//! What the service keeps of a request in case it has to be dead-lettered, and the letter that it writes then.
+//! What the service keeps of a request in case it has to be dead-lettered, and the letter that it writes
+//! then.
 //!
-//! The broker can move a message to the dead-letter queue, but it cannot say why. So the service publishes a copy with
-//! the reason in its headers, and acknowledges the original once the copy is confirmed. A crash in between leaves two
-//! letters, never none.
+//! The broker can move a message to the dead-letter queue, but it cannot say why. So the service publishes a
+//! copy with the reason in its headers, and acknowledges the original once the copy is confirmed. A crash in
+//! between leaves two letters, never none.
 //!
-//! A copy needs the message as it was delivered, and the consumer drops that after decoding. Keeping every message for
-//! the few that are dead-lettered would cost memory, so a request that fails on its first delivery is requeued, and
-//! redelivered requests are kept. A request that is not allowed is known at once, and kept at once.
+//! A copy needs the message as it was delivered, and the consumer drops that after decoding. Keeping every
+//! message for the few that are dead-lettered would cost memory, so a request that fails on its first
+//! delivery is requeued, and redelivered requests are kept. A request that is not allowed is known at once,
+//! and kept at once.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,12 +19,11 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, ShortString};
 
-use super::Reason;
 use super::headers::{
-    ERROR, EXCHANGE, REASON, ROUTING_KEY, TIME, USER_ID, own_headers, own_properties, published_to,
+    ERROR, EXCHANGE, LEFT_OUT, REASON, ROUTING_KEY, TIME, USER_ID, own_headers, own_properties,
 };
+use super::{Origin, Reason};
 use crate::job::Rejection;
-use crate::operation;
 use crate::outgoing::Message;
 use crate::topology::text;
 
@@ -39,16 +40,21 @@ pub(crate) enum Original {
 /// A message and where it was published.
 #[derive(Debug)]
 pub(crate) struct Request {
-    exchange: ShortString,
+    exchange: String,
     routing_key: ShortString,
     properties: BasicProperties,
     body: Vec<u8>,
 }
 
 impl Original {
-    /// Keeps redelivered and not allowed requests, unless they are longer than `max_bytes` or were refused for
-    /// their length.
-    pub(crate) fn of<T>(delivery: &Delivery, request: &Result<T, Rejection>, max_bytes: usize) -> Self {
+    /// Keeps redelivered and not allowed requests, unless they are longer than `max_bytes` or were refused
+    /// for their length.
+    pub(crate) fn of<T>(
+        delivery: &Delivery,
+        origin: Origin<'_>,
+        request: &Result<T, Rejection>,
+        max_bytes: usize,
+    ) -> Self {
         match request {
             Err(Rejection::NotAllowed { .. }) if delivery.data.len() > max_bytes => return Self::TooLong,
             Err(Rejection::NotAllowed { .. }) => {}
@@ -57,8 +63,8 @@ impl Original {
             _ => {}
         }
         Self::Kept(Box::new(Request {
-            exchange: delivery.exchange.clone(),
-            routing_key: delivery.routing_key.clone(),
+            exchange: origin.exchange.to_owned(),
+            routing_key: origin.routing_key.into_owned(),
             properties: delivery.properties.clone(),
             body: delivery.data.clone(),
         }))
@@ -69,20 +75,18 @@ impl Request {
     /// The dead letter. It goes to the queue by name: a missing exchange would close the channel.
     pub(crate) fn dead_letter(&self, reason: &Reason) -> Message {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut headers = own_headers(&self.properties);
+        let (mut headers, left_out) = own_headers(&self.properties);
         let mut set = |name: &str, value| {
             headers.insert(name.into(), value);
         };
         set(ERROR, text(reason.error));
         set(REASON, text(&reason.reason));
         set(TIME, AMQPValue::Timestamp(now.as_secs()));
-        let exchange = published_to(self.exchange.as_str(), &self.properties);
-        let routing_key = match exchange {
-            "" => &self.routing_key,
-            _ => operation(self.exchange.as_str(), &self.routing_key, self.properties.kind().as_ref()),
-        };
-        set(EXCHANGE, text(exchange));
-        set(ROUTING_KEY, text(routing_key.as_str()));
+        set(EXCHANGE, text(&self.exchange));
+        set(ROUTING_KEY, text(self.routing_key.as_str()));
+        if left_out > 0 {
+            set(LEFT_OUT, AMQPValue::LongLongInt(left_out.into()));
+        }
         if let Some(user_id) = self.properties.user_id() {
             set(USER_ID, text(user_id.as_str()));
         }
@@ -90,7 +94,7 @@ impl Request {
             exchange: "",
             routing_key: DEAD_LETTERS.into(),
             body: self.body.clone(),
-            properties: own_properties(&self.properties).with_headers(headers),
+            properties: own_properties(&self.properties, true).with_headers(headers),
         }
     }
 }

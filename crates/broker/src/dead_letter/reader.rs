@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use florin_wire::names::DEAD_LETTERS;
 use futures_util::StreamExt;
-use lapin::message::{BasicGetMessage, Delivery};
+use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions,
     QueueDeclareOptions,
@@ -14,12 +14,13 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::timeout;
 
 use super::{CONNECTION_NAME, Error};
-use crate::connection::{REPLY_SUCCESS, RPC_TIMEOUT, connect, lost, within};
+use crate::connection::{REPLY_SUCCESS, RPC_TIMEOUT, connect, within};
 
 /// After such a silence we check whether letters are left.
 const SILENCE: Duration = Duration::from_secs(1);
 const MAX_SILENCES: u64 = 30;
-/// RabbitMQ handles this many acks of a channel at once. The rest wait in the channel, and are lost when it closes.
+/// RabbitMQ handles this many acks of a channel at once. The rest wait in the channel, and are lost when it
+/// closes.
 const ACKS_AT_ONCE: usize = 30;
 
 /// Reads deliveries and holds them.
@@ -31,7 +32,6 @@ pub(super) struct Reader {
     window: u16,
     left_in_window: u16,
     left: u32,
-    read: u32,
     consumers: u32,
     removed: Vec<u64>,
 }
@@ -48,7 +48,6 @@ impl Reader {
             window,
             left_in_window: 0,
             left: 0,
-            read: 0,
             consumers: 0,
             removed: Vec::new(),
         };
@@ -60,19 +59,9 @@ impl Reader {
         self.left
     }
 
-    /// How many letters it has read.
-    pub(super) const fn read(&self) -> u32 {
-        self.read
-    }
-
     /// Removes a letter for good, before [`Self::close`] returns.
     pub(super) fn remove(&mut self, delivery_tag: u64) {
         self.removed.push(delivery_tag);
-    }
-
-    /// Reads this many, even if the queue has fewer at the moment.
-    pub(super) const fn expect(&mut self, letters: u32) {
-        self.left = letters;
     }
 
     /// How many letters nobody holds.
@@ -97,7 +86,6 @@ impl Reader {
                     let delivery = delivery?;
                     self.left -= 1;
                     self.left_in_window -= 1;
-                    self.read += 1;
                     return Ok(Some(delivery));
                 }
                 Ok(None) => return Err(Error::Deleted),
@@ -112,8 +100,8 @@ impl Reader {
         Err(Error::NotDelivered(SILENCE.as_secs() * MAX_SILENCES))
     }
 
-    /// Cancels the consumer that holds all that it may, and starts the next one: never for more letters than are still
-    /// to be read. By then the broker has handled the acks sent before: it handles both in order.
+    /// Cancels the consumer that holds all that it may, and starts the next one: never for more letters than
+    /// are still to be read. By then the broker has handled the acks sent before: it handles both in order.
     async fn next_consumer(&mut self) -> Result<(), Error> {
         self.cancel().await?;
         let removed = std::mem::take(&mut self.removed);
@@ -148,7 +136,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Ends the connection. RabbitMQ then puts the letters back in their order; after a nack of many it does not.
+    /// Ends the connection. RabbitMQ then puts the letters back in their order; after a nack of many it does
+    /// not.
     pub(super) async fn close(mut self) -> Result<(), Error> {
         self.cancel().await?;
         let removed = std::mem::take(&mut self.removed);
@@ -161,27 +150,10 @@ impl Reader {
         Ok(within(RPC_TIMEOUT, "close the connection", close).await?)
     }
 
-    /// Returns when the broker has handled all acks, by getting one more letter: the answer follows them. Whether that
-    /// letter can be decoded does not matter.
+    /// Returns when the broker has handled all acks, by getting one more letter: the answer follows them.
     async fn until_acknowledged(&self) -> Result<(), Error> {
-        match get(&self.connection, &self.channel, BasicGetOptions::default()).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_unreadable() => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Gets a letter. lapin does not end a get when it ends the connection, so both are awaited.
-pub(super) async fn get(
-    connection: &Connection,
-    channel: &Channel,
-    options: BasicGetOptions,
-) -> Result<Option<BasicGetMessage>, Error> {
-    let mut lost = std::pin::pin!(lost(connection.events_listener()));
-    let get = within(RPC_TIMEOUT, "deliver a letter", channel.basic_get(DEAD_LETTERS.into(), options));
-    tokio::select! {
-        letter = get => Ok(letter?),
-        error = &mut lost => Err(error.into()),
+        let get = self.channel.basic_get(DEAD_LETTERS.into(), BasicGetOptions::default());
+        within(RPC_TIMEOUT, "deliver a letter", get).await?;
+        Ok(())
     }
 }

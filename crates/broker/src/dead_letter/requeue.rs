@@ -42,17 +42,18 @@ impl Requeue {
         Ok(Self { queue, channel, user, _connection: connection })
     }
 
-    /// Sends it, and returns when the broker has it. It goes to the queue by its name, so that nothing else has to
-    /// be there, and one at a time, for lapin may hand a returned message to the confirm of another one.
+    /// Sends it, to be answered or not, and returns when the broker has it. It goes to the queue by its name,
+    /// so that nothing else has to be there, and one at a time, for lapin may hand a returned message to the
+    /// confirm of another one.
     ///
     /// # Errors
     ///
     /// When the queue did not take it, or that is not known.
-    pub async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
+    pub async fn send(&self, letter: &DeadLetter, with_reply: bool) -> Result<(), Error> {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let default_exchange = ShortString::default();
         let confirmed = async {
-            let properties = letter.requeued().with_user_id(self.user.clone());
+            let properties = letter.requeued(with_reply).with_user_id(self.user.clone());
             let publish = self.channel.basic_publish(
                 default_exchange,
                 self.queue.clone(),

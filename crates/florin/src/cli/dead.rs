@@ -34,9 +34,8 @@ Examples:
 
 A message is named by its id from the list, by the beginning of that id, or by its message_id.
 
-Messages whose properties the AMQP library cannot decode have no id: they are counted, with their
-places in the queue. RabbitMQ's management UI or `rabbitmqadmin get` shows them;
-`florin dead drop --unreadable` removes them.
+A property that cannot be decoded, such as a text that is not UTF-8, is left out; the header
+florin-undecodable names it.
 
 These commands hold the messages that they read until they end, so that two of them at a time see
 different messages. Then RabbitMQ puts the messages back to the front of the queue. The list is
@@ -78,12 +77,15 @@ body is null, and body_hex has its bytes, when it is not UTF-8.")]
     #[command(after_help = "\
 A requeued request keeps its identity. If it was applied before, it is answered as before and not
 applied again, even without a message_id; only requests that cannot be told apart may then count as
-one. It no longer has an expiration. Messages that cannot be decoded stay here.
+one. It no longer has an expiration, and of its headers only those that are not nested.
 
-JSON: {\"requeued\", \"unreadable\": [place in the queue]}")]
+JSON: {\"requeued\"}")]
     Requeue {
         #[command(flatten)]
         selection: Selection,
+        /// Sends them without their reply addresses: they are executed, and nobody is answered.
+        #[arg(long)]
+        no_reply: bool,
         /// Name of the work queue.
         #[arg(long, value_name = "NAME", help_heading = "Settings")]
         queue: Option<String>,
@@ -94,7 +96,7 @@ JSON: {\"requeued\", \"unreadable\": [place in the queue]}")]
     #[command(after_help = "JSON: {\"dropped\"}")]
     Drop {
         #[command(flatten)]
-        selection: DropSelection,
+        selection: Selection,
         /// Does not ask for confirmation.
         #[arg(long)]
         yes: bool,
@@ -126,27 +128,10 @@ struct Selection {
     all: bool,
 }
 
-/// Which messages to drop.
-#[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-struct DropSelection {
-    /// The messages.
-    #[arg(value_name = "ID")]
-    names: Vec<String>,
-    /// All messages that are in the queue now.
-    #[arg(long)]
-    all: bool,
-    /// All messages that the AMQP library cannot decode.
-    #[arg(long)]
-    unreadable: bool,
-}
-
 /// What was sent to the work queue.
 #[derive(Debug, Default, Serialize)]
 struct Requeued {
     requeued: u32,
-    /// The places in the queue of the messages that cannot be decoded. They stay there.
-    unreadable: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,13 +139,8 @@ struct Dropped {
     dropped: usize,
 }
 
-/// Runs on a thread with a deep stack: headers are read and shown recursively.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    tokio::spawn(act(args.action)).await?
-}
-
-async fn act(action: Action) -> anyhow::Result<()> {
-    match action {
+    match args.action {
         Action::List { limit, common } => {
             let (config, output) = common.start([])?;
             list(&config, limit as usize, output).await
@@ -169,9 +149,9 @@ async fn act(action: Action) -> anyhow::Result<()> {
             let (config, output) = common.start([])?;
             show(&config, name, output).await
         }
-        Action::Requeue { selection, queue, common } => {
+        Action::Requeue { selection, no_reply, queue, common } => {
             let (config, output) = common.start(flag("--queue", "broker.queue", queue))?;
-            requeue(&config, selection, output).await
+            requeue(&config, selection, !no_reply, output).await
         }
         Action::Drop { selection, yes, common } => {
             let (config, output) = common.start([])?;
@@ -203,10 +183,9 @@ async fn list(config: &Config, limit: usize, output: OutputArgs) -> anyhow::Resu
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let unreadable = queue.unreadable().to_vec();
     queue.close().await.context("cannot close the connection")?;
     table::keep_oldest(&mut rows, limit);
-    output.print(&List { messages: rows, total, unreadable }, table::for_people)
+    output.print(&List { messages: rows, total }, table::for_people)
 }
 
 async fn show(config: &Config, name: String, output: OutputArgs) -> anyhow::Result<()> {
@@ -222,43 +201,42 @@ async fn show(config: &Config, name: String, output: OutputArgs) -> anyhow::Resu
     Ok(())
 }
 
-async fn requeue(config: &Config, selection: Selection, output: OutputArgs) -> anyhow::Result<()> {
+async fn requeue(
+    config: &Config,
+    selection: Selection,
+    with_reply: bool,
+    output: OutputArgs,
+) -> anyhow::Result<()> {
     let work_queue = config.broker.queue.as_str();
     let mut queue = open(config, selection.purpose()).await?;
-    let sender = Requeue::open(&config.broker.url(), work_queue)
+    let requeue = Requeue::open(&config.broker.url(), work_queue)
         .await
         .with_context(|| format!("cannot send to the queue {work_queue}"))?;
     let mut done = Requeued::default();
-    if selection.all {
-        done.unreadable = queue.unreadable().to_vec();
-    }
-    let outcome = requeue_selected(&mut queue, &sender, &selection, &mut done).await;
+    let send = async |letter: &DeadLetter| requeue.send(letter, with_reply).await;
+    let outcome = requeue_selected(&mut queue, send, &selection, &mut done).await;
     let closed = queue.close().await;
     let requeued = done.requeued;
     outcome.with_context(|| format!("{requeued} messages were requeued, the others are still here"))?;
     closed.with_context(|| format!("{requeued} messages were requeued, and some may still be here"))?;
-    output.print(&done, |_| format!("messages requeued to {work_queue}: {requeued}\n"))?;
-    match done.unreadable.as_slice() {
-        [] => Ok(()),
-        places => bail!("not requeued: {}", table::unreadable(places)),
-    }
+    output.print(&done, |_| format!("messages requeued to {work_queue}: {requeued}\n"))
 }
 
 async fn requeue_selected(
     queue: &mut DeadLetters,
-    sender: &Requeue,
+    send: impl AsyncFn(&DeadLetter) -> Result<(), dead_letter::Error>,
     selection: &Selection,
     done: &mut Requeued,
 ) -> anyhow::Result<()> {
     if !selection.all {
         for letter in find(queue, &selection.names).await? {
-            requeue_one(queue, sender, &letter, done).await?;
+            requeue_one(queue, &send, &letter, done).await?;
         }
         return Ok(());
     }
     let bar = progress("requeuing", queue);
     while let Some(letter) = queue.next().await? {
-        requeue_one(queue, sender, &letter, done).await?;
+        requeue_one(queue, &send, &letter, done).await?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -267,22 +245,18 @@ async fn requeue_selected(
 
 async fn requeue_one(
     queue: &mut DeadLetters,
-    sender: &Requeue,
+    send: &impl AsyncFn(&DeadLetter) -> Result<(), dead_letter::Error>,
     letter: &DeadLetter,
     done: &mut Requeued,
 ) -> anyhow::Result<()> {
-    sender.send(letter).await.with_context(|| format!("cannot requeue {}", letter.id))?;
+    send(letter).await.with_context(|| format!("cannot requeue {}", letter.id))?;
     queue.remove(letter);
     done.requeued += 1;
     Ok(())
 }
 
 async fn open(config: &Config, purpose: Purpose) -> anyhow::Result<DeadLetters> {
-    opened(config, DeadLetters::open(&config.broker.url(), purpose).await)
-}
-
-fn opened(config: &Config, queue: Result<DeadLetters, dead_letter::Error>) -> anyhow::Result<DeadLetters> {
-    let queue = queue.map_err(|error| match error {
+    let queue = DeadLetters::open(&config.broker.url(), purpose).await.map_err(|error| match error {
         dead_letter::Error::Connection(error @ florin_broker::Error::Connect { .. }) => {
             no_broker(config, &error)
         }

@@ -77,16 +77,6 @@ pub(crate) enum Command {
     Man(man::Args),
 }
 
-impl Command {
-    /// Whether it reads messages that others wrote.
-    pub(crate) const fn reads_messages(&self) -> bool {
-        matches!(
-            self,
-            Self::Serve(_) | Self::Dev(_) | Self::Demo(_) | Self::Bench(_) | Self::Echo(_) | Self::Dead(_)
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Command, CommandFactory};

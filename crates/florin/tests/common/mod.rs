@@ -20,7 +20,7 @@ use florin_wire::{Reply, Request};
 
 pub use http::{Answer, Http};
 pub use ledger::Ledger;
-pub use raw_amqp::{RawAmqp, RawProperties};
+pub use raw_amqp::{RawAmqp, RawProperties, nested_headers, unknown_node};
 pub use seed_client::SeedClient;
 pub use service::Service;
 pub use tool::{Run, spawn_florin};

@@ -1,5 +1,7 @@
 //! A publisher that writes its frames by hand, for messages that no well-behaved client sends.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lapin::uri::AMQPUri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,7 +12,7 @@ const BODY: u8 = 3;
 const FRAME_END: u8 = 0xCE;
 
 /// The properties of a message, as bytes.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct RawProperties<'a> {
     /// The content of the headers table.
     pub headers: &'a [u8],
@@ -44,8 +46,8 @@ impl RawAmqp {
         raw
     }
 
-    /// Publishes to an exchange, and returns when the broker has confirmed it: what is not confirmed may be lost,
-    /// also when the channel is closed in good order.
+    /// Publishes to an exchange, and returns when the broker has confirmed it: what is not confirmed may be
+    /// lost, also when the channel is closed in good order.
     pub async fn publish(
         &mut self,
         exchange: &str,
@@ -88,6 +90,26 @@ impl RawAmqp {
         self.stream.read_exact(&mut payload).await.expect("it answers");
         assert_eq!(payload[..4], [0, class, 0, method], "{payload:?}");
     }
+}
+
+/// The content of a headers table: a text, and so many arrays in one another.
+pub fn nested_headers(levels: usize) -> Vec<u8> {
+    let mut value = b"V".to_vec();
+    for _ in 0..levels {
+        let length = u32::try_from(value.len()).expect("a short value").to_be_bytes();
+        value.splice(0..0, [b'A'].into_iter().chain(length));
+    }
+    [&b"\x06tenantS\0\0\0\x04blue\x01x"[..], &value].concat()
+}
+
+/// A direct reply address as RabbitMQ 3.10 writes it, of a node that is not of its cluster: it closes the
+/// connection of whoever publishes to it.
+pub fn unknown_node(number: u32) -> String {
+    let node = format!("reply@{number}");
+    let length = u16::try_from(node.len()).expect("a short name").to_be_bytes();
+    let process =
+        [&[131, 88, 118], &length[..], node.as_bytes(), &[0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]].concat();
+    format!("amq.rabbitmq.reply-to.{}.{}", STANDARD.encode(process), STANDARD.encode([7; 16]))
 }
 
 fn short(text: &[u8]) -> Vec<u8> {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use florin_wire::Reply;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
 use uuid::Uuid;
@@ -13,7 +16,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct SeedClient {
-    _connection: Connection,
+    connection: Connection,
     pub channel: Channel,
     pub reply_queue: String,
     replies: Consumer,
@@ -37,7 +40,7 @@ impl SeedClient {
             .basic_consume(queue.name().clone(), "".into(), no_ack, FieldTable::default())
             .await
             .expect("a consumer");
-        Self { _connection: connection, channel, reply_queue: queue.name().to_string(), replies }
+        Self { connection, channel, reply_queue: queue.name().to_string(), replies }
     }
 
     /// What the original sets on every request.
@@ -53,6 +56,29 @@ impl SeedClient {
         let published =
             self.channel.basic_publish("queries".into(), operation.into(), options, body, properties);
         published.await.expect("published").await.expect("no confirm is asked for");
+    }
+
+    /// A direct reply address of this client.
+    pub async fn direct_address(&self) -> String {
+        self.direct_replies().await.0
+    }
+
+    /// The same, with what comes there. The broker writes the address into a message that is published, and
+    /// returns the message if no queue takes it.
+    pub async fn direct_replies(&self) -> (String, Consumer) {
+        let direct = || "amq.rabbitmq.reply-to".into();
+        let channel = self.connection.create_channel().await.expect("a channel");
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+        let no_ack = BasicConsumeOptions { no_ack: true, ..Default::default() };
+        let consume = channel.basic_consume(direct(), "".into(), no_ack, FieldTable::default());
+        let replies = consume.await.expect("a consumer");
+        let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let properties = BasicProperties::default().with_reply_to(direct());
+        let sent = channel.basic_publish("".into(), "nowhere".into(), mandatory, b"", properties);
+        let confirmation = sent.await.expect("published").await.expect("confirmed");
+        let returned = confirmation.take_message().expect("returned");
+        let address = returned.delivery.properties.reply_to().as_ref().expect("an address");
+        (address.to_string(), replies)
     }
 
     pub async fn next_delivery(&mut self) -> Delivery {

@@ -1,6 +1,7 @@
 //! Dead letters: they say why they are there, and `florin dead` shows them, requeues them and drops them without
 //! losing any.
 
+mod moved;
 mod reasons;
 mod requeue;
 mod tool;
@@ -15,10 +16,10 @@ use serde_json::Value;
 
 use crate::common::{Run, SeedClient, Service, World};
 
-const DEAD: &str = "florin.dead";
+pub(crate) const DEAD: &str = "florin.dead";
 const WORK: &str = "florin.work";
 const ONE_USD: &[u8] = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
-const READ: &[u8] = br#"{"wallet_id":1}"#;
+pub(crate) const READ: &[u8] = br#"{"wallet_id":1}"#;
 
 async fn ready(client: &SeedClient, queue: &str) -> u32 {
     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -27,7 +28,7 @@ async fn ready(client: &SeedClient, queue: &str) -> u32 {
 }
 
 /// Waits until so many messages are in a queue and nobody holds any: only the broker knows.
-async fn await_ready(client: &SeedClient, queue: &str, count: u32) {
+pub(crate) async fn await_ready(client: &SeedClient, queue: &str, count: u32) {
     let started = Instant::now();
     loop {
         let now = ready(client, queue).await;
@@ -68,7 +69,7 @@ async fn dead(world: &World, arguments: &[&str]) -> Run {
     Run::florin(&world.amqp_url, &[&["dead"], arguments].concat()).await
 }
 
-async fn list(world: &World) -> Vec<Value> {
+pub(crate) async fn list(world: &World) -> Vec<Value> {
     let list = dead(world, &["list", "--json"]).await.json();
     let messages = list["messages"].as_array().unwrap().clone();
     assert_eq!(list["total"], messages.len());

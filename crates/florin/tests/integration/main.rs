@@ -11,6 +11,7 @@ mod asyncapi;
 mod bad_input;
 mod batches;
 mod book;
+mod bystander;
 mod coalescing;
 mod database;
 mod dead;

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use florin_wire::Reply;
+use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::common::{RawAmqp, RawProperties, SeedClient, Service, World};
+use crate::common::{RawAmqp, RawProperties, SeedClient, Service, World, nested_headers, unknown_node};
+use crate::dead::list;
 
 const READ: &[u8] = br#"{"wallet_id":1}"#;
 
@@ -31,18 +34,13 @@ async fn reconnects(service: &Service, connection: &str) -> String {
     metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("the metric").to_owned()
 }
 
-/// 20,000 arrays in one another: the AMQP library reads them recursively.
+/// Far deeper than anything that has to be read.
 #[tokio::test]
-async fn deeply_nested_headers_are_read() {
+async fn deeply_nested_headers_are_ignored() {
     let world = World::new().await;
     let _service = Service::start(&world, &[]).await;
     let mut client = SeedClient::connect(&world.amqp_url).await;
-    let mut value = b"V".to_vec();
-    for _ in 0..20_000 {
-        let length = u32::try_from(value.len()).unwrap().to_be_bytes();
-        value.splice(0..0, [b'A'].into_iter().chain(length));
-    }
-    let headers = [&[1, b'x'][..], &value].concat();
+    let headers = nested_headers(20_000);
     let reply_to = client.reply_queue.clone();
     let properties =
         RawProperties { headers: &headers, reply_to: reply_to.as_bytes(), ..RawProperties::default() };
@@ -51,12 +49,11 @@ async fn deeply_nested_headers_are_read() {
     assert_eq!(client.next_reply().await.code, 200);
 }
 
-/// The AMQP library gives up the connection over it. Whoever was delivered along with it is served all the same.
+/// The AMQP library cannot decode it. Whoever was delivered along with it is served as if it were not there.
 #[tokio::test]
 async fn an_unreadable_message_is_dead_lettered_alone() {
     let world = World::new().await;
-    let limit = [("FLORIN_BROKER_DELIVERY_LIMIT", "10")];
-    let (status, _) = Service::start(&world, &limit).await.terminate().await;
+    let (status, _) = Service::start(&world, &[]).await.terminate().await;
     assert!(status.success());
     let mut client = SeedClient::connect(&world.amqp_url).await;
     let reply_to = client.reply_queue.clone();
@@ -68,7 +65,7 @@ async fn an_unreadable_message_is_dead_lettered_alone() {
             RawProperties { correlation_id, reply_to: reply_to.as_bytes(), ..RawProperties::default() };
         raw.publish("florin.requests", "balance", &properties, READ).await;
     }
-    let service = Service::start(&world, &limit).await;
+    let service = Service::start(&world, &[]).await;
     let mut answered = std::collections::HashSet::new();
     while answered.len() < 39 {
         let delivery = client.next_delivery().await;
@@ -76,7 +73,10 @@ async fn an_unreadable_message_is_dead_lettered_alone() {
     }
     await_dead_letters(&client, 1).await;
     assert_eq!(client.call("balance", READ).await.code, 200);
-    drop(service);
+    assert_eq!(reconnects(&service, "consumer").await, "0");
+    let [letter] = list(&world).await.try_into().unwrap();
+    assert_eq!((&letter["error"], &letter["operation"]), (&"undecodable".into(), &"balance".into()));
+    assert!(letter["reason"].as_str().unwrap().ends_with(": correlation_id"), "{letter}");
 }
 
 /// The broker closes the connection of whoever publishes to such a name.
@@ -87,16 +87,39 @@ async fn a_reply_address_that_the_broker_objects_to_stops_no_other_reply() {
     let mut client = SeedClient::connect(&world.amqp_url).await;
     for number in 0..100 {
         let mut properties = client.properties();
-        if number % 40 == 7 {
+        if number % 20 == 7 {
             properties = properties.with_reply_to("amq.rabbitmq.reply-to.a.b".into());
+        }
+        if number % 20 == 11 {
+            properties = properties.with_reply_to(unknown_node(number).into());
         }
         client.publish("balance", READ, properties).await;
     }
-    for _ in 0..97 {
+    for _ in 0..90 {
         assert_eq!(client.next_reply().await.code, 200);
     }
-    await_dead_letters(&client, 3).await;
+    await_dead_letters(&client, 10).await;
     assert_eq!(reconnects(&service, "consumer").await, "0");
+    assert_eq!(reconnects(&service, "publisher").await, "0");
+}
+
+/// Clients of the broker's node are answered at their direct addresses, and those that have gone are not waited for.
+#[tokio::test]
+async fn direct_reply_addresses_are_used() {
+    let world = World::new().await;
+    let service = Service::start(&world, &[]).await;
+    let gone = SeedClient::connect(&world.amqp_url).await.direct_address().await;
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    let (direct, mut replies) = client.direct_replies().await;
+    for _ in 0..20 {
+        client.publish("balance", READ, client.properties().with_reply_to(gone.as_str().into())).await;
+        client.publish("balance", READ, client.properties().with_reply_to(direct.as_str().into())).await;
+        let reply = replies.next().await.unwrap().unwrap();
+        assert_eq!(Reply::from_json(&reply.data).unwrap().code, 200);
+    }
+    assert_eq!(client.call("balance", READ).await.code, 200);
+    await_dead_letters(&client, 0).await;
+    assert_eq!(reconnects(&service, "publisher").await, "0");
 }
 
 /// A reply queue that takes no more refuses the reply: it is counted and dropped, and nobody else notices.

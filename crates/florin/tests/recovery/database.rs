@@ -1,9 +1,12 @@
 //! PostgreSQL goes away under load, politely and not, and comes back.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use florin_wire::Reply;
 use lapin::BasicProperties;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 
 use crate::common::{SeedClient, Service, World, start_servers};
 use crate::load::Load;
@@ -57,8 +60,9 @@ async fn without_the_database_requests_wait_in_the_broker() {
     load.finish(&world).await;
 }
 
-/// The connection breaks when a commit is done but not yet said. The request is tried again and found, although
-/// the client gave it no identity; and two that look the same, and waited behind it, are not taken for it.
+/// The connection breaks when a commit is done but not yet said. The request is tried again and found,
+/// although the client gave it no identity; and two that look the same, and waited behind it, are not taken
+/// for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_was_done_but_never_said_is_not_done_again() {
     let servers = start_servers();
@@ -92,4 +96,41 @@ async fn a_commit_that_was_done_but_never_said_is_not_done_again() {
     }
     assert_eq!((transactions.len(), replayed), (3, 1));
     assert_eq!(ledger.number("SELECT count(*) FROM postings").await, 3);
+}
+
+/// The broker takes deliveries back from a consumer that holds them for too long, and dead-letters them after
+/// some times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_outlive_an_outage_that_is_longer_than_the_brokers_patience() {
+    /// More than the delivery limit times the consumer timeout, and what the broker needs to notice it.
+    const OUTAGE: Duration = Duration::from_secs(40);
+    let mut servers = start_servers();
+    let patience = "application:set_env(rabbit, consumer_timeout, 1000),
+        application:set_env(rabbit, channel_tick_interval, 500).";
+    servers.rabbit.ctl(&["eval", patience]).unwrap();
+    let world = World::on(&servers).await;
+    let limits = [("FLORIN_BROKER_DELIVERY_LIMIT", "10"), ("FLORIN_ENGINE_OUTAGE_LIMIT_SECS", "1")];
+    let mut service = Service::start(&world, &limits).await;
+    let mut client = SeedClient::connect(&world.amqp_url).await;
+    servers.postgres.stop();
+    let body = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
+    for _ in 0..30 {
+        client.publish("invoice", body, client.properties()).await;
+    }
+    service.line_with("requests are requeued, and none are taken until it answers").await;
+    assert!(service.get("/readyz").await.starts_with("HTTP/1.1 503"));
+    service.metric("florin_in_flight_requests 0").await;
+    tokio::time::sleep(OUTAGE).await;
+    servers.postgres.start().unwrap();
+    for _ in 0..30 {
+        assert_eq!(client.next_reply().await.code, 200);
+    }
+    service.line_with("the database executes requests again: taking requests").await;
+    service.metric("florin_in_flight_requests 0").await;
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let dead = client.channel.queue_declare("florin.dead".into(), passive, FieldTable::default());
+    assert_eq!(dead.await.unwrap().message_count(), 0);
+    let ledger = world.ledger().await;
+    assert_eq!(ledger.number("SELECT count(*) FROM postings").await, 30);
+    ledger.assert_sound().await;
 }

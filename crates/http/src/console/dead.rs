@@ -44,6 +44,7 @@ pub(super) struct Decision {
 #[serde(rename_all = "snake_case")]
 enum Action {
     Requeue,
+    RequeueWithoutReply,
     Drop,
 }
 
@@ -80,27 +81,22 @@ pub(super) async fn list(
     let reading = async {
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let total = queue.left();
-        let unreadable = queue.unreadable().len();
         let mut rows = Vec::new();
         while rows.len() < READ {
             let Some(letter) = queue.next().await? else { break };
             rows.push(Row::new(&letter));
         }
         queue.close().await?;
-        Ok((rows, total, unreadable))
+        Ok((rows, total))
     };
-    let (mut rows, total, unreadable) = alone(reading).await?;
+    let (mut rows, total) = alone(reading).await?;
     rows.sort_by_key(|row| row.died_at);
     let content = html! {
         h1 { "Dead letters" }
         p.lead { "Requests that could not be executed, the oldest first. They stay here until you requeue or drop them." }
-        @if unreadable > 0 {
-            p { (unreadable) " messages cannot be decoded: RabbitMQ's management UI shows them, "
-                code { "florin dead drop --unreadable" } " removes them." }
-        }
-        @if rows.is_empty() && unreadable == 0 {
+        @if rows.is_empty() {
             (empty("No dead letters", "Every request could be executed."))
-        } @else if !rows.is_empty() {
+        } @else {
             (rows_table(&rows))
             @if rows.len() < usize::try_from(total).unwrap_or(usize::MAX) {
                 p.quiet { "The first " (rows.len()) " of " (total) ": " code { "florin dead list" } " shows more." }
@@ -162,6 +158,9 @@ pub(super) async fn letter(
             Some(action) => (question(&here, action)),
             None => div.actions {
                 a.button href=(format!("{here}?ask=requeue")) { "Requeue…" }
+                @if letter.properties.reply_to().is_some() {
+                    a.button.plain href=(format!("{here}?ask=requeue_without_reply")) { "Requeue without reply…" }
+                }
                 a.button.plain href=(format!("{here}?ask=drop")) { "Drop…" }
             },
         }
@@ -176,6 +175,11 @@ fn question(here: &str, action: Action) -> Markup {
             "Requeue",
             "requeue",
             "The request goes back to the work queue. If it was applied already, it is not applied again.",
+        ),
+        Action::RequeueWithoutReply => (
+            "Requeue",
+            "requeue_without_reply",
+            "The request goes back to the work queue without its reply address: it is executed, and nobody is answered.",
         ),
         Action::Drop => ("Drop", "drop", "The message is removed for good."),
     };
@@ -231,8 +235,9 @@ pub(super) async fn decide(
         let mut queue = DeadLetters::open(&app.amqp_url, Purpose::Look).await?;
         let found = find(&mut queue, &id).await?;
         if let Some(letter) = &found {
-            if action == Action::Requeue {
-                Requeue::open(&app.amqp_url, &app.work_queue).await?.send(letter).await?;
+            if action != Action::Drop {
+                let with_reply = action == Action::Requeue;
+                Requeue::open(&app.amqp_url, &app.work_queue).await?.send(letter, with_reply).await?;
             }
             queue.remove(letter);
         }
@@ -241,7 +246,7 @@ pub(super) async fn decide(
     };
     let notice = match (alone(deciding).await?, action) {
         (false, _) => return Err(missing(&id)),
-        (true, Action::Requeue) => notice(
+        (true, Action::Requeue | Action::RequeueWithoutReply) => notice(
             Tone::Good,
             "Requeued",
             &html! { "The message " span.id { (id) } " is in the work queue again." },

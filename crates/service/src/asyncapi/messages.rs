@@ -172,11 +172,16 @@ fn dead_letter_properties() -> Value {
     let header = |about: &str| json!({"type": "string", "description": about, "x-amqp": "header"});
     json!({
         "florin-error": {
-            "enum": ["data_refused", "reply_refused", "reply_to_refused", "reply_to_not_allowed", "user_id_missing"],
+            "enum": ["data_refused", "reply_refused", "reply_to_refused", "reply_to_not_allowed", "undecodable", "user_id_missing"],
             "description": "Why the service dead-lettered it.",
             "x-amqp": "header",
         },
         "florin-reason": header("The same in words."),
+        "florin-headers-left-out": {
+            "type": "integer",
+            "description": "How many of the request's own headers are not here, because they are nested or long.",
+            "x-amqp": "header",
+        },
         "florin-user-id": header("The `user_id` of the request, if it had one."),
         "x-death": {"type": "array", "description": "RabbitMQ's record: from which queue, when, how often and why.", "x-amqp": "header"},
         "x-first-death-reason": {

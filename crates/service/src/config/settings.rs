@@ -95,6 +95,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("engine.max_batch_commands", &["FLORIN_ENGINE_MAX_BATCH_COMMANDS"], Number(1..=100_000)),
     setting("engine.max_batch_bytes", &["FLORIN_ENGINE_MAX_BATCH_BYTES"], Number(1..=1024 * 1024 * 1024)),
     setting("engine.cached_wallets", &["FLORIN_ENGINE_CACHED_WALLETS"], Number(1..=100_000_000)),
+    setting("engine.outage_limit_secs", &["FLORIN_ENGINE_OUTAGE_LIMIT_SECS"], Number(1..=1000)),
     setting("events.enabled", &["FLORIN_EVENTS_ENABLED"], Switch),
     setting("events.park_after_secs", &["FLORIN_EVENTS_PARK_AFTER_SECS"], Number(0..=20)),
     setting("http.host", &["FLORIN_HTTP_HOST"], IpAddress),

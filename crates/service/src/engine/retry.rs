@@ -13,8 +13,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) enum Next {
     /// Try the same batch again.
     Again,
+    /// No further attempt.
+    Stop(Stop),
+}
+
+/// Why a batch is not tried again.
+#[derive(Debug)]
+pub(super) enum Stop {
     /// The error is permanent, and the database works for others: it is of this batch.
-    GiveUp(Error),
+    Permanent(Error),
+    /// The database has been away for too long to hold the requests: sooner or later the broker takes them back, time
+    /// and again, until it dead-letters them.
+    Away,
 }
 
 /// The attempts at one batch.
@@ -22,6 +32,8 @@ pub(super) struct Retries<'a> {
     store: &'a Store,
     health: &'a Health,
     metrics: &'a Metrics,
+    /// How long the database may be away before there is no further attempt.
+    outage_limit: Duration,
     /// When the oldest request of the batch was delivered.
     oldest: Instant,
     started: Instant,
@@ -30,8 +42,15 @@ pub(super) struct Retries<'a> {
 }
 
 impl<'a> Retries<'a> {
-    pub(super) fn new(store: &'a Store, health: &'a Health, metrics: &'a Metrics, oldest: Instant) -> Self {
-        Self { store, health, metrics, oldest, started: Instant::now(), attempt: 0, backoff: Backoff::new() }
+    pub(super) fn new(
+        store: &'a Store,
+        health: &'a Health,
+        metrics: &'a Metrics,
+        outage_limit: Duration,
+        oldest: Instant,
+    ) -> Self {
+        let started = Instant::now();
+        Self { store, health, metrics, outage_limit, oldest, started, attempt: 0, backoff: Backoff::new() }
     }
 
     /// The database works, whatever it did before.
@@ -50,7 +69,7 @@ impl<'a> Retries<'a> {
             Class::Permanent => match self.store.probe().await {
                 Ok(()) => {
                     self.succeeded();
-                    return Next::GiveUp(error);
+                    return Next::Stop(Stop::Permanent(error));
                 }
                 // No request is to blame, so none is dead-lettered.
                 Err(cause) => (cause, true),
@@ -62,6 +81,10 @@ impl<'a> Retries<'a> {
         let overdue = self.started.elapsed() >= PATIENCE;
         if overdue || concerns_all || matches!(error, Error::NotStored { .. }) {
             self.health.set(Condition::CommitsFailing, error.to_string());
+        }
+        if self.started.elapsed() >= self.outage_limit {
+            self.health.set(Condition::CommitsFailing, error.to_string());
+            return Next::Stop(Stop::Away);
         }
         let delay = self.backoff.next_delay();
         self.log(&error, overdue, delay);

@@ -4,16 +4,16 @@ use std::io::{IsTerminal, stdin};
 
 use anyhow::{Context, bail};
 use clap::error::ErrorKind;
-use florin_broker::dead_letter::{DeadLetters, Purpose};
+use florin_broker::dead_letter::Purpose;
 use florin_service::cli::output::{OutputArgs, prompt};
 use florin_service::config::Config;
 
 use super::table::{self, Row};
-use super::{DropSelection, Dropped, find, open, opened, progress};
+use super::{Dropped, Selection, find, open, progress};
 
 pub(super) async fn discard(
     config: &Config,
-    selection: DropSelection,
+    selection: Selection,
     yes: bool,
     output: OutputArgs,
 ) -> anyhow::Result<()> {
@@ -21,37 +21,26 @@ pub(super) async fn discard(
         let message = "refusing to drop without confirmation: not a terminal; pass --yes\n";
         clap::Error::raw(ErrorKind::MissingRequiredArgument, message).exit();
     }
-    let dropped = if selection.names.is_empty() {
-        discard_all(config, selection.all, yes).await?
+    let dropped = if selection.all {
+        discard_all(config, yes).await?
     } else {
         discard_named(config, &selection.names, yes).await?
     };
     output.print(&Dropped { dropped }, |Dropped { dropped }| format!("messages dropped: {dropped}\n"))
 }
 
-/// Drops all messages that cannot be decoded, and with `readable` all others.
-async fn discard_all(config: &Config, readable: bool, yes: bool) -> anyhow::Result<usize> {
-    if !yes {
-        let queue = open(config, Purpose::Look).await?;
-        let mut count = queue.unreadable().len();
-        if readable {
-            count += queue.left() as usize;
-        }
-        queue.close().await.context("cannot close the connection")?;
-        ask(count == 0, &format!("Drop all {count} messages for good?")).await?;
+async fn discard_all(config: &Config, yes: bool) -> anyhow::Result<usize> {
+    let mut queue = open(config, Purpose::Clear).await?;
+    let count = queue.left();
+    ask(yes || count == 0, &format!("Drop all {count} messages for good?")).await?;
+    let bar = progress("dropping", &queue);
+    let mut dropped = 0;
+    while let Some(letter) = queue.next().await? {
+        queue.remove(&letter);
+        dropped += 1;
+        bar.inc(1);
     }
-    let url = config.broker.url();
-    let mut queue = opened(config, DeadLetters::open_dropping_unreadable(&url, Purpose::Clear).await)?;
-    let mut dropped = queue.unreadable().len();
-    if readable {
-        let bar = progress("dropping", &queue);
-        while let Some(letter) = queue.next().await? {
-            queue.remove(&letter);
-            dropped += 1;
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-    }
+    bar.finish_and_clear();
     queue.close().await.context("some messages may still be here")?;
     Ok(dropped)
 }

@@ -17,8 +17,6 @@ const NAME_CHARS: usize = 36;
 pub(super) struct List {
     pub(super) messages: Vec<Row>,
     pub(super) total: u32,
-    /// The places in the queue of the messages that cannot be decoded.
-    pub(super) unreadable: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,11 +58,8 @@ pub(super) fn keep_oldest(rows: &mut Vec<Row>, limit: usize) {
     rows.truncate(limit);
 }
 
-pub(super) fn for_people(List { messages, total, unreadable: places }: &List) -> String {
+pub(super) fn for_people(List { messages, total }: &List) -> String {
     let (rows, total) = (messages.as_slice(), *total);
-    if rows.is_empty() && !places.is_empty() {
-        return format!("{}\n", unreadable(places));
-    }
     if rows.is_empty() {
         return format!("no messages in {DEAD_LETTERS}\n");
     }
@@ -80,22 +75,7 @@ pub(super) fn for_people(List { messages, total, unreadable: places }: &List) ->
     if rows.len() < total as usize {
         text.push_str(&format!("\nthe oldest {} of {total}: --limit shows more\n", rows.len()));
     }
-    if !places.is_empty() {
-        text.push_str(&format!("\n{}\n", unreadable(places)));
-    }
     text
-}
-
-/// What is known of messages that cannot be decoded.
-pub(super) fn unreadable(places: &[usize]) -> String {
-    let count = places.len();
-    let places: Vec<String> = places.iter().map(ToString::to_string).collect();
-    let places = places.join(", ");
-    format!(
-        "{count} unreadable: the AMQP library cannot decode the properties (places in the queue: {places}). RabbitMQ's \
-         management UI or `rabbitmqadmin get queue={DEAD_LETTERS}` shows such messages; `florin dead drop --unreadable` \
-         removes them."
-    )
 }
 
 /// One line per message.

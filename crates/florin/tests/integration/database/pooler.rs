@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use devstack::{Program, free_ports};
@@ -38,7 +38,7 @@ async fn pooler(world: &World, settings: &str) -> Option<Pooler> {
     );
     fs::write(&file, text).unwrap();
     let mut program = Program::new("pgbouncer", path).unwrap();
-    program.start(&arguments(file), &[]).unwrap();
+    program.start(&arguments(&file), &[]).unwrap();
     let accepts = async {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert!(program.runs(), "{}", fs::read_to_string(program.log()).unwrap());
@@ -51,7 +51,7 @@ async fn pooler(world: &World, settings: &str) -> Option<Pooler> {
 }
 
 /// It refuses to work for root, and takes another user then.
-fn arguments(file: PathBuf) -> Vec<String> {
+fn arguments(file: &Path) -> Vec<String> {
     let file = file.display().to_string();
     if nix::unistd::geteuid().is_root() { vec!["-u".into(), "nobody".into(), file] } else { vec![file] }
 }
