@@ -13,13 +13,13 @@ use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Connection, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::time::timeout;
 
-/// A peer that is silent for twice this time is gone.
+/// A peer that is silent for two intervals counts as lost.
 const HEARTBEAT_SECS: u16 = 10;
 /// RabbitMQ's default. Headers fit into one frame, so this bounds how deeply they can be nested.
 const FRAME_BYTES: u32 = 131_072;
 /// How long the broker may take to answer anything but a publish.
 pub(crate) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a session of this length the delays start from the shortest again.
+/// A session at least this long resets the delay between attempts.
 const STABLE_SESSION: Duration = Duration::from_secs(5);
 pub(crate) const REPLY_SUCCESS: u16 = 200;
 
@@ -29,7 +29,7 @@ pub enum Error {
     /// The URL of the broker, or a certificate that it names, cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// There is no connection: nobody answers, or the broker refuses the user or the virtual host.
+    /// No answer, or the broker refuses the user or the virtual host.
     #[error("cannot connect to RabbitMQ at {address} as {user}: {reason}")]
     Connect {
         /// Host and port.
@@ -81,7 +81,7 @@ impl Error {
         }
     }
 
-    /// Whether the broker rejects the address of a reply, and not the reply.
+    /// Whether the broker rejects the reply's address rather than the reply itself.
     pub(crate) fn rejects_address(error: &lapin::Error) -> bool {
         let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
         matches!(error.kind(), ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal)
@@ -179,12 +179,11 @@ pub(crate) async fn connected<T>(
     connection.map_err(|error| Error::connecting(address, &error))
 }
 
-/// What the broker is told of a connection.
 pub(crate) fn properties(name: &str) -> ConnectionProperties {
     ConnectionProperties::default().with_connection_name(connection_name(name).into())
 }
 
-/// The name of a connection in the broker's lists: what for, and from which host and process.
+/// The name of a connection in the broker's management tools: its purpose, host and process.
 #[must_use]
 pub fn connection_name(name: &str) -> String {
     format!("florin {name} {}", *INSTANCE)
@@ -196,7 +195,7 @@ pub(crate) static INSTANCE: LazyLock<String> = LazyLock::new(|| {
     format!("{}-{}", host.unwrap_or_default(), std::process::id())
 });
 
-/// Awaits an answer of the broker for this long.
+/// Awaits an answer of the broker, with a time limit.
 pub(crate) async fn within<T>(
     limit: Duration,
     action: &'static str,
@@ -205,7 +204,7 @@ pub(crate) async fn within<T>(
     Ok(timeout(limit, answer).await.map_err(|_| Error::TimedOut(action))??)
 }
 
-/// Awaits a confirm for this long; time while the broker blocks the connection does not count.
+/// Awaits a confirm, with a time limit; time while the broker blocks the connection does not count.
 pub(crate) async fn confirmed_within<T>(
     limit: Duration,
     action: &'static str,
@@ -252,9 +251,10 @@ impl Reconnect {
 
     /// Waits before the next session.
     pub(crate) async fn pause_after(&mut self, error: &Error) {
-        // A bad message is no failure of the broker, which need not be spared then.
-        let bad_message = matches!(error, Error::ReplyRejected(_) | Error::Unreadable(_));
-        if bad_message || self.session_started.elapsed() >= STABLE_SESSION {
+        // A message that cannot be processed is no failure of the broker: the delay starts from the
+        // shortest.
+        let over_a_message = matches!(error, Error::ReplyRejected(_) | Error::Unreadable(_));
+        if over_a_message || self.session_started.elapsed() >= STABLE_SESSION {
             self.backoff = Backoff::new();
         }
         let connection = self.role.as_str();

@@ -73,7 +73,8 @@ impl Session {
         }
     }
 
-    /// Caches that the broker rejects a reply address, so that the redelivered request need not find out again.
+    /// Caches a reply address that the broker rejected, so that the redelivered request is dead-lettered at
+    /// once.
     pub(super) fn cache_rejected_address(&self, reply_to: &ShortString, broker_says: &str) {
         let mut rejected = self.rejected_addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if rejected.len() >= MAX_REJECTED_ADDRESSES {
@@ -109,7 +110,7 @@ impl Consumer {
                 match ended {
                     Ok(()) if jobs.is_closed() => return,
                     Ok(()) => one_by_one = false,
-                    // The same message again: the sooner it reaches the delivery limit, the better.
+                    // The same message again. No pause, so that it soon reaches the delivery limit.
                     Err(Error::Unreadable(_)) if one_by_one => {}
                     Err(error) => {
                         one_by_one = matches!(error, Error::Unreadable(_));
@@ -121,12 +122,14 @@ impl Consumer {
         shutdown.run_until_cancelled(sessions).await;
     }
 
-    /// Runs until something fails, `jobs` is closed, or enough requests were taken one by one.
+    /// Runs until an error, until `jobs` is closed, or until the redelivered requests were taken one by
+    /// one.
     ///
-    /// A message that cannot be decoded ends the session, and the broker counts a failed delivery for every message that
-    /// it had sent ahead. So those are then taken one by one, up to the first that is not redelivered: only the bad one
-    /// reaches the delivery limit and is dead-lettered. (Its neighbours count one failed delivery per instance, which
-    /// the delivery limit has to allow for.)
+    /// A message that cannot be decoded ends the session, and the broker counts a failed delivery for every
+    /// unacknowledged message. The next session takes one message at a time until one comes that is not
+    /// redelivered. So only the undecodable message reaches the delivery limit and is dead-lettered. (Each
+    /// of its neighbours counts one failed delivery per instance; the delivery limit has to allow for
+    /// that.)
     async fn session(&self, jobs: &Sender<Job<Ticket>>, one_by_one: bool) -> Result<(), Error> {
         let prefetch = if one_by_one { 1 } else { self.prefetch };
         let connection = connect(&self.url, Role::Consumer.as_str()).await?;
@@ -152,7 +155,7 @@ impl Consumer {
         loop {
             let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
             if one_by_one && (taken == self.prefetch || !delivery.redelivered) {
-                tracing::info!("taking requests together again");
+                tracing::info!("no more redelivered requests: back to the full prefetch");
                 return Ok(());
             }
             if taken == 0 && self.topology.single_active_consumer {
@@ -174,7 +177,7 @@ impl Consumer {
         let envelope = Envelope {
             operation: operation.as_str(),
             exchange: published_to(delivery.exchange.as_str(), properties),
-            // An empty one is no identity: it would be the same for everybody.
+            // An empty message_id is no identity: all clients would share it.
             message_id: properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.is_empty()),
             reply_to: reply_to.as_ref().map(ShortString::as_str),
             correlation_id: correlation_id.as_ref().map(ShortString::as_str),

@@ -28,7 +28,8 @@ use crate::{Exchange, Ticket};
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// Attempts to send a reply, alone, before the request is dead-lettered; and to send the dead letter.
+/// Attempts to send a reply alone before its request is dead-lettered; then attempts to send the dead
+/// letter.
 const MAX_ATTEMPTS: u32 = 3;
 /// How long an event waits after a queue refused it.
 const REFUSED_EVENT_DELAY: Duration = Duration::from_secs(1);
@@ -128,8 +129,8 @@ impl Publisher {
                     }
                 }
                 batch = done.recv(), if open && unconfirmed.len() < MAX_UNCONFIRMED => match batch {
-                    Some(answers) => {
-                        let batch = Arc::new(Batch::new(answers, self.with_events));
+                    Some(completed) => {
+                        let batch = Arc::new(Batch::new(completed, self.with_events));
                         sending.push_back(send(&batch));
                         unconfirmed.push_back(batch);
                     }
@@ -261,7 +262,8 @@ async fn send_dead_letter(
     Ok(())
 }
 
-/// Events that no queue is bound for are fine. Those that a queue refuses are sent again: events must not be lost.
+/// An event without a bound queue is dropped. One that a queue refuses is sent again: events must not be
+/// lost.
 async fn send_events(channel: &Channel, events: &EncodedEvents) -> lapin::Result<()> {
     while events.confirmed.get().is_none() {
         if publish(channel, &events.message, false).await?.is_ack() {

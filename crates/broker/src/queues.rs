@@ -25,7 +25,7 @@ pub struct Depths {
     pub waiting: u32,
     /// Instances connected to the work queue, active and standby.
     pub consumers: u32,
-    /// Dead letters that nobody holds at the moment.
+    /// Dead letters that are ready: held by no consumer.
     pub dead: u32,
 }
 
@@ -42,7 +42,7 @@ impl Queues {
         Ok(Self { work_queue, channel, _connection: connection })
     }
 
-    /// The present depths.
+    /// The current depths.
     ///
     /// # Errors
     ///

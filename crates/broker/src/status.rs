@@ -1,4 +1,4 @@
-//! How the broker stands, for `florin status`: what AMQP alone can tell, without changing anything.
+//! The state of the broker, for `florin status`: what AMQP alone can tell, without changing anything.
 
 use std::io;
 use std::sync::Arc;
@@ -22,40 +22,40 @@ use uuid::Uuid;
 use super::connection::{Error, RPC_TIMEOUT, connect, within};
 use super::topology::{Queue, Topology};
 
-/// How long a broker that takes messages may take to confirm one.
+/// How long a broker that is not blocked may take to confirm a message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
-/// What a client says first: that it speaks AMQP 0-9-1.
+/// The protocol header that a client sends first: AMQP 0-9-1.
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 /// The broker's greeting is some hundred bytes long.
 const MAX_GREETING_BYTES: u32 = 131_072;
 
-/// How the broker stands.
+/// The state of the broker.
 #[derive(Debug)]
 pub struct BrokerStatus {
-    /// What it says it is, such as `RabbitMQ 4.0.5`, if that can be read.
+    /// Its product and version, such as `RabbitMQ 4.0.5`, if they can be read.
     pub product: Option<String>,
-    /// Whether it takes no messages at the moment, because of an alarm for memory or disk. None when it
-    /// refuses to say.
+    /// Whether a memory or disk alarm blocks publishing. None when the user may not publish, so that this
+    /// cannot be tested.
     pub blocked: Option<bool>,
-    /// The queue that requests wait in.
+    /// The work queue.
     pub work_queue: QueueStatus,
-    /// The queue of requests that could not be processed.
+    /// The dead-letter queue.
     pub dead_letters: QueueStatus,
 }
 
-/// How a queue stands.
+/// The state of a queue.
 #[derive(Debug)]
 pub struct QueueStatus {
     /// Its name.
     pub name: String,
-    /// Its messages and consumers; why they cannot be told otherwise.
+    /// Its messages and consumers, or why they cannot be read.
     pub counts: Result<Counts, String>,
-    /// How it differs from what the service declares, in the words of the broker: then the service does not
+    /// How it differs from the service's declaration, as the broker words it; the service then does not
     /// start.
     pub differs: Option<String>,
 }
 
-/// What a queue holds.
+/// The counts of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Messages that no consumer holds.
@@ -65,25 +65,25 @@ pub struct Counts {
 }
 
 impl BrokerStatus {
-    /// Asks the broker.
+    /// Reads the state of the broker.
     ///
     /// # Errors
     ///
     /// When it cannot be reached, or refuses the user or the virtual host.
     pub async fn ask(url: &str, topology: &Topology) -> Result<Self, Error> {
         let connection = connect(url, "status").await?;
-        // A connection of its own, which ends before anybody logs in.
+        // A connection of its own, which ends before a login.
         let product = timeout(RPC_TIMEOUT, greeting(url)).await.ok().and_then(Result::ok).flatten();
         let work_queue = QueueStatus::ask(&connection, topology.work_queue()).await?;
         let dead_letters = QueueStatus::ask(&connection, Queue::dead_letters()).await?;
-        // Last, for a blocked connection does nothing any more.
+        // Last, because a blocked connection handles nothing more.
         let blocked = is_blocked(&connection).await?;
         Ok(Self { product, blocked, work_queue, dead_letters })
     }
 }
 
 impl QueueStatus {
-    /// Each question has a channel of its own: the broker closes the channel with a refusal.
+    /// Each query has a channel of its own, because the broker closes the channel with a refusal.
     async fn ask(connection: &Connection, queue: Queue) -> Result<Self, Error> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
@@ -119,8 +119,8 @@ async fn difference(connection: &Connection, queue: &Queue) -> Result<Option<Str
     }
 }
 
-/// The broker tells only publishers. So this publishes messages that no queue takes, and they are dropped. While an
-/// alarm is on, the broker reads the first one and no other.
+/// The broker reports an alarm to publishers only. So this publishes messages that no queue takes, and they
+/// are dropped. While an alarm is on, the broker reads the first one and no other.
 async fn is_blocked(connection: &Connection) -> Result<Option<bool>, Error> {
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());
@@ -142,7 +142,7 @@ async fn is_blocked(connection: &Connection) -> Result<Option<bool>, Error> {
     }
 }
 
-/// What the broker says of itself before it asks for a password. lapin reads it and does not pass it on.
+/// The broker's own description, sent before the login. lapin reads it and does not pass it on.
 async fn greeting(url: &str) -> io::Result<Option<String>> {
     let address = Address::parse(url).map_err(io::Error::other)?;
     let authority = &address.uri().authority;

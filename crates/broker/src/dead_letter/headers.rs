@@ -1,4 +1,4 @@
-//! The headers of a dead letter, and what of a message's properties is its own.
+//! The headers of a dead letter, and the properties that are the client's own.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -22,8 +22,9 @@ const ADDED: [&str; 6] =
 /// Headers that make the broker route a message to more queues.
 const ROUTING: [&str; 2] = ["CC", "BCC"];
 
-/// The properties that the client set, for publishing the message again. Left out are the headers; the expiration,
-/// which would remove it again; and the user, because the broker accepts only the publisher's own.
+/// The properties that the client set, for publishing the message again. Left out are the headers; the
+/// expiration, which would expire it again; and the user, because the broker accepts only the publisher's
+/// own.
 pub(super) fn own_properties(properties: &BasicProperties) -> BasicProperties {
     type Set = fn(BasicProperties, ShortString) -> BasicProperties;
     let texts: [(&Option<ShortString>, Set); 8] = [

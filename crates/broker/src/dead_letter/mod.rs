@@ -1,4 +1,4 @@
-//! Requests that get no answer: how they come into the queue `florin.dead`, and how an operator looks after them.
+//! Requests that get no answer: how they get into the queue `florin.dead`, and how an operator handles them.
 //!
 //! The service dead-letters a request with a [`Reason`]; the broker does it by itself when a request expires or
 //! reaches the delivery limit. In reading order: `reason` (why), `original` (what the service keeps of a request, and

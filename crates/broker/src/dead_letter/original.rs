@@ -6,7 +6,7 @@
 //!
 //! A copy needs the message as it was delivered, and the consumer drops that after decoding. Keeping every message for
 //! the few that are dead-lettered would cost memory, so a request that fails on its first delivery is requeued, and
-//! redelivered requests are kept. A request that is not allowed is known at once, and kept at once.
+//! redelivered requests are kept. A request that is not allowed is known on its first delivery, and kept then.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,10 +29,10 @@ use crate::topology::text;
 /// What is kept of a request.
 #[derive(Debug)]
 pub(crate) enum Original {
-    /// Nothing: requeued, it is delivered again and kept then.
+    /// Nothing yet: the request is requeued, and kept when it is redelivered.
     NotKept,
     Kept(Box<Request>),
-    /// Nothing: only the broker can move it.
+    /// Nothing: it is too long to keep, and only the broker can dead-letter it.
     TooLong,
 }
 

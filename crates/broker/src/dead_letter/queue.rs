@@ -1,6 +1,6 @@
 //! Reads the dead-letter queue and removes letters from it.
 //!
-//! A letter that was read is held by this connection: nobody else gets it. When the connection ends, in whatever way,
+//! A letter that was read is held by this connection: no other consumer gets it. When the connection ends, in whatever way,
 //! the broker puts everything that was not removed back to the front of the queue.
 
 use super::reader::Reader;
@@ -37,7 +37,7 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Connects. Letters that come into the queue from now on are not read.
     ///
-    /// Letters that cannot be decoded are set aside: nobody gets them until this is closed.
+    /// Letters that cannot be decoded are set aside: no consumer gets them until this is closed.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl DeadLetters {
         Ok(Self { reader, unreadable })
     }
 
-    /// The same, but removes all letters that cannot be decoded.
+    /// As [`Self::open`], but removes all letters that cannot be decoded.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl DeadLetters {
         self.reader.left()
     }
 
-    /// The places in the queue, from 1, of the letters that cannot be decoded.
+    /// The positions in the queue, from 1, of the letters that cannot be decoded.
     #[must_use]
     pub fn unreadable(&self) -> &[usize] {
         self.unreadable.places()

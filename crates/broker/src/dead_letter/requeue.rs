@@ -1,4 +1,4 @@
-//! Sends dead letters to the work queue once more.
+//! Requeues dead letters: sends them to the work queue again.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::connection::{RPC_TIMEOUT, connect, within};
 /// How long the broker may take to confirm a message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The way into the work queue.
+/// Sends letters to the work queue.
 #[derive(Debug)]
 pub struct Requeue {
     queue: ShortString,
     channel: Channel,
-    /// Whose requests these are from now on.
+    /// The user that requeued requests are recorded for.
     user: ShortString,
     _connection: Connection,
 }
@@ -42,12 +42,13 @@ impl Requeue {
         Ok(Self { queue, channel, user, _connection: connection })
     }
 
-    /// Sends it, and returns when the broker has it. It goes to the queue by its name, so that nothing else has to
-    /// be there, and one at a time, for lapin may hand a returned message to the confirm of another one.
+    /// Sends a letter and awaits the confirm. It is published to the queue by name, so that no exchange is
+    /// needed, and one at a time, because lapin may attach a returned message to the confirm of another
+    /// one.
     ///
     /// # Errors
     ///
-    /// When the queue did not take it, or that is not known.
+    /// When the queue did not take it, or the outcome is unknown.
     pub async fn send(&self, letter: &DeadLetter) -> Result<(), Error> {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let default_exchange = ShortString::default();

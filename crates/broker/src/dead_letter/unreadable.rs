@@ -44,7 +44,7 @@ pub(super) struct SetAside {
 }
 
 impl SetAside {
-    /// Where they stand in the queue, from 1.
+    /// Their positions in the queue, from 1.
     pub(super) fn places(&self) -> &[usize] {
         &self.places
     }
@@ -53,7 +53,7 @@ impl SetAside {
 /// Opens a reader of the letters that can be decoded. Each letter is read once before: only that shows which cannot.
 ///
 /// What was read is held until all are known, and released in the order of the queue: so it keeps its order, and the
-/// places are true.
+/// positions are right.
 pub(super) async fn set_aside(
     url: &str,
     window: u16,
@@ -96,7 +96,8 @@ pub(super) async fn set_aside(
                 expected = (total - before).saturating_sub(1);
                 holders.push(holder);
             }
-            // It is gone, so the rest can be read from the front again: however many there are, no connection stays.
+            // It is removed, so the rest can be read from the front again, without a connection for each
+            // such letter.
             Unreadable::Drop => {
                 expected = total.saturating_sub(1);
                 readable = 0;
@@ -179,7 +180,7 @@ impl Probe {
         Ok(true)
     }
 
-    /// Through the exchange that it came through, so that nobody takes a client's headers for the service's.
+    /// Through the exchange that it came through, so that a client's headers are not taken for the service's.
     async fn publish(&self, letter: &Delivery) -> Result<(), Error> {
         let headers = letter.properties.headers().clone().unwrap_or_default();
         let properties = own_properties(&letter.properties).with_headers(headers);
