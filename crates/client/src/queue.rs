@@ -13,7 +13,7 @@ use crate::message::{Call, Message, Outgoing};
 use crate::options::Coalescing;
 use crate::response::{RawReply, Response};
 
-/// What an attempt came to. If there is none, that is unknown: the connection was lost.
+/// The outcome of an attempt. None if it is unknown, because the connection was lost.
 pub(crate) type Outcome = Result<Answer, AttemptError>;
 
 /// An answer, by how it arrived.
@@ -69,7 +69,7 @@ pub(crate) struct Dispatch {
 /// Attempts in the order in which they arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Retries, which wait for nothing.
+    /// Retries, which do not wait for messages in flight.
     retries: VecDeque<Attempt>,
     first: VecDeque<Attempt>,
 }

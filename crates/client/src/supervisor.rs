@@ -158,7 +158,7 @@ impl Supervisor {
     }
 
     fn answer(&mut self, delivery: Delivery) {
-        // An answer that nobody waits for is late, or the second to a request that was sent twice.
+        // No caller waits: the answer is late, or the second one to a request that was sent twice.
         let Some(mut callers) = self.take(&delivery.properties) else { return };
         if let [caller] = callers.as_mut_slice() {
             if let Some(waiting) = caller.take() {

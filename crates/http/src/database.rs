@@ -1,4 +1,4 @@
-//! What HTTP asks of the database, as values: the service answers them from its store, so that this crate
+//! HTTP's requests to the database, as values: the service answers them from its store, so that this crate
 //! knows neither SQL nor connections.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// Requests that wait to be taken up by the service.
+/// Capacity of the queue of requests to the service.
 pub const DATABASE_REQUESTS: usize = 64;
 
 /// A request to the database.
@@ -21,7 +21,7 @@ pub const DATABASE_REQUESTS: usize = 64;
 pub enum DatabaseRequest {
     /// Whether it answers at all.
     Ping(Call<(), ()>),
-    /// The API key of this id, active or not, with what is kept of its secret.
+    /// The API key with this id, active or not, and its sealed secret.
     FindKey(Call<String, Option<(ApiKey, Sealed)>>),
     /// The answer to a query.
     Query(Call<Command, (Command, Outcome)>),
@@ -44,8 +44,8 @@ pub enum DatabaseRequest {
     PendingSummary(Call<(), PendingSummary>),
 }
 
-/// The parameters of a request and the way back for its answer. Who gives up waiting drops the other end, so
-/// the work can stop.
+/// The parameters of a request and the way back for its answer. A caller that stops waiting drops its end,
+/// so that the work can stop.
 #[derive(Debug)]
 pub struct Call<P, A> {
     /// What the request is about.
@@ -83,7 +83,7 @@ impl Database {
         Self { requests, timeout }
     }
 
-    /// The answer to a request, which the kind of request makes of its parameters.
+    /// Sends a request and awaits its answer. `request` is its variant, made from the parameters.
     pub(crate) async fn call<P, A>(
         &self,
         request: impl FnOnce(Call<P, A>) -> DatabaseRequest,

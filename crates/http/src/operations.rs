@@ -55,7 +55,7 @@ fn readable(batch: &Batch) -> impl Iterator<Item = &Command> {
     batch.items.iter().filter_map(|item| item.command.as_ref().ok())
 }
 
-/// `POST /balance`, as clients of the first protocol know it.
+/// `POST /balance`: the same body as over AMQP.
 pub(super) async fn balance(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -147,7 +147,7 @@ impl Shared {
         }
     }
 
-    /// Sends the request to the broker, if the caller may see to its wallets.
+    /// Sends the request to the broker, if the caller's key covers its wallets.
     pub(super) async fn change(
         &self,
         caller: &Caller,
@@ -169,7 +169,7 @@ impl Shared {
         Ok(response::of_reply(self.read(caller, operation, body).await?, false))
     }
 
-    /// The reply to a query, also one that refuses, if the caller may see to its wallets.
+    /// The reply to a query, also a refusal, if the caller's key covers its wallets.
     pub(super) async fn read(
         &self,
         caller: &Caller,
@@ -200,7 +200,8 @@ impl Shared {
         }
         let wallets = self.database.call(DatabaseRequest::WalletsOf, named.clone()).await?;
         for id in named {
-            // One that appears later could be anybody's.
+            // Refused, because a transaction that is opened meanwhile could belong to any wallet.
+            // wallet.
             let unknown = || Problem::of_refusal(&Refusal::unknown_transaction(id));
             let wallets = wallets.get(&id).ok_or_else(unknown)?;
             caller.needs_wallets(wallets.iter().copied())?;
@@ -209,7 +210,7 @@ impl Shared {
     }
 }
 
-/// People type a slash at the end: they are sent to the page without it.
+/// Redirects a path with a trailing slash to the same path without it.
 pub(super) async fn not_found(method: Method, uri: Uri) -> Response {
     match uri.path().strip_suffix('/') {
         // Never to `//host` or `/\host`, which browsers take for another site.

@@ -15,14 +15,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// For the head of a request to arrive, which is also how long an idle connection is kept.
+/// Time limit for the head of a request, which is also how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Further connections wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
-/// For the requests in progress at shutdown. A client that keeps its connection open must not keep the
-/// service from stopping.
+/// Time limit at shutdown for the requests in progress. A client that keeps its connection open must not
+/// keep the service from stopping.
 const GRACE: Duration = Duration::from_secs(2);
 
 pub(super) async fn serve<L>(mut listener: L, router: Router, shutdown: CancellationToken)

@@ -20,7 +20,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What AMQP takes as a `message_id`.
 const LONGEST_KEY_BYTES: usize = 255;
 
-/// The bytes of a JSON body, up to the largest limit of any endpoint; whoever reads it knows its own limit.
+/// The bytes of a JSON body, up to the largest limit of any endpoint; each endpoint checks its own limit.
 #[derive(Debug)]
 pub(super) struct JsonText(pub(super) Bytes);
 

@@ -1,4 +1,4 @@
-//! What people look at beside the answers of operations: wallets, tickers, postings, pending transactions.
+//! Rows for the console and the command line: wallets, tickers, postings, pending transactions.
 
 use std::time::SystemTime;
 

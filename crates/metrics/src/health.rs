@@ -1,11 +1,11 @@
-//! What keeps the service from its work although it is connected: for `/readyz`.
+//! Why a connected service cannot execute requests: for `/readyz`.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Says why no request can be executed, while that is so. Clones share what they know.
+/// Why requests cannot be executed, while that is so. Clones share the state.
 ///
-/// The engine sets a fault when the database cannot execute any batch (a missing grant, a dropped column) and
-/// clears it with the next commit; `/readyz` fails with the reason in between.
+/// The engine sets a fault when the database cannot execute any batch (a missing grant, a dropped column),
+/// stores only a part of one, or fails for 30 seconds. The next commit clears it.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<RwLock<Option<String>>>);
 

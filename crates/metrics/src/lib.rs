@@ -46,7 +46,8 @@ pub struct Metrics {
     pub request_seconds: HistogramVec,
     /// `florin_batch_commands`: commands committed together.
     pub batch_commands: Histogram,
-    /// `florin_commit_duration_seconds`: from a batch's begin to its commit.
+    /// `florin_commit_duration_seconds`: from the start of a batch to its commit, with planning and
+    /// retries.
     pub commit_seconds: Histogram,
     /// `florin_batches_planned_ahead_total`: batches planned while the one before them was committed.
     pub batches_planned_ahead: IntCounter,
@@ -91,7 +92,11 @@ impl Metrics {
             ),
             commit_seconds: registered(
                 &registry,
-                histogram("florin_commit_duration_seconds", "Seconds that a batch's commit took.", SECONDS),
+                histogram(
+                    "florin_commit_duration_seconds",
+                    "Seconds from the start of a batch to its commit, with planning and retries.",
+                    SECONDS,
+                ),
             ),
             batches_planned_ahead: registered(
                 &registry,
@@ -169,7 +174,7 @@ fn request_seconds() -> prometheus::Result<HistogramVec> {
 }
 
 fn broker_reconnects() -> prometheus::Result<IntCounterVec> {
-    let help = "Connections to RabbitMQ made again after a loss.";
+    let help = "Reconnects to RabbitMQ after a lost connection.";
     let options = Opts::new("florin_broker_reconnects_total", help);
     preset(IntCounterVec::new(options, &["connection"])?, &["consumer", "publisher"])
 }

@@ -1,8 +1,8 @@
-//! Between the broker and the database: takes batches of requests from the [`Inbox`], and has each planned
-//! and committed.
+//! The engine, between the broker and the database: takes batches of requests from the [`Inbox`], and has
+//! each planned and committed.
 //!
-//! One batch is committed at a time. If the next one is full by then, it is planned meanwhile, on what the
-//! plan before it leaves behind, and committed after it:
+//! One batch is committed at a time. If the next batch is full, it is planned meanwhile, on the balances
+//! that the present plan leaves behind, and committed after it:
 //!
 //! ```text
 //! commit:   | batch 1 | batch 2 | batch 3 |
@@ -65,7 +65,7 @@ impl<T> JobBatch<T> {
 }
 
 impl Engine {
-    /// An engine on this database, which tells `health` when that cannot execute anything.
+    /// An engine on this database. It reports to `health` when the database cannot execute anything.
     #[must_use]
     pub const fn new(store: Store, planner: Planner, health: Health, metrics: Arc<Metrics>) -> Self {
         Self { store, planner, health, metrics }
@@ -118,8 +118,8 @@ impl Engine {
         (Completed { done, changes }, next)
     }
 
-    /// Commits a batch, and meanwhile plans the next one if it is full. If the commit fails, what was planned
-    /// ahead is void: it rests on balances that never were.
+    /// Commits a batch, and meanwhile plans the next one if it is full. If the commit fails, the plan of
+    /// the next one is void: it was made on balances that were not committed.
     async fn commit_and_plan_ahead<T: Send>(
         &mut self,
         batch: &mut JobBatch<T>,
@@ -157,7 +157,8 @@ impl Engine {
         }
     }
 
-    /// Tries a batch again until it is executed. An error is left only if it is permanent and of this batch.
+    /// Retries a batch until it is executed. An error is returned only if it is permanent and this batch
+    /// causes it.
     async fn until_executed(
         &mut self,
         mut executed: Result<Executed, Error>,
@@ -166,7 +167,7 @@ impl Engine {
     ) -> Result<Executed, Error> {
         let mut retries = Retries::new(&self.store, &self.health, &self.metrics, oldest);
         loop {
-            // Nobody else counts these, so what is missing is what is new.
+            // Only this adds to the counter, so the difference is what is new.
             let conflicts = self.metrics.batch_retries.with_label_values(&["conflict"]);
             conflicts.inc_by(self.planner.conflicts() - conflicts.get());
             match executed {
@@ -183,9 +184,9 @@ impl Engine {
         }
     }
 
-    /// A request that the database can never execute must not take its neighbours along, not even those of
-    /// the same message: that one cannot be answered, but its neighbours are executed, and answered when they
-    /// are sent again.
+    /// Executes the commands of a batch one by one, after a permanent error of one of them. The request
+    /// with that command is not answered but dead-lettered. Its other commands, if it is a batch message,
+    /// are executed all the same, and answered when they are sent again.
     async fn one_by_one(
         &mut self,
         error: &Error,

@@ -5,7 +5,7 @@
 //! 1. `florin_broker`, `consumer.rs`: takes the delivery from RabbitMQ and decodes it into a `Job`.
 //! 2. [`engine`], `engine/inbox.rs`: collects jobs until they make a batch.
 //! 3. `engine.rs`: has the batch planned and committed, and the next one planned meanwhile.
-//! 4. `florin_store`, `ledger/planner.rs`: takes balances from the cache or reads them, and applies
+//! 4. `florin_store`, `ledger/planner.rs`: takes balances from the cache or reads them, and applies the rules.
 //! 5. `florin_ledger`, `apply.rs`: the rules.
 //! 6. `florin_store`, `ledger/commit.rs`: one statement appends the postings.
 //! 7. `florin_broker`, `outgoing.rs` and `publisher.rs`: encodes the reply, publishes it, and acks the delivery when

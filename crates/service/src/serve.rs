@@ -32,7 +32,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %listener.local_addr()?, "starting");
-    // Wrong certificates fail here and now, where an unreachable broker would be waited for.
+    // Wrong certificates are an error at once; an unreachable broker is waited for.
     Address::parse(&config.broker.url())?;
     let store = Store::new(&config.database.url(), config.database.pool_size)?;
     let metrics = Metrics::new();
@@ -132,7 +132,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// What the configuration says of the service.
+/// The settings of the service, from the configuration.
 #[must_use]
 pub fn settings(config: &Config) -> service::Settings {
     let broker = &config.broker;

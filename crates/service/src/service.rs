@@ -22,9 +22,9 @@ use florin_broker::{Access, Completed, Consumer, Job, Link, Publisher, Ticket, T
 use florin_metrics::{Health, Metrics};
 use florin_store::{Planner, Store};
 
-/// How long the requests taken may need to be answered at shutdown.
+/// Time limit at shutdown for answering the requests that were taken.
 const GRACE: Duration = Duration::from_secs(20);
-/// At most so many executed batches wait for the publisher.
+/// Maximum number of executed batches that wait for the publisher.
 const EXECUTED_BATCHES: usize = 4;
 
 /// The settings of the service.
@@ -33,11 +33,11 @@ pub struct Settings {
     pub amqp_url: String,
     /// Exchanges and queues.
     pub topology: Topology,
-    /// At most so many requests are in the service at a time.
+    /// Maximum number of requests in the service.
     pub prefetch: u16,
     /// Longer bodies are refused.
     pub body_limits: Limits,
-    /// What is required of a request's sender.
+    /// Which requests are allowed.
     pub access: Access,
     /// Whether changes of transactions are published as events.
     pub with_events: bool,

@@ -20,7 +20,7 @@ use serde::Serialize;
 use discard::discard;
 use table::{List, Row};
 
-/// How many of the messages that an ambiguous name may mean are named.
+/// How many of the messages that an ambiguous name matches are listed.
 const CANDIDATES_SHOWN: usize = 5;
 
 #[derive(Debug, clap::Args)]
@@ -217,7 +217,7 @@ async fn show(config: &Config, name: String, output: OutputArgs) -> anyhow::Resu
     let Some(letter) = found.first() else { return Ok(()) };
     output.print(&show::json(letter), |_| show::for_people(letter))?;
     if found.len() > 1 {
-        note(&format!("{} messages are the same to the byte", found.len()));
+        note(&format!("{} messages are identical", found.len()));
     }
     Ok(())
 }

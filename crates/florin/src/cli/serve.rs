@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Does not bring the schema of the database up to date first.
     #[arg(long, help_heading = "Settings")]
     no_migrate: bool,
-    /// Does without API keys: everybody who can reach the port may do everything.
+    /// Requires no API keys: everybody who can reach the port may do everything.
     #[arg(long, help_heading = "Settings")]
     no_auth: bool,
 }

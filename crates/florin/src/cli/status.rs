@@ -34,7 +34,7 @@ JSON: {\"ok\", \"version\", \"problems\", \"broker\": {\"address\", \"virtual_ho
 \"dead_letters\": the same, \"active_instances\", \"database\": {\"address\", \"name\", \"reachable\",
 \"version\", \"encoding\", \"read_only\", \"schema_version\", \"expected_schema_version\"}, \"pending\":
 {\"count\", \"oldest\"}}
-What cannot be told is null. problems is a list of sentences, empty if ok is true. pending.count
+Unknown values are null. problems is a list of sentences, empty if ok is true. pending.count
 stops at 10000.
 
 Exit codes: 0 the service can work, 1 it cannot, 2 wrong command line or configuration.")]

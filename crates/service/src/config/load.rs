@@ -38,17 +38,17 @@ pub enum Error {
         /// What can be given.
         allowed: String,
     },
-    /// The file has a key that means nothing.
+    /// The file has an unknown key.
     #[error("{file}: there is no setting {key:?}; the settings are {known}")]
     UnknownKey {
         /// The file.
         file: String,
         /// The key.
         key: String,
-        /// The keys that can be meant.
+        /// The known keys.
         known: String,
     },
-    /// Settings that are allowed one by one do not go together.
+    /// Each setting is valid, but together they contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
     /// A file is not in the form it should be in.
@@ -73,8 +73,8 @@ pub enum Error {
         /// The variable.
         variable: &'static str,
     },
-    /// The values are allowed one by one, and still do not make a configuration: a mistake in Florin.
-    #[error("the settings cannot be put together")]
+    /// The values are valid one by one, but make no configuration: a bug in Florin.
+    #[error("the settings are inconsistent")]
     Inconsistent(#[source] Box<toml::de::Error>),
 }
 
@@ -198,7 +198,8 @@ fn sections(settings: HashMap<&'static str, Value>) -> toml::Table {
     sections
 }
 
-/// A host replaces a URL of a lower layer, for it was set later and would have no effect otherwise.
+/// A host replaces a URL of a lower layer. It has the higher precedence, and would have no effect
+/// otherwise.
 fn with_host_over_url(mut layer: Vec<Given>) -> Vec<Given> {
     let sets = |layer: &[Given], key| layer.iter().any(|(given, _)| *given == key);
     for (host, url) in [("broker.host", "broker.url"), ("database.host", "database.url")] {

@@ -15,7 +15,7 @@ use super::DatabaseUrl;
 pub(super) struct Setting {
     /// Section and field, as in the file.
     pub(super) key: &'static str,
-    /// The first of these that is set counts.
+    /// Its environment variables. The first one that is set counts.
     pub(super) variables: &'static [&'static str],
     /// What it can be.
     pub(super) allowed: Allowed,
@@ -45,7 +45,7 @@ use Allowed::{
 
 const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// What the system takes.
+/// The longest path that the system accepts.
 const MAX_PATH_BYTES: usize = 4095;
 
 const PORT: Allowed = Number(1..=65_535);
@@ -116,8 +116,8 @@ impl Setting {
 }
 
 impl Allowed {
-    /// What a text of the environment or a flag means. One that means nothing stays a text, and is refused
-    /// by [`Allowed::accepts`]. A password of digits is still a text.
+    /// The value of a text from the environment or a flag. A text that cannot be parsed stays a text, and
+    /// is refused by [`Allowed::accepts`]. A password of digits stays a text, too.
     pub(super) fn value_of(&self, text: &str) -> Value {
         let value = match self {
             Number(_) => text.parse().ok().map(Value::Integer),
@@ -161,7 +161,7 @@ impl Allowed {
         }
     }
 
-    /// The parameter of a database URL that nobody knows.
+    /// The unknown parameter of a database URL.
     pub(super) fn unknown_parameter(&self, value: &Value) -> Option<String> {
         let (PostgresUrl, Value::String(url)) = (self, value) else { return None };
         DatabaseUrl::parse(url).ok()?.unknown_parameter().map(str::to_owned)

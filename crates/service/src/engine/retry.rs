@@ -1,4 +1,4 @@
-//! What follows a batch that was not committed: again at once, again later, or not at all.
+//! What to do when a batch was not committed: retry at once, retry later, or stop.
 
 use std::time::{Duration, Instant};
 
@@ -6,14 +6,14 @@ use florin_amqp::Backoff;
 use florin_metrics::{Health, Metrics};
 use florin_store::{Class, Error, Store};
 
-/// From then on the log calls it an error, and `/readyz` fails.
+/// A batch that fails for longer is logged as an error, and `/readyz` fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to do after an error.
 pub(super) enum Next {
     /// Try the same batch again.
     Again,
-    /// The error is permanent, and the database works for others: it is of this batch.
+    /// The error is permanent, and the database can execute other batches: this batch causes it.
     GiveUp(Error),
 }
 
@@ -34,7 +34,7 @@ impl<'a> Retries<'a> {
         Self { store, health, metrics, oldest, started: Instant::now(), attempt: 0, backoff: Backoff::new() }
     }
 
-    /// The database works, whatever it did before.
+    /// The database executes batches: clears the fault, if there was one.
     pub(super) fn succeeded(&self) {
         if self.attempt > 0 {
             self.health.clear();

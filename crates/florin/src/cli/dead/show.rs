@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 
 use super::table::{time, visible};
 
-/// Told in words.
 const X_DEATH: &str = "x-death";
 
 /// For people.
@@ -86,7 +85,7 @@ fn in_words(death: &Death) -> String {
     )
 }
 
-/// Those that are there, by name.
+/// The properties that are set, by name.
 fn properties(properties: &BasicProperties) -> Vec<(&'static str, Value)> {
     let texts = [
         ("content_type", properties.content_type()),

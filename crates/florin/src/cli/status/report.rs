@@ -151,12 +151,12 @@ impl From<PendingSummary> for Pending {
 fn broker_problems(broker: &BrokerStatus) -> Vec<String> {
     let mut problems = Vec::new();
     if broker.blocked == Some(true) {
-        problems.push("RabbitMQ takes no messages: an alarm for memory or disk is on".to_owned());
+        problems.push("RabbitMQ blocks publishing: a memory or disk alarm is on".to_owned());
     }
     for queue in [&broker.work_queue, &broker.dead_letters] {
         let name = &queue.name;
         if let Err(refusal) = &queue.counts {
-            problems.push(format!("cannot look at the queue {name} (`florin serve` creates it): {refusal}"));
+            problems.push(format!("cannot read the state of queue {name} (`florin serve` creates it): {refusal}"));
         }
         if let Some(difference) = &queue.differs {
             problems.push(format!("the queue {name} was declared with other settings: {difference}"));
@@ -171,7 +171,7 @@ fn broker_problems(broker: &BrokerStatus) -> Vec<String> {
 fn database_problems(database: &DatabaseStatus) -> Vec<String> {
     let mut problems = Vec::new();
     if database.read_only {
-        problems.push("the database is read-only: a standby, or a server that was made so".to_owned());
+        problems.push("the database is read-only: a standby, or set to read-only".to_owned());
     }
     if database.encoding != ENCODING {
         problems
@@ -201,7 +201,7 @@ pub(super) fn text(report: &Report) -> String {
     let reachable = if broker.reachable { "reachable" } else { "NOT REACHABLE" };
     table.add_row(["broker", &format!("{product} at {at}: {reachable}")]);
     let publishing = match broker.blocked {
-        Some(true) => "BLOCKED by an alarm for memory or disk".to_owned(),
+        Some(true) => "BLOCKED by a memory or disk alarm".to_owned(),
         Some(false) => "accepted".to_owned(),
         None => unknown(),
     };
