@@ -184,9 +184,9 @@ impl Engine {
         }
     }
 
-    /// Executes the commands of a batch one by one, after a permanent error of one of them. The request
-    /// with that command is not answered but dead-lettered. Its other commands, if it is a batch message,
-    /// are executed all the same, and answered when they are sent again.
+    /// After a permanent error: executes the groups of a batch one by one, so that the request that causes
+    /// the error does not take its neighbours along. That request is dead-lettered without an answer. If it
+    /// is a batch message, its other groups are executed, and answered when they are sent again.
     async fn one_by_one(
         &mut self,
         error: &Error,

@@ -31,7 +31,7 @@ pub enum Error {
     /// written.
     #[error("another writer was first")]
     Conflict,
-    /// Other writers were first for many rounds. Nothing was written.
+    /// Too many conflicts in a row over one batch. Nothing was written.
     #[error("other instances kept writing to the same wallets")]
     Contended,
     /// A value violates a constraint or cannot be stored. Nothing was written.
@@ -46,10 +46,10 @@ pub enum Error {
     /// The server is a standby or was set to read-only. Nothing was written.
     #[error("the database is read-only")]
     ReadOnly,
-    /// The connection broke. What was under way may have been committed.
+    /// The connection broke. The statement may have been committed.
     #[error("the connection to the database broke: {}", describe(.0))]
     Broken(#[source] tokio_postgres::Error),
-    /// No answer came in time. What was under way may have been committed.
+    /// No answer came in time. The statement may have been committed.
     #[error("the database did not answer within {timeout_secs} s")]
     TimedOut {
         /// How long we waited.
@@ -108,7 +108,7 @@ pub enum Error {
         scale: i16,
     },
     /// The name of an API key is taken.
-    #[error("there is a key named {name}: names are never used again, for transactions refer to them")]
+    #[error("a key named {name} exists: names are never reused, because transactions refer to them")]
     KeyExists {
         /// The name.
         name: String,
@@ -143,14 +143,14 @@ impl Error {
         }
     }
 
-    /// Whether what was under way may have been committed all the same.
+    /// Whether the statement may have been committed all the same.
     #[must_use]
     pub const fn in_doubt(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::TimedOut { .. } | Self::NotStored { .. })
     }
 
-    /// Whether the connection is as good as before. Others are closed: what a session is still busy with, or
-    /// was told by the server, must not meet the next attempt.
+    /// Whether the connection can be used again. Others are closed: a statement that still runs, or what
+    /// the server told the session, must not affect the next attempt.
     pub(crate) const fn keeps_connection(&self) -> bool {
         matches!(self, Self::Conflict | Self::InvalidData(_))
     }

@@ -36,7 +36,7 @@ pub use ledger::{Executed, ExpiryLock, Plan, Planner, execute};
 pub use message::DatabaseMessage;
 pub use url::{DatabaseUrl, POSTGRES_PARAMETERS, SslMode, UnknownSslMode};
 
-/// How long a new connection, or a free one of the pool, is waited for.
+/// Time limit for a new connection, or for a free one of the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the database may take over one plan or one commit.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -139,9 +139,9 @@ impl Store {
 
     /// Works on a connection of the pool, within [`WORK_TIMEOUT`].
     ///
-    /// A connection on which something went wrong, or which was abandoned in the middle, is closed: what it is
-    /// still busy with must not meet the next attempt. And if the server cannot write any more, all idle
-    /// connections go: after a fail-over they all lead to the old one.
+    /// After an error, or when the caller stops waiting, the connection is closed, because a statement that
+    /// still runs must not affect the next attempt. If the server cannot write any more, all idle
+    /// connections are closed, too: after a fail-over they all lead to the old server.
     async fn with_connection<T>(
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, Error>,
@@ -161,7 +161,7 @@ impl Store {
     }
 }
 
-/// A connection at work. Unless it is taken out in time, it is closed rather than given back to the pool.
+/// A connection in use. Unless it is taken out, it is closed and not returned to the pool.
 struct Borrowed(Option<Object>);
 
 impl Drop for Borrowed {

@@ -7,11 +7,11 @@ use tokio_postgres::error::SqlState;
 /// What PostgreSQL said.
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseMessage<'a> {
-    /// What is wrong.
+    /// The message.
     pub message: &'a str,
-    /// More of it.
+    /// The detail.
     pub detail: Option<&'a str>,
-    /// What to do.
+    /// The hint.
     pub hint: Option<&'a str>,
     /// Whether a table or a column is missing.
     pub lacks_schema: bool,

@@ -17,12 +17,12 @@
 //! version, the primary key refuses the whole statement. A plan that only *answers* with a cached balance has
 //! it as a precondition, which the statement checks. In either case the answer is
 //! [`Error::Conflict`](crate::Error::Conflict), nothing was written, and the batch is planned again on what
-//! is read ([`mod@execute`]), in a turn in which nobody else commits, so that nobody starves
+//! is read ([`mod@execute`]), in a turn in which no other writer commits, so that none starves
 //! (`contention`).
 //!
 //! **Why nothing is applied twice.** The transaction's id is its identity, and (transaction_id, leg) is a
-//! unique key. So the happy path looks no identity up; only after a conflict, or a commit in doubt, are the
-//! identities read, and what is recorded is replayed.
+//! unique key. So normally no identity is looked up. Only after a conflict, or a commit in doubt, are the
+//! identities read, and recorded transactions are replayed.
 //!
 //! `history` and `holds` are further queries; `look_up` answers reads without the broker; `probe` tells
 //! whether the database can execute anything.
