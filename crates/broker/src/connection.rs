@@ -1,7 +1,7 @@
 //! Connections to RabbitMQ, and when to connect again.
 //!
-//! lapin's own recovery is not used: it takes long, and misses cancelled consumers and closed channels. A session
-//! here is all or nothing: whatever fails ends it, and the next one starts from the beginning.
+//! lapin's own recovery is not used: it takes long, and misses cancelled consumers and closed channels. A
+//! session here is all or nothing: whatever fails ends it, and the next one starts from the beginning.
 
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -69,9 +69,9 @@ impl From<lapin::Error> for Error {
 }
 
 impl Error {
-    /// Why publishing failed. The broker closes the connection with an internal error over a reply address that it
-    /// cannot decode, and the channel over a message that is longer than its limit. Other codes are about the service or
-    /// the broker, not about a message.
+    /// Why publishing failed. The broker closes the connection with an internal error over a reply address
+    /// that it cannot decode, and the channel over a message that is longer than its limit. Other codes are
+    /// about the service or the broker, not about a message.
     pub(crate) fn publishing(error: lapin::Error) -> Self {
         let too_long = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
         match error.kind() {

@@ -21,7 +21,8 @@ pub struct Job<T> {
 }
 
 impl<T> Job<T> {
-    /// How many commands this job carries. A page of a history counts as its postings, because others wait for it.
+    /// How many commands this job carries. A page of a history counts as its postings, because others wait
+    /// for it.
     #[must_use]
     pub fn commands(&self) -> usize {
         let weight = |command: &Command| match command {

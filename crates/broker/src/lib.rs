@@ -1,13 +1,14 @@
 //! RabbitMQ's side of the service: takes requests from the work queue and publishes the replies.
 //!
-//! There are two connections, each made again whenever it is lost. The [`Consumer`] receives requests, and their acks
-//! go back on the same channel. The [`Publisher`] sends replies and events on a connection of its own, because a broker
-//! with a resource alarm blocks connections that publish, and acks must still get through. In between, a request carries
-//! a [`Ticket`].
+//! There are two connections, each made again whenever it is lost. The [`Consumer`] receives requests, and
+//! their acks go back on the same channel. The [`Publisher`] sends replies and events on a connection of
+//! its own, because a broker with a resource alarm blocks connections that publish, and acks must still get
+//! through. In between, a request carries a [`Ticket`].
 //!
-//! In reading order: `topology` (exchanges and queues), `connection` (errors, time limits, reconnecting), `access` (which
-//! requests are allowed), `job` (what passes to the engine and back), `consumer`, `outgoing` (replies and events,
-//! encoded), `publisher`, `log` (one line per request), `dead_letter`, `queues` (depths, for the console).
+//! In reading order: `topology` (exchanges and queues), `connection` (errors, time limits, reconnecting),
+//! `access` (which requests are allowed), `job` (what passes to the engine and back), `consumer`,
+//! `outgoing` (replies and events, encoded), `publisher`, `log` (one line per request), `dead_letter`,
+//! `queues` (depths, for the console).
 
 mod access;
 mod connection;

@@ -1,7 +1,8 @@
-//! The log lines of single requests: one at INFO for each that is refused or dead-lettered, one at DEBUG for each.
+//! The log lines of single requests: one at INFO for each that is refused or dead-lettered, one at DEBUG
+//! for each.
 //!
-//! Fields hold names and codes, never bodies or amounts. Texts that a client chose are cut and escaped. A line that is switched
-//! off costs nothing.
+//! Fields hold names and codes, never bodies or amounts. Texts that a client chose are cut and escaped. A
+//! line that is switched off costs nothing.
 
 use std::fmt;
 

@@ -38,7 +38,8 @@ pub(super) struct Outgoing {
     pub(super) disposition: OnceLock<Disposition>,
     /// Set when the request is dead-lettered: the copy with the reason.
     pub(super) dead_letter: OnceLock<Message>,
-    /// How often the broker closed the connection over this reply, sent alone; for a dead letter, how often that was sent.
+    /// How often the broker closed the connection over this reply, sent alone; for a dead letter, how often
+    /// that was sent.
     pub(super) attempts: AtomicU32,
 }
 

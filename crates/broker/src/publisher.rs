@@ -1,8 +1,8 @@
 //! Publishes replies and events, and acks the requests once the broker has confirmed them.
 //!
-//! Batches are published as they come and acked in order; the confirms of one overlap with publishing the next. What
-//! was not confirmed when the connection was lost is published again on the next one: a client may see a reply twice,
-//! but never none.
+//! Batches are published as they come and acked in order; the confirms of one overlap with publishing the
+//! next. What was not confirmed when the connection was lost is published again on the next one: a client
+//! may see a reply twice, but never none.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ATTEMPTS: u32 = 3;
 /// How long an event waits after a queue refused it.
 const REFUSED_EVENT_DELAY: Duration = Duration::from_secs(1);
-/// Maximum number of batches that wait for their confirms. With few of them, the next batches are larger under load,
-/// which is cheaper for PostgreSQL and the broker (docs/performance.md).
+/// Maximum number of batches that wait for their confirms. With few of them, the next batches are larger
+/// under load, which is cheaper for PostgreSQL and the broker (docs/performance.md).
 const MAX_UNCONFIRMED: usize = 4;
 
 /// Publishes replies and events.
@@ -54,8 +54,8 @@ pub struct Publisher {
 #[derive(Debug, Clone)]
 struct Channels {
     replies: Channel,
-    /// Used by one message at a time: lapin may attach a returned message to the confirm of another one of the channel,
-    /// and a returned dead letter must not count as confirmed.
+    /// Used by one message at a time: lapin may attach a returned message to the confirm of another one of
+    /// the channel, and a returned dead letter must not count as confirmed.
     dead_letters: Arc<Mutex<Channel>>,
 }
 
@@ -75,7 +75,8 @@ async fn open_channel(connection: &Connection) -> Result<Channel, Error> {
 }
 
 impl Publisher {
-    /// Publishes what comes through `done` until that is closed and everything is acked. `acked` counts the requests.
+    /// Publishes what comes through `done` until that is closed and everything is acked. `acked` counts the
+    /// requests.
     pub async fn run(self, mut done: Receiver<Completed<Ticket>>, acked: watch::Sender<u64>) {
         let mut unconfirmed = VecDeque::new();
         let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));
@@ -197,8 +198,8 @@ impl Publisher {
     }
 }
 
-/// Publishes the replies and the events of a batch and awaits their confirms together, because the broker confirms
-/// many at a time. A resource alarm blocks publishing; that time does not count.
+/// Publishes the replies and the events of a batch and awaits their confirms together, because the broker
+/// confirms many at a time. A resource alarm blocks publishing; that time does not count.
 async fn send(channels: Channels, connection: ConnectionStatus, batch: Arc<Batch>) -> Result<(), Error> {
     let replies = try_join_all(batch.requests.iter().map(|outgoing| send_one(&channels, outgoing)));
     let events = try_join_all(batch.events.iter().map(|events| send_events(&channels.replies, events)));
@@ -243,7 +244,8 @@ async fn send_one(channels: &Channels, outgoing: &Outgoing) -> lapin::Result<()>
     Ok(())
 }
 
-/// Publishes the dead letter of a request. If that fails, for whatever reason, the broker has to move the request.
+/// Publishes the dead letter of a request. If that fails, for whatever reason, the broker has to move the
+/// request.
 async fn send_dead_letter(
     channels: &Channels,
     outgoing: &Outgoing,

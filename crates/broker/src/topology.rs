@@ -1,4 +1,5 @@
-//! Exchanges and queues. They are declared at every start and reconnect, because a broker may come back without them.
+//! Exchanges and queues. They are declared at every start and reconnect, because a broker may come back
+//! without them.
 
 use florin_wire::names::{DEAD_LETTERS, EVENTS_EXCHANGE, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -28,8 +29,8 @@ pub struct Queue {
 /// The exchanges and queues of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// Where clients publish requests. All are routed to the work queue, whatever their routing key: none is dropped
-    /// silently.
+    /// Where clients publish requests. All are routed to the work queue, whatever their routing key: none
+    /// is dropped silently.
     pub exchanges: Vec<Exchange>,
     /// The queue that the service consumes.
     pub work_queue: String,
@@ -87,8 +88,8 @@ impl Topology {
         set("x-delivery-limit", AMQPValue::LongUInt(self.delivery_limit));
         set("x-single-active-consumer", AMQPValue::Boolean(self.single_active_consumer));
         set("x-dead-letter-exchange", text(DEAD_LETTERS));
-        // A dead-lettered message leaves the work queue only after the dead-letter queue has confirmed it. The broker
-        // requires reject-publish for that.
+        // A dead-lettered message leaves the work queue only after the dead-letter queue has confirmed it.
+        // The broker requires reject-publish for that.
         set("x-dead-letter-strategy", text("at-least-once"));
         set("x-overflow", text("reject-publish"));
         Queue { name: self.work_queue.clone(), arguments }
@@ -140,8 +141,9 @@ impl Queue {
     }
 }
 
-/// Reading a letter and putting it back counts as a failed delivery, and RabbitMQ 4 drops a message after 20 of them
-/// unless the queue has a limit of its own. (-1 means none there, but 3.10 drops the message at once.)
+/// Reading a letter and putting it back counts as a failed delivery, and RabbitMQ 4 drops a message after
+/// 20 of them unless the queue has a limit of its own. (-1 means none there, but 3.10 drops the message at
+/// once.)
 fn dead_letters_arguments() -> FieldTable {
     let mut arguments = quorum();
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongUInt(u32::MAX));

@@ -1,7 +1,7 @@
 //! Every metric of the service, in one place: its name, its labels, its unit.
 //!
-//! Names begin with `florin_` and end in their unit. `app_queries_status_counter` comes from the earlier system, so that
-//! its dashboards keep working.
+//! Names begin with `florin_` and end in their unit. `app_queries_status_counter` comes from the earlier
+//! system, so that its dashboards keep working.
 
 mod health;
 mod reference;
@@ -39,10 +39,11 @@ const COMMANDS: &[f64] =
 /// The metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
-    /// `app_queries_status_counter{operation,status,transport}`: answers by operation and code. `amqp` counts all that
-    /// come through RabbitMQ, including those that `http` sends there.
+    /// `app_queries_status_counter{operation,status,transport}`: answers by operation and code. `amqp`
+    /// counts all that come through RabbitMQ, including those that `http` sends there.
     pub answers: IntCounterVec,
-    /// `florin_request_duration_seconds{operation,transport}`: from the receipt of a request to its confirmed reply.
+    /// `florin_request_duration_seconds{operation,transport}`: from the receipt of a request to its
+    /// confirmed reply.
     pub request_seconds: HistogramVec,
     /// `florin_batch_commands`: commands committed together.
     pub batch_commands: Histogram,

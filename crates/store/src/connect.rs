@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL, plain or TLS, with the semantics of libpq.
 //!
-//! tokio-postgres knows three of libpq's `sslmode`s and no certificates. The others are built here from these:
-//! which connections are attempted in turn, and how the certificate is checked.
+//! tokio-postgres knows three of libpq's `sslmode`s and no certificates. The others are built here from
+//! these: which connections are attempted in turn, and how the certificate is checked.
 
 use std::path::PathBuf;
 

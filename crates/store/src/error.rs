@@ -212,7 +212,8 @@ impl Kind {
     }
 
     /// By SQLSTATE, most of them by class (PostgreSQL's appendix A). What is not named here is retried: an
-    /// operator sees the warning and can act, but a request that was dead-lettered by mistake was not answered.
+    /// operator sees the warning and can act, but a request that was dead-lettered by mistake was not
+    /// answered.
     fn of_state(state: &SqlState) -> Self {
         match (state, state.code().get(..2).unwrap_or_default()) {
             // The loser of a serialization conflict or a deadlock was rolled back.
@@ -267,8 +268,8 @@ fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
     }
 }
 
-/// What the server said: the migration library's own text is only "db error". Its detail and hint are added by
-/// whoever shows the error to people.
+/// What the server said: the migration library's own text is only "db error". Its detail and hint are added
+/// by whoever shows the error to people.
 fn describe_migration(error: &refinery::Error) -> String {
     let mut cause = error.source();
     while let Some(found) = cause {

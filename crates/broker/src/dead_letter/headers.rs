@@ -5,7 +5,8 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::outgoing::PERSISTENT;
 
-/// Written by the service: the error code, the reason in words, when; where the request was published, and by which user.
+/// Written by the service: the error code, the reason in words, when; where the request was published, and
+/// by which user.
 pub(super) const ERROR: &str = "florin-error";
 pub(super) const REASON: &str = "florin-reason";
 pub(super) const TIME: &str = "florin-time";
@@ -69,8 +70,9 @@ pub(crate) fn is_requeued(properties: &BasicProperties) -> bool {
     properties.headers().as_ref().is_some_and(|headers| headers.inner().contains_key(REQUEUED))
 }
 
-/// The exchange that the client published a request to. A requeued one arrives through the default exchange, with the
-/// name in a header. A client may set that header too: it only decides what happens to its own unknown fields.
+/// The exchange that the client published a request to. A requeued one arrives through the default
+/// exchange, with the name in a header. A client may set that header too: it only decides what happens to
+/// its own unknown fields.
 pub(crate) fn published_to<'a>(exchange: &'a str, properties: &'a BasicProperties) -> &'a str {
     if !exchange.is_empty() || !is_requeued(properties) {
         return exchange;

@@ -82,8 +82,8 @@ impl DeadLetter {
     /// Reads the reason, the time and the origin from the headers.
     fn read_reason(&mut self) {
         let headers = self.properties.headers().clone().unwrap_or_default();
-        // The service publishes to the queue by its name. What the broker moved came through an exchange, which
-        // kept the routing key; there, a client may have set headers like the service's.
+        // The service publishes to the queue by its name. What the broker moved came through an exchange,
+        // which kept the routing key; there, a client may have set headers like the service's.
         if let Some(error) = string(&headers, ERROR).filter(|_| self.exchange.is_empty()) {
             self.error = error;
             self.reason = string(&headers, REASON).unwrap_or_default();
@@ -126,7 +126,8 @@ impl DeadLetter {
         self.properties.message_id().as_ref().map(ShortString::as_str)
     }
 
-    /// The properties to send it to the work queue with, by the queue's name: what the service decodes is the same.
+    /// The properties to send it to the work queue with, by the queue's name: what the service decodes is
+    /// the same.
     pub(super) fn requeued(&self) -> BasicProperties {
         let mut headers = own_headers(&self.properties);
         headers.insert(REQUEUED.into(), AMQPValue::Boolean(true));

@@ -1,10 +1,10 @@
 //! Requests that get no answer: how they get into the queue `florin.dead`, and how an operator handles them.
 //!
-//! The service dead-letters a request with a [`Reason`]; the broker does it by itself when a request expires or
-//! reaches the delivery limit. In reading order: `reason` (why), `original` (what the service keeps of a request, and
-//! the letter that it writes), `headers` (what is written into it), `letter` (a letter that was read), `queue` (the queue,
-//! open), `reader` (takes letters and holds them), `unreadable` (letters that the AMQP library cannot decode), `requeue`
-//! (sends a letter to the work queue again).
+//! The service dead-letters a request with a [`Reason`]; the broker does it by itself when a request
+//! expires or reaches the delivery limit. In reading order: `reason` (why), `original` (what the service
+//! keeps of a request, and the letter that it writes), `headers` (what is written into it), `letter` (a
+//! letter that was read), `queue` (the queue, open), `reader` (takes letters and holds them), `unreadable`
+//! (letters that the AMQP library cannot decode), `requeue` (sends a letter to the work queue again).
 
 mod headers;
 mod letter;

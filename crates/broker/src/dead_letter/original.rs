@@ -1,12 +1,14 @@
-//! What the service keeps of a request in case it has to be dead-lettered, and the letter that it writes then.
+//! What the service keeps of a request in case it has to be dead-lettered, and the letter that it writes
+//! then.
 //!
-//! The broker can move a message to the dead-letter queue, but it cannot say why. So the service publishes a copy with
-//! the reason in its headers, and acknowledges the original once the copy is confirmed. A crash in between leaves two
-//! letters, never none.
+//! The broker can move a message to the dead-letter queue, but it cannot say why. So the service publishes
+//! a copy with the reason in its headers, and acknowledges the original once the copy is confirmed. A crash
+//! in between leaves two letters, never none.
 //!
-//! A copy needs the message as it was delivered, and the consumer drops that after decoding. Keeping every message for
-//! the few that are dead-lettered would cost memory, so a request that fails on its first delivery is requeued, and
-//! redelivered requests are kept. A request that is not allowed is known on its first delivery, and kept then.
+//! A copy needs the message as it was delivered, and the consumer drops that after decoding. Keeping every
+//! message for the few that are dead-lettered would cost memory, so a request that fails on its first
+//! delivery is requeued, and redelivered requests are kept. A request that is not allowed is known on its
+//! first delivery, and kept then.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -46,8 +48,8 @@ pub(crate) struct Request {
 }
 
 impl Original {
-    /// Keeps redelivered and not allowed requests, unless they are longer than `max_bytes` or were refused for
-    /// their length.
+    /// Keeps redelivered and not allowed requests, unless they are longer than `max_bytes` or were refused
+    /// for their length.
     pub(crate) fn of<T>(delivery: &Delivery, request: &Result<T, Rejection>, max_bytes: usize) -> Self {
         match request {
             Err(Rejection::NotAllowed { .. }) if delivery.data.len() > max_bytes => return Self::TooLong,

@@ -1,7 +1,7 @@
 //! Reads the dead-letter queue and removes letters from it.
 //!
-//! A letter that was read is held by this connection: no other consumer gets it. When the connection ends, in whatever way,
-//! the broker puts everything that was not removed back to the front of the queue.
+//! A letter that was read is held by this connection: no other consumer gets it. When the connection ends,
+//! in whatever way, the broker puts everything that was not removed back to the front of the queue.
 
 use super::reader::Reader;
 use super::unreadable::{SetAside, Unreadable, set_aside};
@@ -10,8 +10,8 @@ use super::{DeadLetter, Error};
 /// What the queue is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To read letters and remove a few. Each consumer holds many, because the broker keeps the order of the letters of
-    /// one consumer, and of up to 32 consumers, when it puts them back.
+    /// To read letters and remove a few. Each consumer holds many, because the broker keeps the order of
+    /// the letters of one consumer, and of up to 32 consumers, when it puts them back.
     Look,
     /// To remove most letters. Removed letters are gone for good when the window of the consumer is full.
     Clear,

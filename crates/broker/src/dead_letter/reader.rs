@@ -19,7 +19,8 @@ use crate::connection::{REPLY_SUCCESS, RPC_TIMEOUT, connect, lost, within};
 /// After so long without a delivery, the number of ready letters is checked.
 const SILENCE: Duration = Duration::from_secs(1);
 const MAX_SILENCES: u64 = 30;
-/// RabbitMQ handles this many acks of a channel at once. The rest wait in the channel, and are lost when it closes.
+/// RabbitMQ handles this many acks of a channel at once. The rest wait in the channel, and are lost when it
+/// closes.
 const ACKS_AT_ONCE: usize = 30;
 
 /// Reads deliveries and holds them.
@@ -112,8 +113,9 @@ impl Reader {
         Err(Error::NotDelivered(SILENCE.as_secs() * MAX_SILENCES))
     }
 
-    /// Cancels the consumer that holds all that it may, and starts the next one: never for more letters than are still
-    /// to be read. By then the broker has handled the acks sent before: it handles both in order.
+    /// Cancels the consumer that holds all that it may, and starts the next one: never for more letters
+    /// than are still to be read. By then the broker has handled the acks sent before: it handles both in
+    /// order.
     async fn next_consumer(&mut self) -> Result<(), Error> {
         self.cancel().await?;
         let removed = std::mem::take(&mut self.removed);
@@ -148,7 +150,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Ends the connection. RabbitMQ then puts the letters back in their order; after a nack of many it does not.
+    /// Ends the connection. RabbitMQ then puts the letters back in their order; after a nack of many it
+    /// does not.
     pub(super) async fn close(mut self) -> Result<(), Error> {
         self.cancel().await?;
         let removed = std::mem::take(&mut self.removed);
@@ -161,8 +164,8 @@ impl Reader {
         Ok(within(RPC_TIMEOUT, "close the connection", close).await?)
     }
 
-    /// Returns when the broker has handled all acks, by getting one more letter: the answer follows them. Whether that
-    /// letter can be decoded does not matter.
+    /// Returns when the broker has handled all acks, by getting one more letter: the answer follows them.
+    /// Whether that letter can be decoded does not matter.
     async fn until_acknowledged(&self) -> Result<(), Error> {
         match get(&self.connection, &self.channel, BasicGetOptions::default()).await {
             Ok(_) => Ok(()),

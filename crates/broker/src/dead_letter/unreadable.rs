@@ -1,10 +1,11 @@
 //! Dead letters that the AMQP library cannot decode (decision 13).
 //!
-//! RabbitMQ passes on property values that are not UTF-8 and header types that are unknown to it. lapin ends the
-//! connection over such a message and does not say what it was, not even its delivery tag; the broker puts it back,
-//! to the front. To read the letters behind it, something has to hold it: the connection that failed over it. lapin
-//! closes its handle of the socket, but here is a second one, so for the broker the connection stays open, and the
-//! letter is delivered, until this handle is dropped or the heartbeat (60 s by default) is missed.
+//! RabbitMQ passes on property values that are not UTF-8 and header types that are unknown to it. lapin
+//! ends the connection over such a message and does not say what it was, not even its delivery tag; the
+//! broker puts it back, to the front. To read the letters behind it, something has to hold it: the
+//! connection that failed over it. lapin closes its handle of the socket, but here is a second one, so for
+//! the broker the connection stays open, and the letter is delivered, until this handle is dropped or the
+//! heartbeat (60 s by default) is missed.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,10 +51,11 @@ impl SetAside {
     }
 }
 
-/// Opens a reader of the letters that can be decoded. Each letter is read once before: only that shows which cannot.
+/// Opens a reader of the letters that can be decoded. Each letter is read once before: only that shows
+/// which cannot.
 ///
-/// What was read is held until all are known, and released in the order of the queue: so it keeps its order, and the
-/// positions are right.
+/// What was read is held until all are known, and released in the order of the queue: so it keeps its
+/// order, and the positions are right.
 pub(super) async fn set_aside(
     url: &str,
     window: u16,
@@ -114,8 +116,8 @@ async fn read_all(reader: &mut Reader) -> Result<(), Error> {
 }
 
 impl SetAside {
-    /// Takes the next letter that cannot be decoded, of `left` letters. `holder` has those before it; returns how many
-    /// more it has now.
+    /// Takes the next letter that cannot be decoded, of `left` letters. `holder` has those before it;
+    /// returns how many more it has now.
     async fn take_next(
         &mut self,
         url: &str,
@@ -163,8 +165,8 @@ impl Probe {
         Ok(Self { channel, socket, connection })
     }
 
-    /// Gets a letter: to keep it, or without an ack, so that the broker has removed it when it is sent. One that can be
-    /// decoded is put back.
+    /// Gets a letter: to keep it, or without an ack, so that the broker has removed it when it is sent. One
+    /// that can be decoded is put back.
     async fn can_decode_next(&self, unreadable: Unreadable) -> Result<bool, Error> {
         let drops = unreadable == Unreadable::Drop;
         match get(&self.connection, &self.channel, BasicGetOptions { no_ack: drops }).await {

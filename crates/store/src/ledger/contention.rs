@@ -1,9 +1,9 @@
 //! Turns: how writers that conflict over the same wallets all get on.
 //!
-//! Without conflicts writers do not wait for each other: a batch is planned on cached balances while the one
-//! before is committed. The writer that loses a conflict takes a turn, in which no other commits, so its batch
-//! is executed at the second attempt. Turns are served in order: a writer that always loses the race would
-//! starve otherwise.
+//! Without conflicts writers do not wait for each other: a batch is planned on cached balances while the
+//! one before is committed. The writer that loses a conflict takes a turn, in which no other commits, so
+//! its batch is executed at the second attempt. Turns are served in order: a writer that always loses the
+//! race would starve otherwise.
 
 /// Maximum number of conflicts over one batch in a row; then it is retried later. In a turn there are none,
 /// except with a writer that takes no turns, such as an older version.

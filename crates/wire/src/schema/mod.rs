@@ -1,9 +1,9 @@
 //! JSON Schema (2020-12) of all messages, generated from the types of this crate.
 //!
 //! They say what the service accepts and sends, as far as JSON Schema can. A request has no other fields,
-//! because the service refuses them (except on the exchange of the earlier system); replies and events may get
-//! more, which a reader must ignore. What no schema can say (that a name appears once, how long a text is in
-//! bytes, that `1.0` is no wallet) is in the descriptions, and all kinds of it are listed in
+//! because the service refuses them (except on the exchange of the earlier system); replies and events may
+//! get more, which a reader must ignore. What no schema can say (that a name appears once, how long a text
+//! is in bytes, that `1.0` is no wallet) is in the descriptions, and all kinds of it are listed in
 //! `tests/schema/requests.rs`, which holds the decoder against the schemas. No feature hides them: the
 //! library that generates them is small.
 
