@@ -74,7 +74,7 @@ body is null, and body_hex has its bytes, when it is not UTF-8.")]
         #[command(flatten)]
         common: DeadArgs,
     },
-    /// Sends messages to the work queue again, as the requests that they were.
+    /// Sends messages to the work queue again, under the same identity.
     #[command(after_help = "\
 A requeued request keeps its identity. If it was applied before, it is answered as before and not
 applied again, even without a message_id; only requests that cannot be told apart may then count as
