@@ -56,7 +56,7 @@ impl Queues {
     async fn look(&self, queue: ShortString) -> Result<(u32, u32), Error> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = self.channel.queue_declare(queue, passive, FieldTable::default());
-        let queue = within(RPC_TIMEOUT, "look at a queue", declare).await?;
+        let queue = within(RPC_TIMEOUT, "describe a queue", declare).await?;
         Ok((queue.message_count(), queue.consumer_count()))
     }
 }

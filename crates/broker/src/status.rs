@@ -88,7 +88,7 @@ impl QueueStatus {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let declared = channel.queue_declare(queue.name.as_str().into(), passive, FieldTable::default());
-        let counts = match within(RPC_TIMEOUT, "look at a queue", declared).await {
+        let counts = match within(RPC_TIMEOUT, "describe a queue", declared).await {
             Ok(found) => Ok(Counts { ready: found.message_count(), consumers: found.consumer_count() }),
             Err(Error::Broker(error)) => match error.kind() {
                 ErrorKind::ProtocolError(refusal) => Err(refusal.get_message().to_string()),
@@ -108,7 +108,7 @@ async fn difference(connection: &Connection, queue: &Queue) -> Result<Option<Str
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
     let declared = channel.queue_declare(queue.name.as_str().into(), durable, queue.arguments.clone());
     let other_settings = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
-    match within(RPC_TIMEOUT, "look at a queue", declared).await {
+    match within(RPC_TIMEOUT, "describe a queue", declared).await {
         Err(Error::Broker(error)) => Ok(match error.kind() {
             ErrorKind::ProtocolError(refusal) if *refusal.kind() == other_settings => {
                 Some(refusal.get_message().to_string())
@@ -124,7 +124,7 @@ async fn difference(connection: &Connection, queue: &Queue) -> Result<Option<Str
 async fn is_blocked(connection: &Connection) -> Result<Option<bool>, Error> {
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-    within(RPC_TIMEOUT, "confirm what is published", confirms).await?;
+    within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
     let nowhere = ShortString::from(format!("florin.reply.{}", Uuid::new_v4()));
     let publish = async || {
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());

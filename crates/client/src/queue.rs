@@ -38,8 +38,8 @@ pub(crate) enum AttemptError {
 
 /// One attempt of a call, and its place among the calls in flight.
 ///
-/// The place is released when the attempt is forgotten, not when its caller gives up, so that nothing here
-/// can grow beyond the number of places.
+/// The place is released when the attempt is dropped, not when its caller stops waiting, so that nothing
+/// here can grow beyond the number of places.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) message: Arc<Message>,
@@ -79,7 +79,7 @@ impl Waiting {
         self.outcome.is_closed()
     }
 
-    /// The caller may have given up by now.
+    /// The caller may have stopped waiting by now.
     pub(crate) fn send(self, outcome: Outcome) {
         let _ = self.outcome.send(outcome);
     }
@@ -92,7 +92,7 @@ impl Queue {
         }
     }
 
-    /// Forgets attempts whose callers gave up.
+    /// Drops attempts whose callers stopped waiting.
     pub(crate) fn sweep(&mut self) {
         self.retries.retain(|attempt| !attempt.waiting.gave_up());
         self.first.retain(|attempt| !attempt.waiting.gave_up());
@@ -147,7 +147,7 @@ impl Queue {
     }
 }
 
-/// Removes the first attempt that somebody waits for, if `take` accepts it.
+/// Removes the first attempt whose caller still waits, if `take` accepts it.
 fn next_if(attempts: &mut VecDeque<Attempt>, take: impl FnOnce(&Attempt) -> bool) -> Option<Attempt> {
     while attempts.pop_front_if(|attempt| attempt.waiting.gave_up()).is_some() {}
     attempts.pop_front_if(|attempt| take(attempt))

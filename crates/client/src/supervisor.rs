@@ -24,7 +24,7 @@ use crate::session::Session;
 
 /// After a session of this length the pauses start short again.
 const STABLE_SESSION: Duration = Duration::from_secs(5);
-/// How often calls whose callers gave up are forgotten.
+/// How often calls whose callers stopped waiting are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// How long calls are sent one by one after a batch was refused: an older service has no batches.
 const NO_BATCHES: Duration = Duration::from_secs(10);

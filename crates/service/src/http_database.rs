@@ -74,7 +74,7 @@ async fn respond(store: Store, places: Arc<Semaphore>, request: DatabaseRequest)
     }
 }
 
-/// Sends the answer of the database, unless nobody waits for it any more.
+/// Sends the answer of the database; stops the work if the caller stops waiting.
 async fn send<A>(
     places: &Semaphore,
     mut answer: oneshot::Sender<Result<A, DatabaseError>>,

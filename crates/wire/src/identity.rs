@@ -68,7 +68,7 @@ fn derived(envelope: &Envelope<'_>, transaction_id: Uuid, request_hash: RequestH
     Identity { on_existing, ..named(envelope, transaction_id, request_hash) }
 }
 
-/// The id that a `message_id` stands for.
+/// The transaction id that a `message_id` gives.
 fn named_id(message_id: &str) -> Uuid {
     hyphenated(message_id).unwrap_or_else(|| id_of(hash(&[b"message_id", message_id.as_bytes()])))
 }

@@ -80,7 +80,7 @@ impl Reader {
     async fn ready(&self) -> Result<u32, Error> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = self.channel.queue_declare(DEAD_LETTERS.into(), passive, FieldTable::default());
-        Ok(within(RPC_TIMEOUT, "look at the queue", declare).await?.message_count())
+        Ok(within(RPC_TIMEOUT, "describe the queue", declare).await?.message_count())
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Delivery>, Error> {

@@ -36,7 +36,7 @@ impl Requeue {
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = channel.queue_declare(queue.clone(), passive, FieldTable::default());
-        within(RPC_TIMEOUT, "look at the queue", declare).await?;
+        within(RPC_TIMEOUT, "describe the queue", declare).await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
         Ok(Self { queue, channel, user, _connection: connection })
@@ -63,7 +63,7 @@ impl Requeue {
             );
             publish.await?.await
         };
-        match within(CONFIRM_TIMEOUT, "take the message", confirmed).await? {
+        match within(CONFIRM_TIMEOUT, "confirm the message", confirmed).await? {
             Confirmation::Ack(None) | Confirmation::NotRequested => Ok(()),
             Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Err(Error::NotTaken(self.queue.clone())),
         }

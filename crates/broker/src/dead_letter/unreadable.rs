@@ -194,7 +194,7 @@ impl Probe {
         let confirmed = async {
             self.channel.basic_publish(exchange, routing_key, options, &letter.data, properties).await?.await
         };
-        match within(RPC_TIMEOUT, "take a letter back", confirmed).await? {
+        match within(RPC_TIMEOUT, "confirm a letter", confirmed).await? {
             Confirmation::Nack(_) => Err(Error::NotTaken(DEAD_LETTERS.into())),
             Confirmation::Ack(_) | Confirmation::NotRequested => Ok(()),
         }

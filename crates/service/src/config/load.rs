@@ -1,5 +1,5 @@
 //! Reads the settings: flags win over the environment, over the `.env` file, over the TOML file, over
-//! the defaults. A wrong value is refused wherever it stands, by the name that the user gave it.
+//! the defaults. A wrong value is refused, whatever its source, under the name that the user wrote.
 
 use std::collections::HashMap;
 use std::env;
@@ -261,7 +261,7 @@ fn of_dot_env(file: &SourceFile) -> Result<Vec<Given>, Error> {
     of_variables(&variables, &format!(" in {}", file.name))
 }
 
-/// An empty variable counts as not set: that is how a compose file passes on what nobody gave it.
+/// An empty variable counts as not set: a compose file passes on unset variables as empty.
 fn of_variables(variables: &HashMap<String, String>, place: &str) -> Result<Vec<Given>, Error> {
     let set = |name: &&&str| variables.get(**name).is_some_and(|text| !text.is_empty());
     let given = SETTINGS.iter().filter_map(|setting| Some((setting, setting.variables.iter().find(set)?)));

@@ -127,7 +127,7 @@ impl Allowed {
         value.unwrap_or_else(|| Value::String(text.to_owned()))
     }
 
-    /// The value as it is kept: a text with commas is a list, wherever it stands.
+    /// The value as it is stored: a text with commas becomes a list, whatever its source.
     pub(super) fn kept(&self, value: Value) -> Value {
         match (self, value) {
             (Names, Value::String(text)) => names(&text),

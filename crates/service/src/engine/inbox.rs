@@ -28,7 +28,7 @@ pub struct Inbox<T> {
     limits: BatchLimits,
     /// How many requests were taken, in all.
     taken: u64,
-    /// The next batch, as far as it has come.
+    /// The next batch, as far as it is gathered.
     next: Vec<Job<T>>,
     commands: usize,
     bytes: usize,
