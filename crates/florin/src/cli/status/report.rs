@@ -156,7 +156,7 @@ fn broker_problems(broker: &BrokerStatus) -> Vec<String> {
     for queue in [&broker.work_queue, &broker.dead_letters] {
         let name = &queue.name;
         if let Err(refusal) = &queue.counts {
-            problems.push(format!("cannot read the state of queue {name} (`florin serve` creates it): {refusal}"));
+            problems.push(format!("cannot check the queue {name} (`florin serve` creates it): {refusal}"));
         }
         if let Some(difference) = &queue.differs {
             problems.push(format!("the queue {name} was declared with other settings: {difference}"));
