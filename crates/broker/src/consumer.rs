@@ -124,8 +124,8 @@ impl Consumer {
         shutdown.run_until_cancelled(sessions).await;
     }
 
-    /// Runs until an error, until `jobs` is closed, or until the redelivered requests were taken one by
-    /// one.
+    /// Runs until an error, until `jobs` is closed, or until the redelivered requests (at most as many as
+    /// the prefetch) were taken one by one.
     ///
     /// A message that cannot be decoded ends the session, and the broker counts a failed delivery for every
     /// unacknowledged message. The next session takes one message at a time until one comes that is not
@@ -157,7 +157,7 @@ impl Consumer {
         loop {
             let delivery = deliveries.next().await.ok_or(Error::Cancelled)??;
             if one_by_one && (taken == self.prefetch || !delivery.redelivered) {
-                tracing::info!("no more redelivered requests: back to the full prefetch");
+                tracing::info!("taking requests one by one is over: full prefetch again");
                 return Ok(());
             }
             if taken == 0 && self.topology.single_active_consumer {

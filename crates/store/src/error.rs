@@ -27,8 +27,8 @@ pub enum Class {
 /// A failure of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another writer appended to the same chain, or recorded the same transaction, first. Nothing was
-    /// written.
+    /// Another writer appended to the same chain, or recorded the same transaction, first; or a decision
+    /// must not rest on a cached balance. Nothing was written: plan again on what is read.
     #[error("another writer was first")]
     Conflict,
     /// Too many conflicts in a row over one batch. Nothing was written.

@@ -139,9 +139,10 @@ impl Store {
 
     /// Works on a connection of the pool, within [`WORK_TIMEOUT`].
     ///
-    /// After an error, or when the caller stops waiting, the connection is closed, because a statement that
-    /// still runs must not affect the next attempt. If the server cannot write any more, all idle
-    /// connections are closed, too: after a fail-over they all lead to the old server.
+    /// After an error, unless that leaves the session usable, and when the caller stops waiting, the
+    /// connection is closed, because a statement that still runs must not affect the next attempt. If the
+    /// server cannot write any more, all idle connections are closed, too: after a fail-over they all lead
+    /// to the old server.
     async fn with_connection<T>(
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, Error>,

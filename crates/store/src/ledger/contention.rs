@@ -1,4 +1,4 @@
-//! Turns: how writers that conflict over the same wallets all get on.
+//! Turns: they let every writer progress when writers conflict over the same wallets.
 //!
 //! Without conflicts writers do not wait for each other: a batch is planned on cached balances while the
 //! one before is committed. The writer that loses a conflict takes a turn, in which no other commits, so
