@@ -6,8 +6,8 @@
 //! | apply the rules (`florin_ledger::apply`) | [`planner`] | 0 |
 //! | append the postings if the preconditions hold | [`mod@commit`] | 1 |
 //!
-//! The commit is one statement, which is the transaction. It is left out if there is nothing to append and
-//! nothing to check.
+//! The commit is one statement, which is the transaction; only in a turn, reads and commit share a
+//! transaction. It is left out if there is nothing to append and nothing to check.
 //!
 //! While a plan is committed, the next batch is planned from the cache, on what the plan leaves behind
 //! ([`Planner::plan_from_cache`]); it is committed only after that. The caller joins the two.
