@@ -319,7 +319,7 @@ async fn find(queue: &mut DeadLetters, names: &[String]) -> anyhow::Result<Vec<D
         }
         if meanings.len() > 1 {
             let some: Vec<&str> = meanings.iter().map(String::as_str).take(CANDIDATES_SHOWN).collect();
-            bail!("{name:?} may mean any of {} messages: {}", meanings.len(), some.join(", "));
+            bail!("{name:?} is ambiguous: it matches {} messages: {}", meanings.len(), some.join(", "));
         }
     }
     Ok(found)

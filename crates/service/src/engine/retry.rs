@@ -74,9 +74,9 @@ impl<'a> Retries<'a> {
         let (oldest_age_secs, delay_ms) = (self.oldest.elapsed().as_secs(), delay.as_millis());
         let delay_ms = u64::try_from(delay_ms).unwrap_or(u64::MAX);
         if overdue {
-            tracing::error!(%error, attempt, oldest_age_secs, database, delay_ms, "commit failed, retrying batch");
+            tracing::error!(%error, attempt, oldest_age_secs, database, delay_ms, "batch failed, retrying");
         } else {
-            tracing::warn!(%error, attempt, oldest_age_secs, database, delay_ms, "commit failed, retrying batch");
+            tracing::warn!(%error, attempt, oldest_age_secs, database, delay_ms, "batch failed, retrying");
         }
     }
 }
