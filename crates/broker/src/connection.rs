@@ -34,9 +34,7 @@ pub enum Error {
     Connect {
         /// Host and port.
         address: String,
-        /// The user name.
         user: String,
-        /// Why.
         reason: String,
     },
     /// The broker refused something, or the connection broke.

@@ -29,7 +29,6 @@ const MAX_REJECTED_ADDRESSES: usize = 1000;
 /// Receives requests from the work queue.
 #[derive(Debug)]
 pub struct Consumer {
-    /// The URL of the broker.
     pub url: String,
     /// The exchanges and queues to declare.
     pub topology: Topology,

@@ -51,9 +51,7 @@ pub struct Completed<T> {
 /// An executed request.
 #[derive(Debug)]
 pub struct Done<T> {
-    /// Its result.
     pub completion: Completion,
-    /// The ticket of the job.
     pub ticket: T,
 }
 

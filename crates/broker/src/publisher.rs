@@ -40,7 +40,6 @@ const MAX_UNCONFIRMED: usize = 4;
 /// Publishes replies and events.
 #[derive(Debug)]
 pub struct Publisher {
-    /// The URL of the broker.
     pub url: String,
     /// Whether changes of transactions are published.
     pub with_events: bool,

@@ -37,16 +37,13 @@ pub struct BrokerStatus {
     /// Whether a memory or disk alarm blocks publishing. None when the user may not publish, so that this
     /// cannot be tested.
     pub blocked: Option<bool>,
-    /// The work queue.
     pub work_queue: QueueStatus,
-    /// The dead-letter queue.
     pub dead_letters: QueueStatus,
 }
 
 /// The state of a queue.
 #[derive(Debug)]
 pub struct QueueStatus {
-    /// Its name.
     pub name: String,
     /// Its messages and consumers, or why they cannot be read.
     pub counts: Result<Counts, String>,

@@ -9,7 +9,6 @@ use lapin::{Channel, ExchangeKind};
 /// An exchange and its durability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// Its name.
     pub name: String,
     /// How it routes.
     pub kind: ExchangeKind,
@@ -20,9 +19,7 @@ pub struct Exchange {
 /// A durable queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queue {
-    /// Its name.
     pub name: String,
-    /// Its arguments.
     pub arguments: FieldTable,
 }
 

@@ -81,7 +81,6 @@ pub enum Error {
     UnknownValue {
         /// The column's name in the statement.
         column: &'static str,
-        /// The unknown value.
         value: String,
     },
     /// The URL of the database cannot be read.
@@ -102,7 +101,6 @@ pub enum Error {
     /// The ticker exists with another scale, and a scale never changes.
     #[error("ticker {name} exists with {scale} decimal places, and these never change")]
     TickerExists {
-        /// The ticker.
         name: String,
         /// Its decimal places.
         scale: i16,
@@ -110,7 +108,6 @@ pub enum Error {
     /// The name of an API key is taken.
     #[error("a key named {name} exists: names are never reused, because transactions refer to them")]
     KeyExists {
-        /// The name.
         name: String,
     },
 }

@@ -7,11 +7,8 @@ use tokio_postgres::error::SqlState;
 /// What PostgreSQL said.
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseMessage<'a> {
-    /// The message.
     pub message: &'a str,
-    /// The detail.
     pub detail: Option<&'a str>,
-    /// The hint.
     pub hint: Option<&'a str>,
     /// Whether a table or a column is missing.
     pub lacks_schema: bool,

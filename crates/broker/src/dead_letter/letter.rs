@@ -32,9 +32,7 @@ pub struct DeadLetter {
     pub reason: String,
     /// When it was dead-lettered, in seconds since 1970.
     pub died_at: Option<u64>,
-    /// All its properties.
     pub properties: BasicProperties,
-    /// Its body.
     pub body: Vec<u8>,
 }
 

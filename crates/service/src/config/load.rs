@@ -41,9 +41,7 @@ pub enum Error {
     /// The file has an unknown key.
     #[error("{file}: there is no setting {key:?}; the settings are {known}")]
     UnknownKey {
-        /// The file.
         file: String,
-        /// The key.
         key: String,
         /// The known keys.
         known: String,
@@ -54,7 +52,6 @@ pub enum Error {
     /// A file is not in the form it should be in.
     #[error("{file}: {message}")]
     Malformed {
-        /// The file.
         file: String,
         /// Where and what, without the text itself, which may hold secrets.
         message: String,
@@ -62,15 +59,12 @@ pub enum Error {
     /// A file cannot be read.
     #[error("{file} cannot be read")]
     Unreadable {
-        /// The file.
         file: String,
-        /// Why.
         source: io::Error,
     },
     /// A variable is not UTF-8.
     #[error("{variable} is not valid UTF-8")]
     NotUnicode {
-        /// The variable.
         variable: &'static str,
     },
     /// The values are valid one by one, but make no configuration: a bug in Florin.

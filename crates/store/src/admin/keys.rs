@@ -14,7 +14,6 @@ use crate::{Error, Store};
 /// A key to create.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// Its name.
     pub name: String,
     pub role: Role,
     /// The only wallets that it may touch.

@@ -121,7 +121,6 @@ impl Planner {
         Ok(self.finish(state, applied, replayed, precondition))
     }
 
-    /// Applies the rules.
     fn apply(&self, groups: &mut [Group], inputs: Inputs) -> Result<(State, Applied, Precondition), Error> {
         let Inputs { mut state, from_cache, precondition } = inputs;
         self.renew_identities(groups, &state.transactions);
