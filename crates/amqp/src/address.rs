@@ -43,7 +43,7 @@ pub enum AddressError {
     /// The URL cannot be parsed.
     #[error("the broker URL cannot be parsed: {0}")]
     Url(String),
-    /// The URL names certificates, but is not one of TLS.
+    /// The URL names certificates, but does not use TLS (`amqps://`).
     #[error("the broker URL names certificates, so it must begin with amqps://")]
     Unencrypted,
     /// Several addresses that cannot be those of one broker.
@@ -55,7 +55,7 @@ pub enum AddressError {
 }
 
 impl Address {
-    /// Parses a URL, and reads the files that it names, so that an unusable one is found at once.
+    /// Parses a URL and reads the files that it names, so that an unusable one is an error here.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl Address {
         &self.uri
     }
 
-    /// The TLS configuration, for connecting by other means; `None` for a plain `amqp://`.
+    /// The TLS configuration, for callers that open a socket themselves; `None` for a plain `amqp://`.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Address {
         self.tls.as_ref().map(|tls| tls.config(Check::Full)).transpose()
     }
 
-    /// Names the setting to check after a failed connection by other means.
+    /// Names the setting to check after a TLS failure on a socket that the caller opened.
     #[must_use]
     pub fn explain(error: io::Error) -> io::Error {
         florin_tls::explain(&error, &NAMES).map_or(error, io::Error::other)

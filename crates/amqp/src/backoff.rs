@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt: of this client, and of the service.
+//! Delays between attempts to connect, for the client and the service.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Backoff {
         Self(delays.build())
     }
 
-    /// How long to wait now.
+    /// The next delay.
     pub fn next_delay(&mut self) -> Duration {
         self.0.next().unwrap_or(MAX_DELAY)
     }

@@ -1,5 +1,4 @@
-//! Connecting to RabbitMQ, for the service's side and for clients: where the broker is, whom to trust, and when to
-//! try again.
+//! Connections to RabbitMQ, for the service and for clients: address, TLS, and delays between attempts.
 
 mod address;
 mod addresses;

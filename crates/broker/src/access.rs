@@ -1,8 +1,9 @@
 //! Who may send requests, on whose behalf, and where the reply may go.
 //!
-//! The broker checks that `user_id` is the user of the connection. It does not check that the queue in `reply_to`
-//! belongs to the client: a client could have the service write to any queue, the service's own included. A request
-//! that is not allowed is neither executed nor answered: it is dead-lettered with the reason.
+//! The broker checks that `user_id` is the user of the connection. It does not check that the queue in
+//! `reply_to` belongs to the client: a client could have the service write to any queue, the service's own
+//! included. A request that is not allowed is neither executed nor answered: it is dead-lettered with the
+//! reason.
 
 use florin_wire::names::{OWN_QUEUES, REPLY_QUEUES};
 use florin_wire::{Claim, ON_BEHALF_OF, PROOF, ProofKey, hyphenated};
@@ -88,8 +89,8 @@ fn is_of_the_service(reply_to: &str, work_queue: &str) -> bool {
     reply_to == work_queue || reply_to.starts_with(OWN_QUEUES) && !reply_to.starts_with(REPLY_QUEUES)
 }
 
-/// Whether no other client can have a queue of this name. The last part has no dot, so that a user cannot pass for
-/// another whose name starts with his.
+/// Whether no other client can have a queue of this name. The last part has no dot, so that a user cannot
+/// pass for another whose name starts with his.
 fn is_own(reply_to: &str, user_id: Option<&str>) -> bool {
     let of_user = |user_id| reply_to.strip_prefix(OF_USER)?.strip_prefix(user_id)?.strip_prefix('.');
     GENERATED.iter().any(|begin| reply_to.starts_with(begin))

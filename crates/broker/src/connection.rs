@@ -1,7 +1,7 @@
 //! Connections to RabbitMQ, and when to connect again.
 //!
-//! lapin's own recovery is not used: it takes long, and misses cancelled consumers and closed channels. A session
-//! here is all or nothing: whatever fails ends it, and the next one starts from the beginning.
+//! lapin's own recovery is not used: it takes long, and misses cancelled consumers and closed channels. A
+//! session here is all or nothing: whatever fails ends it, and the next one starts from the beginning.
 
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use lapin::{Connection, ConnectionProperties, ConnectionStatus, ErrorKind, Event
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// A peer that is silent for twice this time is gone.
+/// A peer that is silent for two intervals counts as lost.
 const HEARTBEAT_SECS: u16 = 10;
 /// RabbitMQ's default.
 const FRAME_BYTES: u32 = 131_072;
 /// How long the broker may take to answer anything but a publish.
 pub(crate) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a session of this length the delays start from the shortest again.
+/// A session at least this long resets the delay between attempts.
 const STABLE_SESSION: Duration = Duration::from_secs(5);
 pub(crate) const REPLY_SUCCESS: u16 = 200;
 
@@ -68,9 +68,9 @@ impl From<lapin::Error> for Error {
 }
 
 impl Error {
-    /// Why publishing failed. The broker closes the connection with an internal error over a reply address that it
-    /// cannot decode, and the channel over a message that is longer than its limit. Other codes are about the service or
-    /// the broker, not about a message.
+    /// Why publishing failed. The broker closes the connection with an internal error over a reply address
+    /// that it cannot decode, and the channel over a message that is longer than its limit. Other codes are
+    /// about the service or the broker, not about a message.
     pub(crate) fn publishing(error: lapin::Error) -> Self {
         let too_long = AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
         match error.kind() {
@@ -80,7 +80,7 @@ impl Error {
         }
     }
 
-    /// Whether the broker rejects the address of a reply, and not the reply.
+    /// Whether the broker rejects the reply's address rather than the reply itself.
     pub(crate) fn rejects_address(error: &lapin::Error) -> bool {
         let internal = AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR);
         matches!(error.kind(), ErrorKind::ProtocolError(protocol) if *protocol.kind() == internal)
@@ -179,7 +179,7 @@ fn properties(name: &str) -> ConnectionProperties {
     ConnectionProperties::default().with_connection_name(connection_name(name).into())
 }
 
-/// The name of a connection in the broker's lists: what for, and from which host and process.
+/// The name of a connection in the broker's management tools: its purpose, host and process.
 #[must_use]
 pub fn connection_name(name: &str) -> String {
     format!("florin {name} {}", *INSTANCE)
@@ -191,7 +191,7 @@ pub(crate) static INSTANCE: LazyLock<String> = LazyLock::new(|| {
     format!("{}-{}", host.unwrap_or_default(), std::process::id())
 });
 
-/// Awaits an answer of the broker for this long.
+/// Awaits an answer of the broker, with a time limit.
 pub(crate) async fn within<T>(
     limit: Duration,
     action: &'static str,
@@ -200,7 +200,7 @@ pub(crate) async fn within<T>(
     Ok(timeout(limit, answer).await.map_err(|_| Error::TimedOut(action))??)
 }
 
-/// Awaits a confirm for this long; time while the broker blocks the connection does not count.
+/// Awaits a confirm, with a time limit; time while the broker blocks the connection does not count.
 pub(crate) async fn confirmed_within<T>(
     limit: Duration,
     action: &'static str,

@@ -1,7 +1,7 @@
 //! Receives requests from the work queue and passes them on, decoded.
 //!
-//! The prefetch bounds how many requests are in the service: the broker sends no more until some are acknowledged.
-//! Bodies are decoded at once and dropped, so that waiting requests take little memory.
+//! The prefetch bounds how many requests are in the service: the broker sends no more until some are
+//! acknowledged. Bodies are decoded at once and dropped, so that waiting requests take little memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +55,8 @@ pub struct Consumer {
     pub metrics: Arc<Metrics>,
 }
 
-/// The connection that requests were delivered on, for their acks. It is closed when its last ticket is dropped.
+/// The connection that requests were delivered on, for their acks. It is closed when its last ticket is
+/// dropped.
 #[derive(Debug)]
 pub(super) struct Session {
     channel: Channel,
@@ -65,7 +66,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Acknowledges this delivery and all before it. If the session has ended, the broker delivers them again.
+    /// Acknowledges this delivery and all before it. If the session has ended, the broker delivers them
+    /// again.
     pub(super) async fn acknowledge_up_to(&self, delivery_tag: u64) {
         let options = BasicAckOptions { multiple: true };
         let answer = within(RPC_TIMEOUT, "take the ack", self.channel.basic_ack(delivery_tag, options));
@@ -83,7 +85,8 @@ impl Session {
         }
     }
 
-    /// Caches that the broker rejects a reply address, so that the redelivered request need not find out again.
+    /// Caches a reply address that the broker rejected, so that the redelivered request is dead-lettered at
+    /// once.
     pub(super) fn cache_rejected_address(&self, reply_to: &ShortString, broker_says: &str) {
         let mut rejected = self.rejected_addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if rejected.len() >= MAX_REJECTED_ADDRESSES {

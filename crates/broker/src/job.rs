@@ -5,13 +5,13 @@ use std::time::Instant;
 use florin_ledger::{Change, Command, Outcome};
 use florin_wire::{Answered, Decoded, Refusal};
 
-/// Even a short page of a history may have read many postings.
+/// A page of a history counts as at least this many commands: even a short one may have read many postings.
 const LEAST_PAGE_WEIGHT: usize = 100;
 
 /// A request for the engine, with the ticket that its reply needs.
 #[derive(Debug)]
 pub struct Job<T> {
-    /// The decoded request, or why it was rejected: then it only waits for its turn to be answered.
+    /// The decoded request, or its rejection, which is answered in turn.
     pub request: Result<Decoded, Rejection>,
     pub received_at: Instant,
     /// About how much memory this job holds, in bytes.
@@ -21,7 +21,8 @@ pub struct Job<T> {
 }
 
 impl<T> Job<T> {
-    /// How many commands this job carries. A page of a history counts as its postings, because others wait for it.
+    /// How many commands this job carries. A page of a history counts as its postings, because others wait
+    /// for it.
     #[must_use]
     pub fn commands(&self) -> usize {
         let weight = |command: &Command| match command {
@@ -50,9 +51,7 @@ pub struct Completed<T> {
 /// An executed request.
 #[derive(Debug)]
 pub struct Done<T> {
-    /// Its result.
     pub completion: Completion,
-    /// The ticket of the job.
     pub ticket: T,
 }
 

@@ -1,7 +1,8 @@
-//! The log lines of single requests: one at INFO for each that is refused or dead-lettered, one at DEBUG for each.
+//! The log lines of single requests: one at INFO for each that is refused or dead-lettered, one at DEBUG
+//! for each.
 //!
-//! Fields hold names and codes, never bodies or amounts. Texts that a client chose are cut and escaped. Nothing is built
-//! for a line that is switched off.
+//! Fields hold names and codes, never bodies or amounts. Texts that a client chose are cut and escaped. A
+//! line that is switched off costs nothing.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ const SHOWN_CHARS: usize = 64;
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
 
-/// What the log says of a request.
+/// What is logged of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     message_id: Option<ShortString>,
@@ -61,7 +62,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A request has its reply. `outcome` is what the rules decided, if it came so far.
+/// Logs a reply. `outcome` is the rules' decision, if the request reached them.
 pub(crate) fn replied(operation: &str, context: &Context, reply: &Reply, outcome: Option<&Outcome>) {
     macro_rules! line {
         ($level:expr, $text:literal) => {
@@ -85,7 +86,7 @@ pub(crate) fn replied(operation: &str, context: &Context, reply: &Reply, outcome
     }
 }
 
-/// A request gets no reply: it is dead-lettered.
+/// Logs a dead-lettered request, which gets no reply.
 pub(crate) fn dead_lettered(operation: &str, context: &Context, Reason { error, reason }: &Reason) {
     tracing::info!(
         operation = %Shown(operation),
@@ -97,7 +98,7 @@ pub(crate) fn dead_lettered(operation: &str, context: &Context, Reason { error, 
     );
 }
 
-/// A request that will be dead-lettered is delivered again first.
+/// Logs a request that is requeued, to be dead-lettered when it is redelivered.
 pub(crate) fn requeued(operation: &str, context: &Context, reason: &Reason) {
     tracing::debug!(
         operation = %Shown(operation),

@@ -72,10 +72,10 @@ pub(super) struct Message {
     pub(super) properties: BasicProperties,
 }
 
-/// What happens to a request at the end.
+/// What happened to a request and its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disposition {
-    /// Acked: the reply was confirmed, or nobody waits for one.
+    /// Acked: the reply was confirmed, or the request asked for none.
     Replied,
     /// Acked: no queue took the reply, because the client's is gone or full. The client may retry.
     Unroutable,
@@ -146,7 +146,7 @@ impl Outgoing {
         outgoing
     }
 
-    /// A request that was requeued because of its reply address need not fail again.
+    /// Dead-letters a redelivered request whose reply address the broker rejected before.
     fn check_cached_rejection(&self, reply_to: &ShortString) {
         if matches!(self.ticket.original, Original::Kept(_))
             && let Some(broker_says) = self.ticket.session.rejected_address(reply_to)
@@ -155,7 +155,7 @@ impl Outgoing {
         }
     }
 
-    /// Gives up the reply: the broker closes the connection over its address.
+    /// The broker closes the connection over this reply address: dead-letters the request.
     pub(super) fn reject_address(&self, broker_says: &str) {
         if let Some(reply_to) = &self.ticket.reply_to {
             self.ticket.session.cache_rejected_address(reply_to, broker_says);

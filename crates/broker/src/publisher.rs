@@ -1,8 +1,8 @@
 //! Publishes replies and events, and acks the requests once the broker has confirmed them.
 //!
-//! Batches are published as they come and acked in order; the confirms of one overlap with publishing the next. What
-//! was not confirmed when the connection was lost is published again on the next one: a client may see a reply twice,
-//! but never none.
+//! Batches are published as they come and acked in order; the confirms of one overlap with publishing the
+//! next. What was not confirmed when the connection was lost is published again on the next one: a client
+//! may see a reply twice, but never none.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ use crate::{Exchange, Ticket};
 
 /// How long the broker may take to confirm a batch of replies.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// Attempts to send a reply, alone, before the request is dead-lettered; and to send the dead letter.
+/// Attempts to send a reply alone before its request is dead-lettered; then attempts to send the dead
+/// letter.
 const MAX_ATTEMPTS: u32 = 3;
 /// Maximum number of batches that wait for their confirms. With few of them, the next batches are larger under load,
 /// which is cheaper for PostgreSQL and the broker (docs/performance.md).
@@ -57,8 +58,8 @@ pub struct Publisher {
 #[derive(Debug, Clone)]
 struct Channels {
     replies: Channel,
-    /// Used by one message at a time: lapin may attach a returned message to the confirm of another one of the channel,
-    /// and a returned dead letter must not count as confirmed.
+    /// Used by one message at a time: lapin may attach a returned message to the confirm of another one of
+    /// the channel, and a returned dead letter must not count as confirmed.
     dead_letters: Arc<Mutex<Channel>>,
     /// For the same reason.
     parked_events: Arc<Mutex<Channel>>,
@@ -83,7 +84,8 @@ pub(crate) async fn open_channel(connection: &Connection) -> Result<Channel, Err
 }
 
 impl Publisher {
-    /// Publishes what comes through `done` until that is closed and everything is acked. `acked` counts the requests.
+    /// Publishes what comes through `done` until that is closed and everything is acked. `acked` counts the
+    /// requests.
     pub async fn run(self, mut done: Receiver<Completed<Ticket>>, acked: watch::Sender<u64>) {
         let mut unconfirmed = VecDeque::new();
         let mut reconnect = Reconnect::new(Role::Publisher, Arc::clone(&self.metrics));
@@ -135,8 +137,8 @@ impl Publisher {
                     }
                 }
                 batch = done.recv(), if open && unconfirmed.len() < MAX_UNCONFIRMED => match batch {
-                    Some(answers) => {
-                        let batch = Arc::new(Batch::new(answers, self.with_events));
+                    Some(completed) => {
+                        let batch = Arc::new(Batch::new(completed, self.with_events));
                         sending.push_back(send(&batch));
                         unconfirmed.push_back(batch);
                     }
@@ -269,7 +271,8 @@ async fn send_one(channels: &Channels, outgoing: &Outgoing) -> lapin::Result<()>
     Ok(())
 }
 
-/// Publishes the dead letter of a request. If that fails, for whatever reason, the broker has to move the request.
+/// Publishes the dead letter of a request. If that fails, for whatever reason, the broker has to move the
+/// request.
 async fn send_dead_letter(
     channels: &Channels,
     outgoing: &Outgoing,

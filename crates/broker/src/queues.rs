@@ -25,7 +25,7 @@ pub struct Depths {
     pub waiting: u32,
     /// Instances connected to the work queue, active and standby.
     pub consumers: u32,
-    /// Dead letters that nobody holds at the moment.
+    /// Dead letters that are ready: held by no consumer.
     pub dead: u32,
 }
 
@@ -42,7 +42,7 @@ impl Queues {
         Ok(Self { work_queue, channel, _connection: connection })
     }
 
-    /// The present depths.
+    /// The current depths.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Queues {
     async fn look(&self, queue: ShortString) -> Result<(u32, u32), Error> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = self.channel.queue_declare(queue, passive, FieldTable::default());
-        let queue = within(RPC_TIMEOUT, "look at a queue", declare).await?;
+        let queue = within(RPC_TIMEOUT, "describe a queue", declare).await?;
         Ok((queue.message_count(), queue.consumer_count()))
     }
 }

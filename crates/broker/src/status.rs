@@ -1,4 +1,4 @@
-//! How the broker stands, for `florin status`: what AMQP alone can tell, without changing anything.
+//! The state of the broker, for `florin status`: what AMQP alone can tell, without changing anything.
 
 use std::io;
 use std::sync::Arc;
@@ -23,24 +23,22 @@ use super::connection::{Error, RPC_TIMEOUT, addresses, open, within};
 use super::declare::{Declarer, refusal};
 use super::topology::{Exchange, Queue, Topology};
 
-/// How long a broker that takes messages may take to confirm one.
+/// How long a broker that is not blocked may take to confirm a message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
-/// What a client says first: that it speaks AMQP 0-9-1.
+/// The protocol header that a client sends first: AMQP 0-9-1.
 const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 /// The broker's greeting is some hundred bytes long.
 const MAX_GREETING_BYTES: u32 = 131_072;
 
-/// How the broker stands.
+/// The state of the broker.
 #[derive(Debug)]
 pub struct BrokerStatus {
-    /// What it says it is, such as `RabbitMQ 4.0.5`, if that can be read.
+    /// Its product and version, such as `RabbitMQ 4.0.5`, if they can be read.
     pub product: Option<String>,
-    /// Whether it takes no messages at the moment, because of an alarm for memory or disk. None when it
-    /// refuses to say.
+    /// Whether a memory or disk alarm blocks publishing. None when the user may not publish, so that this
+    /// cannot be tested.
     pub blocked: Option<bool>,
-    /// The queue that requests wait in.
     pub work_queue: QueueStatus,
-    /// The queue of requests that could not be processed.
     pub dead_letters: QueueStatus,
     /// The queue of events that a listener's queue refused. None when events are not published.
     pub parked_events: Option<QueueStatus>,
@@ -48,12 +46,11 @@ pub struct BrokerStatus {
     pub exchanges: Vec<ExchangeStatus>,
 }
 
-/// How a queue stands.
+/// The state of a queue.
 #[derive(Debug)]
 pub struct QueueStatus {
-    /// Its name.
     pub name: String,
-    /// Its messages and consumers; why they cannot be told otherwise.
+    /// Its messages and consumers, or why they cannot be read.
     pub counts: Result<Counts, String>,
     /// How it differs from what the service declares.
     pub differs: Option<Difference>,
@@ -77,7 +74,7 @@ pub struct Difference {
     pub is_adopted: bool,
 }
 
-/// What a queue holds.
+/// The counts of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Messages that no consumer holds.
@@ -87,7 +84,7 @@ pub struct Counts {
 }
 
 impl BrokerStatus {
-    /// Asks the broker.
+    /// Reads the state of the broker.
     ///
     /// # Errors
     ///
@@ -120,7 +117,7 @@ impl QueueStatus {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let declared = channel.queue_declare(queue.name.as_str().into(), passive, FieldTable::default());
-        let counts = match within(RPC_TIMEOUT, "look at a queue", declared).await {
+        let counts = match within(RPC_TIMEOUT, "describe a queue", declared).await {
             Ok(found) => Ok(Counts { ready: found.message_count(), consumers: found.consumer_count() }),
             Err(Error::Broker(error)) => match error.kind() {
                 ErrorKind::ProtocolError(refusal) => Err(refusal.get_message().to_string()),
@@ -171,12 +168,12 @@ impl Difference {
     }
 }
 
-/// The broker tells only publishers. So this publishes messages that no queue takes, and they are dropped. While an
-/// alarm is on, the broker reads the first one and no other.
+/// The broker reports an alarm to publishers only. So this publishes messages that no queue takes, and they
+/// are dropped. While an alarm is on, the broker reads the first one and no other.
 async fn is_blocked(connection: &Connection) -> Result<Option<bool>, Error> {
     let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-    within(RPC_TIMEOUT, "confirm what is published", confirms).await?;
+    within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
     let nowhere = ShortString::from(format!("florin.reply.{}", Uuid::new_v4()));
     let publish = async || {
         let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());

@@ -7,7 +7,6 @@ use lapin::types::{AMQPValue, FieldTable};
 /// An exchange and its durability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// Its name.
     pub name: String,
     /// How it routes.
     pub kind: ExchangeKind,
@@ -18,17 +17,15 @@ pub struct Exchange {
 /// A durable queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Queue {
-    /// Its name.
     pub name: String,
-    /// Its arguments.
     pub arguments: FieldTable,
 }
 
 /// The exchanges and queues of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// Where clients publish requests. All are routed to the work queue, whatever their routing key: none is dropped
-    /// silently.
+    /// Where clients publish requests. All are routed to the work queue, whatever their routing key: none
+    /// is dropped silently.
     pub exchanges: Vec<Exchange>,
     /// The queue that the service consumes.
     pub work_queue: String,
@@ -99,8 +96,8 @@ impl Topology {
         set("x-delivery-limit", AMQPValue::LongUInt(self.delivery_limit));
         set("x-single-active-consumer", AMQPValue::Boolean(self.single_active_consumer));
         set("x-dead-letter-exchange", text(DEAD_LETTERS));
-        // A dead-lettered message leaves the work queue only after the dead-letter queue has confirmed it. The broker
-        // requires reject-publish for that.
+        // A dead-lettered message leaves the work queue only after the dead-letter queue has confirmed it.
+        // The broker requires reject-publish for that.
         set("x-dead-letter-strategy", text("at-least-once"));
         set("x-overflow", text("reject-publish"));
         Queue { name: self.work_queue.clone(), arguments }

@@ -15,7 +15,7 @@ pub(crate) struct Flights {
 
 #[derive(Debug)]
 struct Flight {
-    /// In the order of their calls. None is a caller who gave up.
+    /// In the order of their calls. None: the caller stopped waiting.
     callers: Vec<Option<Waiting>>,
     is_counted: bool,
 }
@@ -32,15 +32,16 @@ impl Flights {
         self.by_correlation_id.insert(correlation_id, Flight { callers, is_counted });
     }
 
-    /// Removes a message and returns its callers, in the order of their calls. None is a caller who gave up.
+    /// Removes a message and returns its callers, in the order of their calls. None: the caller stopped
+    /// waiting.
     pub(crate) fn remove(&mut self, correlation_id: u64) -> Option<Vec<Option<Waiting>>> {
         let flight = self.by_correlation_id.remove(&correlation_id)?;
         self.counted -= usize::from(flight.is_counted);
         Some(flight.callers)
     }
 
-    /// Releases the places of callers who gave up, and forgets messages that nobody waits for. Every caller
-    /// has a time limit, so a message that is never answered does not stay for ever.
+    /// Releases the places of callers who stopped waiting, and drops messages without any caller. Every
+    /// caller has a time limit, so a message that is never answered does not stay for ever.
     pub(crate) fn sweep(&mut self) {
         let counted = &mut self.counted;
         self.by_correlation_id.retain(|_, flight| {

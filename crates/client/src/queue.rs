@@ -13,7 +13,7 @@ use crate::message::{Call, Message, Outgoing};
 use crate::options::Coalescing;
 use crate::response::{RawReply, Response};
 
-/// What an attempt came to. If there is none, that is unknown: the connection was lost.
+/// The outcome of an attempt. None if it is unknown, because the connection was lost.
 pub(crate) type Outcome = Result<Answer, AttemptError>;
 
 /// An answer, by how it arrived.
@@ -38,8 +38,8 @@ pub(crate) enum AttemptError {
 
 /// One attempt of a call, and its place among the calls in flight.
 ///
-/// The place is released when the attempt is forgotten, not when its caller gives up, so that nothing here
-/// can grow beyond the number of places.
+/// The place is released when the attempt is dropped, not when its caller stops waiting, so that nothing
+/// here can grow beyond the number of places.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) message: Arc<Message>,
@@ -69,7 +69,7 @@ pub(crate) struct Dispatch {
 /// Attempts in the order in which they arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Retries, which wait for nothing.
+    /// Retries, which do not wait for messages in flight.
     retries: VecDeque<Attempt>,
     first: VecDeque<Attempt>,
 }
@@ -79,7 +79,7 @@ impl Waiting {
         self.outcome.is_closed()
     }
 
-    /// The caller may have given up by now.
+    /// The caller may have stopped waiting by now.
     pub(crate) fn send(self, outcome: Outcome) {
         let _ = self.outcome.send(outcome);
     }
@@ -92,7 +92,7 @@ impl Queue {
         }
     }
 
-    /// Forgets attempts whose callers gave up.
+    /// Drops attempts whose callers stopped waiting.
     pub(crate) fn sweep(&mut self) {
         self.retries.retain(|attempt| !attempt.waiting.gave_up());
         self.first.retain(|attempt| !attempt.waiting.gave_up());
@@ -147,7 +147,7 @@ impl Queue {
     }
 }
 
-/// Removes the first attempt that somebody waits for, if `take` accepts it.
+/// Removes the first attempt whose caller still waits, if `take` accepts it.
 fn next_if(attempts: &mut VecDeque<Attempt>, take: impl FnOnce(&Attempt) -> bool) -> Option<Attempt> {
     while attempts.pop_front_if(|attempt| attempt.waiting.gave_up()).is_some() {}
     attempts.pop_front_if(|attempt| take(attempt))

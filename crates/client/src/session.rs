@@ -145,7 +145,7 @@ async fn declare_replies(channel: &Channel, replies: Replies) -> Result<ShortStr
     if replies == Replies::DirectReplyTo {
         return Ok(DIRECT_REPLY_TO.into());
     }
-    // Random: whoever could guess the name could have the replies to their requests sent here.
+    // Random: a client that could guess the name could have the replies to its requests sent here.
     let name: ShortString = format!("{REPLY_QUEUES}{}", Uuid::new_v4()).into();
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };

@@ -24,7 +24,7 @@ use crate::session::Session;
 
 /// After a session of this length the pauses start short again.
 const STABLE_SESSION: Duration = Duration::from_secs(5);
-/// How often calls whose callers gave up are forgotten.
+/// How often calls whose callers stopped waiting are dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// How long calls are sent one by one after a batch was refused: an older service has no batches.
 const NO_BATCHES: Duration = Duration::from_secs(10);
@@ -158,7 +158,7 @@ impl Supervisor {
     }
 
     fn answer(&mut self, delivery: Delivery) {
-        // An answer that nobody waits for is late, or the second to a request that was sent twice.
+        // No caller waits: the answer is late, or the second one to a request that was sent twice.
         let Some(mut callers) = self.take(&delivery.properties) else { return };
         if let [caller] = callers.as_mut_slice() {
             if let Some(waiting) = caller.take() {

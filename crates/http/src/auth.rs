@@ -226,7 +226,7 @@ impl Caller {
         }
     }
 
-    /// For what may belong to any wallet.
+    /// For data that may belong to any wallet.
     pub(super) fn needs_all_wallets(&self) -> Result<(), Problem> {
         match self {
             Self::Key(key) if key.wallets.is_some() => {

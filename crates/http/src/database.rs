@@ -1,4 +1,4 @@
-//! What HTTP asks of the database, as values: the service answers them from its store, so that this crate
+//! HTTP's requests to the database, as values: the service answers them from its store, so that this crate
 //! knows neither SQL nor connections.
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// Requests that wait to be taken up by the service.
+/// Capacity of the queue of requests to the service.
 pub const DATABASE_REQUESTS: usize = 64;
 
 /// A request to the database.
@@ -45,8 +45,8 @@ pub enum DatabaseRequest {
     PendingSummary(Call<(), PendingSummary>),
 }
 
-/// The parameters of a request and the way back for its answer. Who gives up waiting drops the other end, so
-/// the work can stop.
+/// The parameters of a request and the way back for its answer. A caller that stops waiting drops its end,
+/// so that the work can stop.
 #[derive(Debug)]
 pub struct Call<P, A> {
     /// What the request is about.
@@ -84,7 +84,7 @@ impl Database {
         Self { requests, timeout }
     }
 
-    /// The answer to a request, which the kind of request makes of its parameters.
+    /// Sends a request and awaits its answer. `request` is its variant, made from the parameters.
     pub(crate) async fn call<P, A>(
         &self,
         request: impl FnOnce(Call<P, A>) -> DatabaseRequest,

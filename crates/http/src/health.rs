@@ -25,7 +25,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], app.metrics.render()).into_response()
 }
 
-/// `/healthz`: 200 as long as the process serves at all. Restart it when this fails.
+/// `/healthz`: 200 while the process answers at all. Restart it when this fails.
 pub(super) async fn healthz() -> Response {
     Json(json!({"status": "alive"})).into_response()
 }

@@ -120,7 +120,7 @@ pub enum Error {
     Listen(SocketAddr, #[source] io::Error),
     #[error(transparent)]
     Tls(#[from] florin_tls::Error),
-    #[error("SIGHUP cannot be watched for")]
+    #[error("cannot listen for SIGHUP")]
     Signal(#[source] io::Error),
 }
 

@@ -56,7 +56,7 @@ fn readable(batch: &Batch) -> impl Iterator<Item = &Command> {
     batch.items.iter().filter_map(|item| item.command.as_ref().ok())
 }
 
-/// `POST /balance`, as clients of the first protocol know it.
+/// `POST /balance`: the same body as over AMQP.
 pub(super) async fn balance(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -149,7 +149,7 @@ impl Shared {
         }
     }
 
-    /// Sends the request to the broker, if the caller may see to its wallets.
+    /// Sends the request to the broker, if the caller's key covers its wallets.
     pub(super) async fn change(
         &self,
         caller: &Caller,
@@ -171,7 +171,7 @@ impl Shared {
         Ok(response::of_reply(self.read(caller, operation, body).await?, false))
     }
 
-    /// The reply to a query, also one that refuses, if the caller may see to its wallets.
+    /// The reply to a query, also a refusal, if the caller's key covers its wallets.
     pub(super) async fn read(
         &self,
         caller: &Caller,

@@ -127,7 +127,7 @@ pub(super) struct Document {
     status: u16,
     /// What was wrong with this request.
     detail: String,
-    /// The operation that was asked for.
+    /// The operation that was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
     /// The same as `status`, as in AMQP replies.
@@ -201,7 +201,7 @@ impl Problem {
     }
 }
 
-/// The detail says what is malformed: the title need not list what could be.
+/// The detail says what is malformed, so the title is short.
 const fn title(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::Malformed => "Invalid request",

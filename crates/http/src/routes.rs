@@ -25,7 +25,7 @@ use florin_metrics::HTTP;
 pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    /// The least role that may use it; none when everybody may.
+    /// The least role that may use it; none if it needs no key.
     pub(super) role: Option<Role>,
     /// Its name in documents and metrics.
     pub(super) name: &'static str,
@@ -57,7 +57,7 @@ pub(super) enum Kind {
     Page(&'static str),
 }
 
-/// An endpoint that asks for a key.
+/// An endpoint that requires a key.
 fn endpoint(
     (method, path): (Method, &'static str),
     role: Role,

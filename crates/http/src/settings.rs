@@ -1,4 +1,4 @@
-//! What can be set of the HTTP side, and the defaults.
+//! The settings of the HTTP side, and their defaults.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -18,8 +18,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// IP address to listen on. The default is this machine alone: whoever is to be let in from elsewhere
-    /// needs a key, and an address that can be reached.
+    /// IP address to listen on. By default only this machine can connect; serving others takes a reachable
+    /// address and an API key.
     pub host: IpAddr,
     /// TCP port to listen on, 0 to 65535. With 0 the system picks a free one and the log names it.
     pub port: u16,

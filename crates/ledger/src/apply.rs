@@ -16,7 +16,7 @@ use crate::{
     Ticker, TickerId, Transaction, WalletId,
 };
 
-/// What a list of commands came to.
+/// The result of a list of commands.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// One outcome per command, in order.
@@ -272,8 +272,7 @@ impl Rules<'_> {
                         self.resolve(*transaction_id, *how, requested_by.as_ref())?
                     }
                     Some(transaction) if transaction.refusal.is_none() => Outcome::refused(code),
-                    // A hold that this group itself would have opened: whatever was said of it does not
-                    // count.
+                    // A hold that this group itself would have opened: its outcome is void with the group.
                     _ if own.contains(transaction_id) => Outcome::refused(ErrorCode::BatchFailed),
                     _ => Outcome::refused(code),
                 }

@@ -123,8 +123,8 @@ pub struct Identity {
 pub enum OnExisting {
     /// Replay: it is the same request, sent or delivered again, and gets the same answer.
     Replay,
-    /// The client sent no identity, and this is the first delivery: whoever has the derived identity is
-    /// another request with the same content, so this one gets a fresh identity; unless it is this very
+    /// The client sent no identity, and this is the first delivery. If another request with the same
+    /// content has the derived identity already, this one gets a fresh identity; unless that is this very
     /// request, redelivered to another instance since.
     Renew {
         /// When the broker delivered it.

@@ -46,7 +46,7 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// One posting with what a reader wants to know of its transaction.
+/// One posting, with the fields of its transaction that a reader needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The posting's place in the history.

@@ -1,10 +1,10 @@
-//! What a command came to.
+//! The result of a command.
 
 use uuid::Uuid;
 
 use crate::{Decimal, ErrorCode, Page, Status, Transaction};
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether this repeats the answer to an earlier request with the same identity.
@@ -34,7 +34,7 @@ pub enum Answer {
     },
     /// The balances of a wallet, sorted by ticker name; only those that were ever credited.
     Balance(Vec<BalanceLine>),
-    /// The transaction that was asked for, with all its details.
+    /// The transaction that was queried, with all its details.
     Transaction(Box<Transaction>),
     /// One page of a wallet's postings.
     History(Page),

@@ -103,7 +103,7 @@ impl Rules<'_> {
     }
 }
 
-/// The resolution that a request asks for.
+/// The resolution that a request wants.
 #[derive(Clone, Copy)]
 enum Wanted {
     /// Captures this much, in minor units; the rest is released.

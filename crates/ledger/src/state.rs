@@ -98,8 +98,8 @@ pub struct State {
     pub wallets: HashMap<WalletId, Wallet>,
     /// The transactions that commands name, and those recorded before under identities that commands carry.
     pub transactions: HashMap<Uuid, Transaction>,
-    /// Balances at the times that queries ask for (`at`).
+    /// Balances at the times of queries (`at`).
     pub past: HashMap<(WalletId, SystemTime), Wallet>,
-    /// The pages that history queries ask for, as committed.
+    /// The pages of history queries, as committed.
     pub pages: HashMap<HistoryQuery, Page>,
 }

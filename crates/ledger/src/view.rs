@@ -1,4 +1,4 @@
-//! What people look at beside the answers of operations: wallets, tickers, postings, pending transactions.
+//! Rows for the console and the command line: wallets, tickers, postings, pending transactions.
 
 use std::time::SystemTime;
 
@@ -86,7 +86,7 @@ pub struct PendingRow {
 /// How many transactions are pending, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PendingSummary {
-    /// At most 10,000 are counted: that number stands for as many or more.
+    /// At most 10,000 are counted; 10,000 means that many or more.
     pub count: i64,
     /// When the oldest of them was opened.
     pub oldest: Option<SystemTime>,

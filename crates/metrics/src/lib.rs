@@ -1,7 +1,7 @@
 //! Every metric of the service, in one place: its name, its labels, its unit.
 //!
-//! Names begin with `florin_` and end in their unit. `app_queries_status_counter` comes from the earlier system, so that
-//! its dashboards keep working.
+//! Names begin with `florin_` and end in their unit. `app_queries_status_counter` comes from the earlier
+//! system, so that its dashboards keep working.
 
 mod health;
 mod reference;
@@ -39,14 +39,16 @@ const COMMANDS: &[f64] =
 /// The metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
-    /// `app_queries_status_counter{operation,status,transport}`: answers by operation and code. `amqp` counts all that
-    /// come through RabbitMQ, including those that `http` sends there.
+    /// `app_queries_status_counter{operation,status,transport}`: answers by operation and code. `amqp`
+    /// counts all that come through RabbitMQ, including those that `http` sends there.
     pub answers: IntCounterVec,
-    /// `florin_request_duration_seconds{operation,transport}`: from the receipt of a request to its confirmed reply.
+    /// `florin_request_duration_seconds{operation,transport}`: from the receipt of a request to its
+    /// confirmed reply.
     pub request_seconds: HistogramVec,
     /// `florin_batch_commands`: commands committed together.
     pub batch_commands: Histogram,
-    /// `florin_commit_duration_seconds`: from a batch's begin to its commit.
+    /// `florin_commit_duration_seconds`: from the start of a batch to its commit, with planning and
+    /// retries.
     pub commit_seconds: Histogram,
     /// `florin_batches_planned_ahead_total`: batches planned while the one before them was committed.
     pub batches_planned_ahead: IntCounter,
@@ -95,7 +97,11 @@ impl Metrics {
             ),
             commit_seconds: registered(
                 &registry,
-                histogram("florin_commit_duration_seconds", "Seconds that a batch's commit took.", SECONDS),
+                histogram(
+                    "florin_commit_duration_seconds",
+                    "Seconds from the start of a batch to its commit, with planning and retries.",
+                    SECONDS,
+                ),
             ),
             batches_planned_ahead: registered(
                 &registry,
@@ -184,7 +190,7 @@ fn request_seconds() -> prometheus::Result<HistogramVec> {
 }
 
 fn broker_reconnects() -> prometheus::Result<IntCounterVec> {
-    let help = "Connections to RabbitMQ made again after a loss.";
+    let help = "Reconnects to RabbitMQ after a lost connection.";
     let options = Opts::new("florin_broker_reconnects_total", help);
     preset(IntCounterVec::new(options, &["connection"])?, &["consumer", "publisher", "events"])
 }

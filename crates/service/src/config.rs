@@ -1,4 +1,4 @@
-//! What can be set, what it is when nobody sets it, and the addresses that follow from it.
+//! The settings, their defaults, and the addresses that follow from them.
 //!
 //! The fields below say what each setting means; `settings` says what it is called in the environment and
 //! which values it takes; `addresses` makes URLs of them; `load` reads the flags, the environment, the `.env`

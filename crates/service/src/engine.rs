@@ -1,8 +1,8 @@
-//! Between the broker and the database: takes batches of requests from the [`Inbox`], and has each planned
-//! and committed.
+//! The engine, between the broker and the database: takes batches of requests from the [`Inbox`], and has
+//! each planned and committed.
 //!
-//! One batch is committed at a time. If the next one is full by then, it is planned meanwhile, on what the
-//! plan before it leaves behind, and committed after it:
+//! One batch is committed at a time. If the next batch is full, it is planned meanwhile, on the balances
+//! that the present plan leaves behind, and committed after it:
 //!
 //! ```text
 //! commit:   | batch 1 | batch 2 | batch 3 |
@@ -175,8 +175,8 @@ impl Engine {
         (Completed { done, changes }, next)
     }
 
-    /// Commits a batch, and meanwhile plans the next one if it is full. If the commit fails, what was planned
-    /// ahead is void: it rests on balances that never were.
+    /// Commits a batch, and meanwhile plans the next one if it is full. If the commit fails, the plan of
+    /// the next one is void: it was made on balances that were not committed.
     async fn commit_and_plan_ahead<T: Send>(
         &mut self,
         batch: &mut JobBatch<T>,
@@ -223,7 +223,7 @@ impl Engine {
     ) -> Result<Executed, Stop> {
         let mut retries = Retries::new(&self.store, &self.health, &self.metrics, self.outage_limit, oldest);
         loop {
-            // Nobody else counts these, so what is missing is what is new.
+            // Only this adds to the counter, so the difference is what is new.
             let conflicts = self.metrics.batch_retries.with_label_values(&["conflict"]);
             conflicts.inc_by(self.planner.conflicts() - conflicts.get());
             match executed {
@@ -240,9 +240,9 @@ impl Engine {
         }
     }
 
-    /// A request that the database can never execute must not take its neighbours along, not even those of
-    /// the same message: that one cannot be answered, but its neighbours are executed, and answered when they
-    /// are sent again.
+    /// After a permanent error: executes the groups of a batch one by one, so that the request that causes
+    /// the error does not take its neighbours along. That request is dead-lettered without an answer. If it
+    /// is a batch message, its other groups are executed, and answered when they are sent again.
     async fn one_by_one(
         &mut self,
         error: &Error,

@@ -1,4 +1,4 @@
-//! Answers what HTTP asks of the database.
+//! Answers HTTP's requests to the database.
 
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -167,7 +167,7 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// What the configuration says of the service.
+/// The settings of the service, from the configuration.
 #[must_use]
 pub fn settings(config: &Config) -> service::Settings {
     let broker = &config.broker;

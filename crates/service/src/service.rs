@@ -24,9 +24,9 @@ use florin_broker::{
 use florin_metrics::{Health, Metrics};
 use florin_store::{Planner, Store};
 
-/// How long the requests taken may need to be answered at shutdown.
+/// Time limit at shutdown for answering the requests that were taken.
 const GRACE: Duration = Duration::from_secs(20);
-/// At most so many executed batches wait for the publisher.
+/// Maximum number of executed batches that wait for the publisher.
 const EXECUTED_BATCHES: usize = 4;
 
 /// The settings of the service.
@@ -35,11 +35,11 @@ pub struct Settings {
     pub amqp_url: String,
     /// Exchanges and queues.
     pub topology: Topology,
-    /// At most so many requests are in the service at a time.
+    /// Maximum number of requests in the service.
     pub prefetch: u16,
     /// Longer bodies are refused.
     pub body_limits: Limits,
-    /// What is required of a request's sender.
+    /// Which requests are allowed.
     pub access: Access,
     /// The ledger that the work queue has to belong to; none where there is no ledger.
     pub owner: Option<QueueOwner>,

@@ -1,7 +1,7 @@
 //! Logs: text on a terminal, JSON otherwise, always on stderr, because stdout is for results.
 //!
-//! Request bodies and secrets are never logged. Our own code does not log them; the AMQP library would, below `info` and
-//! in its report of returned messages, so that is off whatever the filter says.
+//! Request bodies and secrets are never logged. Our own code does not log them; the AMQP library would,
+//! below `info` and in its report of returned messages, so that is off whatever the filter says.
 
 use std::io::{self, IsTerminal};
 
@@ -13,7 +13,8 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use crate::config::{Log, LogFormat};
 
-/// Libraries that log several lines for a failure of which the service logs one. A filter that names them overrides this.
+/// Libraries that log several lines for a failure of which the service logs one. A filter that names them
+/// overrides this.
 const QUIET_LIBRARIES: &str = "lapin=off,lapin::thread=error,deadpool=off,tokio_postgres=error";
 
 /// Why logging cannot be started.

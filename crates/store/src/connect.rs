@@ -47,7 +47,7 @@ impl Connector {
         let config: Config = url.parse().map_err(Error::Url)?;
         let [ca_file, cert_file, key_file] = files.map(|file| file.map(PathBuf::from));
         let files = Files { names: &NAMES, ca_file, cert_file, key_file };
-        // The server offers no TLS on a Unix socket, and nobody can listen in on it.
+        // The server offers no TLS on a Unix socket, which cannot be tapped from outside.
         let only_sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let mode = if only_sockets { SslMode::Disable } else { ssl_mode };
         let tls = MakeRustlsConnect::new(files.config(check(ssl_mode, &files))?);

@@ -27,11 +27,11 @@ pub enum Class {
 /// A failure of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another writer appended to the same chain, or recorded the same transaction, first. Nothing was
-    /// written.
+    /// Another writer appended to the same chain, or recorded the same transaction, first; or a decision
+    /// must not rest on a cached balance. Nothing was written: plan again on what is read.
     #[error("another writer was first")]
     Conflict,
-    /// Other writers were first for many rounds. Nothing was written.
+    /// Too many conflicts in a row over one batch. Nothing was written.
     #[error("other instances kept writing to the same wallets")]
     Contended,
     /// A value violates a constraint or cannot be stored. Nothing was written.
@@ -46,10 +46,10 @@ pub enum Error {
     /// The server is a standby or was set to read-only. Nothing was written.
     #[error("the database is read-only")]
     ReadOnly,
-    /// The connection broke. What was under way may have been committed.
+    /// The connection broke. The statement may have been committed.
     #[error("the connection to the database broke: {}", describe(.0))]
     Broken(#[source] tokio_postgres::Error),
-    /// No answer came in time. What was under way may have been committed.
+    /// No answer came in time. The statement may have been committed.
     #[error("the database did not answer within {timeout_secs} s")]
     TimedOut {
         /// How long we waited.
@@ -81,7 +81,6 @@ pub enum Error {
     UnknownValue {
         /// The column's name in the statement.
         column: &'static str,
-        /// The unknown value.
         value: String,
     },
     /// The database encodes texts in a way that cannot hold all of them.
@@ -120,17 +119,13 @@ pub enum Error {
     /// The ticker exists with another scale, and a scale never changes.
     #[error("ticker {name} exists with {scale} decimal places, and these never change")]
     TickerExists {
-        /// The ticker.
         name: String,
         /// Its decimal places.
         scale: i16,
     },
     /// The name of an API key is taken.
-    #[error("there is a key named {name}: names are never used again, for transactions refer to them")]
-    KeyExists {
-        /// The name.
-        name: String,
-    },
+    #[error("a key named {name} exists: names are never reused, because transactions refer to them")]
+    KeyExists { name: String },
 }
 
 impl Error {
@@ -164,14 +159,14 @@ impl Error {
         }
     }
 
-    /// Whether what was under way may have been committed all the same.
+    /// Whether the statement may have been committed all the same.
     #[must_use]
     pub const fn in_doubt(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::TimedOut { .. } | Self::NotStored { .. })
     }
 
-    /// Whether the connection is as good as before. Others are closed: what a session is still busy with, or
-    /// was told by the server, must not meet the next attempt.
+    /// Whether the connection can be used again. Others are closed: a statement that still runs, or what
+    /// the server told the session, must not affect the next attempt.
     pub(crate) const fn keeps_connection(&self) -> bool {
         matches!(self, Self::Conflict | Self::InvalidData(_))
     }
@@ -233,7 +228,8 @@ impl Kind {
     }
 
     /// By SQLSTATE, most of them by class (PostgreSQL's appendix A). What is not named here is retried: an
-    /// operator sees the warning and can act, but a request that was dead-lettered by mistake was not answered.
+    /// operator sees the warning and can act, but a request that was dead-lettered by mistake was not
+    /// answered.
     fn of_state(state: &SqlState) -> Self {
         match (state, state.code().get(..2).unwrap_or_default()) {
             // The loser of a serialization conflict or a deadlock was rolled back.
@@ -312,8 +308,8 @@ fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
     }
 }
 
-/// What the server said: the migration library's own text is only "db error". Its detail and hint are added by
-/// whoever shows the error to people.
+/// What the server said: the migration library's own text is only "db error". Its detail and hint are added
+/// by whoever shows the error to people.
 fn describe_migration(error: &refinery::Error) -> String {
     let mut cause = error.source();
     while let Some(found) = cause {

@@ -192,7 +192,7 @@ impl Store {
     }
 }
 
-/// A connection at work. Unless it is taken out in time, it is closed rather than given back to the pool.
+/// A connection in use. Unless it is taken out, it is closed and not returned to the pool.
 struct Borrowed(Option<Object>);
 
 impl Drop for Borrowed {

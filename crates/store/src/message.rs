@@ -7,11 +7,8 @@ use tokio_postgres::error::SqlState;
 /// What PostgreSQL said.
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseMessage<'a> {
-    /// What is wrong.
     pub message: &'a str,
-    /// More of it.
     pub detail: Option<&'a str>,
-    /// What to do.
     pub hint: Option<&'a str>,
     /// Whether a table or a column is missing.
     pub lacks_schema: bool,

@@ -9,7 +9,7 @@ mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// Any number does, as long as all versions of the service take the same ("florin" in ASCII).
+/// The key of the lock. Any number, but the same in all versions of the service ("florin" in ASCII).
 const MIGRATION_LOCK: i64 = 0x66_6c_6f_72_69_6e;
 
 pub(crate) fn migrations() -> Vec<Migration> {

@@ -41,7 +41,7 @@ pub fn explain(error: &(dyn Error + 'static), names: &Names) -> Option<String> {
     Some(format!("{hint}: {error}"))
 }
 
-/// An I/O error hides what it carries from `source`, so it is asked for by name.
+/// An I/O error does not return its inner error as `source`, so it is taken with `get_ref`.
 fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut cause: Option<&'a (dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -43,12 +43,12 @@ pub struct Batch {
 pub struct Item {
     /// The name as the client wrote it; empty if it cannot be read.
     pub operation: Cow<'static, str>,
-    /// The command, or why it is refused without asking the rules.
+    /// The command, or why it is refused before the rules see it.
     pub command: Result<Command, Refusal>,
 }
 
 impl Batch {
-    /// Whether the batch is refused without asking the database: it is atomic, and one operation cannot be
+    /// Whether the batch is refused without being executed: it is atomic, and one operation cannot be
     /// decoded.
     #[must_use]
     pub fn is_refused(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::reply::{Reply, Verdict, to_text};
 pub struct Answered {
     /// The name as the client wrote it.
     pub operation: Cow<'static, str>,
-    /// The command and its outcome; no outcome if the database was not asked, because the batch is atomic and
+    /// The command and its outcome; no outcome if it was not executed, because the batch is atomic and
     /// another operation cannot be decoded.
     pub result: Result<(Command, Option<Outcome>), Refusal>,
 }

@@ -1,7 +1,7 @@
 //! Events: published when a transaction was opened or its hold was resolved.
 //!
 //! Those that were committed together and have the same routing key share a message: under load, events then
-//! cost the broker next to nothing.
+//! cost the broker very little.
 
 use florin_ledger::{Change, Decimal, Posting, WalletId};
 use schemars::JsonSchema;

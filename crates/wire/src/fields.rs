@@ -1,7 +1,7 @@
-//! Reading one JSON object: the fields of a request as they stand in its text.
+//! Reading one JSON object: the fields of a request, each as its JSON text.
 //!
 //! `null` counts as missing, and a name that appears twice is refused. Unknown fields are refused too, except
-//! on the exchange of the first clients: see [`Fields::check`]. Values are read by the callers, who know
+//! on the exchange of the earlier system: see [`Fields::check`]. Values are read by the callers, who know
 //! their types.
 
 use std::borrow::Cow;

@@ -25,7 +25,8 @@ pub enum Retry {
     Changed,
     /// The refusal was not recorded, and its cause can go away.
     SameIdentity,
-    /// The refusal was recorded as a transaction in status Error, and the same identity replays it.
+    /// The refusal was recorded as a transaction in status Error, and the same identity replays it; or the
+    /// identity belongs to another request.
     NewIdentity,
     /// As `NewIdentity` if the refusal names a transaction that records it, else as `SameIdentity`.
     ByTransactionId,
@@ -218,8 +219,8 @@ impl Retry {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Changed => "no; a corrected request may use the same identity or a new one",
-            Self::SameIdentity => "yes, once that has changed; under the same identity",
-            Self::NewIdentity => "under a new identity; the same one replays the refusal",
+            Self::SameIdentity => "yes, under the same identity, once the cause is gone",
+            Self::NewIdentity => "under a new identity; the same one is refused again",
             Self::ByTransactionId => {
                 "if it was the balance, once that is lower; under a new identity if the refusal names a `transaction_id`"
             }

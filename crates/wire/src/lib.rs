@@ -1,6 +1,6 @@
 //! The messages: requests, replies and events. The only owner of JSON field names.
 //!
-//! [`decode`] turns a delivery into commands of the ledger, or refuses it before the database is asked.
+//! [`decode`] turns a delivery into commands of the ledger, or refuses it before the database is queried.
 //! [`Reply`] is the answer, for both sides. [`Request`] is the client's side of [`decode`]. [`Events`] are
 //! published to everybody else.
 //!

@@ -3,7 +3,7 @@
 /// The durable topic exchange for requests. The routing key is the operation.
 pub const REQUESTS_EXCHANGE: &str = "florin.requests";
 
-/// The topic exchange of the first clients, who declare it themselves as not durable, so the service does
+/// The topic exchange of the earlier system. Its clients declare it as not durable, so the service does
 /// too.
 pub const SEED_EXCHANGE: &str = "queries";
 

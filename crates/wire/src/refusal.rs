@@ -46,8 +46,8 @@ impl Refusal {
         Self::unknown_name_near(what, name, known, &[])
     }
 
-    /// The same, where names of a surrounding message are known as well. They are not listed, so that the reason
-    /// is the same whether a request is sent alone or in a batch.
+    /// The same, where names of a surrounding message are known as well. They are not listed, so that the
+    /// reason is the same whether a request is sent alone or in a batch.
     pub(crate) fn unknown_name_near(what: &str, name: &str, known: &[&str], around: &[&str]) -> Self {
         let name = shown(name);
         Self::malformed(match nearest(name, &[known, around].concat()) {

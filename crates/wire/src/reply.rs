@@ -16,7 +16,7 @@ use crate::values;
 /// The header of a reply that repeats the answer to an earlier request with the same identity.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 
-/// A reply. `body` is a string that holds JSON, as the first clients of this protocol expect.
+/// A reply. `body` is a string that holds JSON, as the clients of the earlier system expect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reply {
     /// The operation that was requested, as the client wrote it.

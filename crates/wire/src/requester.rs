@@ -2,7 +2,7 @@
 //!
 //! The broker verifies the user of a connection, in the property `user_id`. A user that the service trusts
 //! may request on behalf of others, and names them: with a header for a whole message, or with a field for
-//! one operation of a batch. From anybody else these are not even read. The requester is no part of a
+//! one operation of a batch. From other users they are ignored. The requester is no part of a
 //! request's identity.
 
 use std::sync::Arc;

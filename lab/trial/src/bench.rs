@@ -51,7 +51,7 @@ Examples:
 IN FLIGHT and the latencies are of messages (or calls), REQUESTS/S is of requests.
 
 It needs a running service, and the database to create missing wallets.
-The load is a closed loop: a call is made when one is answered. So latencies are those of so many
+The load is a closed loop: a call is made when one is answered. So latencies are those of that many
 patient clients, not of requests that come whether or not the service keeps up.
 
 All amounts are in USD, and the transactions are real. On a ledger with transactions that are not

@@ -1,4 +1,4 @@
-//! The headers of a dead letter, and what of a message's properties is its own.
+//! The headers of a dead letter, and the properties that are the client's own.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};

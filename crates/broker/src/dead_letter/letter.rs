@@ -18,9 +18,9 @@ const ID_DIGITS: usize = 12;
 #[derive(Debug)]
 pub struct DeadLetter {
     delivery_tag: u64,
-    /// A short hash of what it is: the same whenever it is read.
+    /// A short hash of its content: the same at every reading.
     pub id: String,
-    /// What it asked for, in the client's own words.
+    /// The operation, as the client wrote it.
     pub operation: ShortString,
     /// The exchange that it was published to.
     pub exchange: String,
@@ -30,18 +30,16 @@ pub struct DeadLetter {
     pub error: String,
     /// Why it is here, for people.
     pub reason: String,
-    /// When it came here, in seconds since 1970.
+    /// When it was dead-lettered, in seconds since 1970.
     pub died_at: Option<u64>,
-    /// All its properties.
     pub properties: BasicProperties,
-    /// Its body.
     pub body: Vec<u8>,
 }
 
 /// How the broker moved a message to a dead-letter queue: an entry of its header `x-death`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
-    /// In the broker's words, such as `expired`.
+    /// The broker's reason, such as `expired`.
     pub reason: String,
     /// The queue that it was in.
     pub queue: String,
@@ -79,7 +77,7 @@ impl DeadLetter {
         self.delivery_tag
     }
 
-    /// Reads why, when and from where from the headers.
+    /// Reads the reason, the time and the origin from the headers.
     fn read_reason(&mut self) {
         let headers = self.properties.headers().clone().unwrap_or_default();
         // The service publishes to the queue by its name. What the broker moved came through an exchange,
@@ -99,7 +97,7 @@ impl DeadLetter {
         }
     }
 
-    /// Where and why the broker moved it, the last time first.
+    /// The broker's moves of this message, newest first.
     #[must_use]
     pub fn deaths(&self) -> Vec<Death> {
         let headers = self.properties.headers().as_ref();
@@ -114,7 +112,7 @@ impl DeadLetter {
         tables.collect()
     }
 
-    /// Whether it is this one: an id or the beginning of one, or a `message_id`.
+    /// Whether `name` means this letter: its id, the beginning of its id, or its `message_id`.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.id.starts_with(name) || self.message_id() == Some(name)
@@ -136,7 +134,7 @@ impl DeadLetter {
         own_properties(&self.properties, with_reply).with_type(self.operation.clone()).with_headers(headers)
     }
 
-    /// Of what the service decodes, and of the time of its death, to tell look-alikes apart.
+    /// A hash over what the service decodes and the time of death, so that equal requests differ.
     fn hash(&self) -> String {
         let died_at = self.died_at.unwrap_or_default().to_be_bytes();
         let properties =
@@ -168,7 +166,7 @@ impl Death {
         }
     }
 
-    /// What the broker's reason means here.
+    /// The broker's reason in words.
     #[must_use]
     pub fn in_words(&self) -> String {
         match self.reason.as_str() {

@@ -30,10 +30,10 @@ use crate::topology::text;
 /// What is kept of a request.
 #[derive(Debug)]
 pub(crate) enum Original {
-    /// Nothing: requeued, it is delivered again and kept then.
+    /// Nothing yet: the request is requeued, and kept when it is redelivered.
     NotKept,
     Kept(Box<Request>),
-    /// Nothing: only the broker can move it.
+    /// Nothing: it is too long to keep, and only the broker can dead-letter it.
     TooLong,
 }
 

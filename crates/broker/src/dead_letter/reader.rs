@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{CONNECTION_NAME, Error};
 use crate::connection::{REPLY_SUCCESS, RPC_TIMEOUT, connect, within};
 
-/// After such a silence we check whether letters are left.
+/// After so long without a delivery, the number of ready letters is checked.
 const SILENCE: Duration = Duration::from_secs(1);
 const MAX_SILENCES: u64 = 30;
 /// RabbitMQ handles this many acks of a channel at once. The rest wait in the channel, and are lost when it
@@ -68,7 +68,7 @@ impl Reader {
     async fn ready(&self) -> Result<u32, Error> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = self.channel.queue_declare(DEAD_LETTERS.into(), passive, FieldTable::default());
-        Ok(within(RPC_TIMEOUT, "look at the queue", declare).await?.message_count())
+        Ok(within(RPC_TIMEOUT, "describe the queue", declare).await?.message_count())
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Delivery>, Error> {
@@ -89,7 +89,7 @@ impl Reader {
                     return Ok(Some(delivery));
                 }
                 Ok(None) => return Err(Error::Deleted),
-                // Somebody else holds the rest.
+                // Another consumer holds the rest.
                 Err(_) if none_is_ready => {
                     self.left = 0;
                     return Ok(None);

@@ -1,4 +1,4 @@
-//! Sends dead letters to the work queue once more.
+//! Requeues dead letters: sends them to the work queue again.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::connection::{RPC_TIMEOUT, connect, within};
 /// How long the broker may take to confirm a message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The way into the work queue.
+/// Sends letters to the work queue.
 #[derive(Debug)]
 pub struct Requeue {
     queue: ShortString,
     channel: Channel,
-    /// Whose requests these are from now on.
+    /// The user that requeued requests are recorded for.
     user: ShortString,
     _connection: Connection,
 }
@@ -36,7 +36,7 @@ impl Requeue {
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = channel.queue_declare(queue.clone(), passive, FieldTable::default());
-        within(RPC_TIMEOUT, "look at the queue", declare).await?;
+        within(RPC_TIMEOUT, "describe the queue", declare).await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within(RPC_TIMEOUT, "turn on confirms", confirms).await?;
         Ok(Self { queue, channel, user, _connection: connection })
@@ -63,7 +63,7 @@ impl Requeue {
             );
             publish.await?.await
         };
-        match within(CONFIRM_TIMEOUT, "take the message", confirmed).await? {
+        match within(CONFIRM_TIMEOUT, "confirm the message", confirmed).await? {
             Confirmation::Ack(None) | Confirmation::NotRequested => Ok(()),
             Confirmation::Ack(Some(_)) | Confirmation::Nack(_) => Err(Error::NotTaken(self.queue.clone())),
         }

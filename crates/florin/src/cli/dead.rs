@@ -20,7 +20,7 @@ use serde::Serialize;
 use discard::discard;
 use table::{List, Row};
 
-/// How many of the messages that an ambiguous name may mean are named.
+/// How many of the messages that an ambiguous name matches are listed.
 const CANDIDATES_SHOWN: usize = 5;
 
 #[derive(Debug, clap::Args)]
@@ -73,7 +73,7 @@ body is null, and body_hex has its bytes, when it is not UTF-8.")]
         #[command(flatten)]
         common: DeadArgs,
     },
-    /// Sends messages to the work queue again, as the requests that they were.
+    /// Sends messages to the work queue again, under the same identity.
     #[command(after_help = "\
 A requeued request keeps its identity. If it was applied before, it is answered as before and not
 applied again, even without a message_id; only requests that cannot be told apart may then count as
@@ -196,7 +196,7 @@ async fn show(config: &Config, name: String, output: OutputArgs) -> anyhow::Resu
     let Some(letter) = found.first() else { return Ok(()) };
     output.print(&show::json(letter), |_| show::for_people(letter))?;
     if found.len() > 1 {
-        note(&format!("{} messages are the same to the byte", found.len()));
+        note(&format!("{} messages are identical", found.len()));
     }
     Ok(())
 }
@@ -293,7 +293,7 @@ async fn find(queue: &mut DeadLetters, names: &[String]) -> anyhow::Result<Vec<D
         }
         if meanings.len() > 1 {
             let some: Vec<&str> = meanings.iter().map(String::as_str).take(CANDIDATES_SHOWN).collect();
-            bail!("{name:?} may mean any of {} messages: {}", meanings.len(), some.join(", "));
+            bail!("{name:?} is ambiguous: it matches {} messages: {}", meanings.len(), some.join(", "));
         }
     }
     Ok(found)

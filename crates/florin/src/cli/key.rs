@@ -118,7 +118,7 @@ impl Key {
             key if key.is_active(now) => "active",
             _ => "expired",
         };
-        // The database takes years that the calendar here does not have.
+        // The database accepts years that the calendar here does not have.
         let time = |time| Timestamp::try_from(time).ok();
         Self {
             name: key.name,

@@ -11,7 +11,7 @@ Examples:
   DATABASE_URL=postgres://owner@db/florin florin migrate
 
 The role needs the right to create tables in the schema.
-JSON: {\"applied\": [\"V1__ledger\", ...]}")]
+JSON: {\"applied\": [\"V1__baseline\", ...]}")]
 pub(crate) struct Args {
     #[command(flatten)]
     output: OutputArgs,

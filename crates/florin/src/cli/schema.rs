@@ -87,7 +87,7 @@ struct Names<'a> {
     schemas: Vec<&'a str>,
 }
 
-/// A schema that was asked for by its name.
+/// A schema, selected by its name.
 #[derive(Debug, Clone)]
 struct Named(Value);
 
@@ -131,7 +131,7 @@ fn json(value: &Value) -> serde_json::Result<String> {
 
 fn errors() -> Result<String, std::fmt::Error> {
     let mut table =
-        String::from("| Error | Code | What was wrong | What to do | Does a retry help? | Given by |\n");
+        String::from("| Error | Code | What was wrong | What to do | Does a retry help? | Returned by |\n");
     table += "|---|---|---|---|---|---|\n";
     for code in ErrorCode::ALL {
         let Guide { meaning, advice, retry, givers } = Guide::of(code);

@@ -16,14 +16,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// The exit code of an audit that was finished and has findings.
 const FINDINGS: u8 = 3;
-/// How often the bar shows that time passes.
+/// How often the progress bar is redrawn.
 const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   florin verify
-  florin verify --limit 100                     more of what is wrong
+  florin verify --limit 100                     more findings per check
   florin verify --connections 4                 faster, if the database has cores to spare
   florin verify --json > audit.json
 

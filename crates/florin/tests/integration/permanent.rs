@@ -47,7 +47,7 @@ async fn everybody_waits(world: &World, ledger: &Ledger, damage: &str, repair: &
     ledger.sql.batch_execute(damage).await.unwrap();
     let requests = [Request::Invoice(usd("5")), Request::Withdraw(usd("2")), Request::Withdraw(usd("1"))];
     let waiting = requests.map(|request| waiting(&client, request));
-    let line = service.line_with("commit failed, retrying batch").await;
+    let line = service.line_with("batch failed, retrying").await;
     assert!(line.contains(reason) && line.contains("oldest_age_secs"), "{line}");
     service.readyz(503, reason).await;
     service.readyz(503, r#""code":"commits_failing""#).await;

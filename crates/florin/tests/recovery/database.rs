@@ -43,7 +43,7 @@ async fn without_the_database_requests_wait_in_the_broker() {
     load.answers(500).await;
     servers.postgres.stop();
     for _ in 0..3 {
-        service.line_with("commit failed, retrying batch").await;
+        service.line_with("batch failed, retrying").await;
     }
     let answered = load.answered();
     let full = format!("florin_in_flight_requests {PREFETCH}\n");
@@ -51,7 +51,7 @@ async fn without_the_database_requests_wait_in_the_broker() {
     assert!(service.get("/readyz").await.starts_with("HTTP/1.1 503"));
     assert!(service.get("/healthz").await.starts_with("HTTP/1.1 200"));
     for _ in 0..3 {
-        service.line_with("commit failed, retrying batch").await;
+        service.line_with("batch failed, retrying").await;
     }
     assert!(service.get("/metrics").await.contains(&full), "no more than the prefetch");
     assert_eq!(load.answered(), answered, "nothing is answered without the database");

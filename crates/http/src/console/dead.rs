@@ -277,7 +277,7 @@ async fn find(queue: &mut DeadLetters, id: &str) -> Result<Option<DeadLetter>, E
 
 fn missing(id: &str) -> Failure {
     let reason = format!(
-        "no dead letter {id} among the first {READ}: it was requeued or dropped, or somebody else is reading the queue"
+        "no dead letter {id} among the first {READ}: it was requeued or dropped, or another reader holds it"
     );
     Problem::new(Fault::NotFound, reason).into()
 }

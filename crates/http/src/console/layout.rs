@@ -119,7 +119,7 @@ fn framed(status: StatusCode, title: &str, header: &Markup, content: &Markup) ->
     (status, headers, page.into_string()).into_response()
 }
 
-/// An error page to be: `session::enter`, which knows the user, renders it.
+/// An error whose page `session::enter` renders, because it knows the user.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
@@ -166,7 +166,7 @@ impl Failure {
 }
 
 impl IntoResponse for Failure {
-    /// Leaves the page to `session::enter`.
+    /// Leaves the rendering to `session::enter`.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

@@ -1,7 +1,7 @@
 //! The updates of the overview, as server-sent events: one task takes a sample every second for all streams.
 //!
-//! Counters are in memory, so they are sampled always, and the overview opens with the last two minutes. The
-//! broker and the database are asked only while somebody watches.
+//! Counters are in memory, so they are sampled always, and the overview opens with the last two minutes.
+//! The broker and the database are queried only while an overview is open.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -30,12 +30,12 @@ use florin_broker::Queues;
 use florin_metrics::{AMQP, HTTP, Metrics};
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// For the broker and the database to answer.
+/// Time limit for the answers of the broker and the database.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Samples kept, with which a new stream begins.
 const KEPT: usize = 120;
 const STREAMS: usize = 64;
-/// Then the stream ends, and the browser opens another one: so its key is checked again.
+/// How long a stream lasts. Then the browser opens another one, so that its key is checked again.
 const EVENTS: usize = 300;
 
 #[derive(Debug)]

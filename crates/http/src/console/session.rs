@@ -28,7 +28,7 @@ use crate::text::malformed;
 use florin_keys::Role;
 
 const COOKIE: &str = "florin_key";
-/// A working day.
+/// How long the cookie is valid: a working day.
 const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 const HOME: &str = "/console";

@@ -1,7 +1,7 @@
 //! The AMQP side of the service as an AsyncAPI 3.0 document.
 //!
-//! Exchanges, queues and their arguments come from [`Topology`], schemas and examples from `florin_wire`, limits and
-//! addresses from the configuration: the document shows those of the defaults.
+//! Exchanges, queues and their arguments come from [`Topology`], schemas and examples from `florin_wire`,
+//! limits and addresses from the configuration: the document shows those of the defaults.
 
 mod channels;
 mod messages;

@@ -49,7 +49,7 @@ pub struct DatabaseArgs {
 }
 
 impl CommonArgs {
-    /// Loads the settings, these flags and `more` first, and starts the log by them.
+    /// Loads the settings, these flags and `more` first, and starts logging.
     pub fn start(self, more: impl IntoIterator<Item = Flag>) -> anyhow::Result<Config> {
         let config = self.load(more)?;
         telemetry::init(&config.log)?;

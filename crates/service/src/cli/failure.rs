@@ -1,4 +1,4 @@
-//! How a failure is told: in one line, with its cause, in words for whoever reads it on a terminal.
+//! How a failure is printed: one line with its cause, in plain words.
 
 use std::error::Error;
 use std::io;
@@ -36,7 +36,7 @@ fn advice(said: DatabaseMessage<'_>) -> String {
     let parts = parts.into_iter().filter_map(|(name, text)| Some(format!("; {name}: {}", text?)));
     let mut advice: String = parts.collect();
     if said.lacks_schema {
-        advice += ". Is the schema up to date? `florin migrate` makes it so.";
+        advice += ". Is the schema up to date? Run `florin migrate`.";
     }
     advice
 }
@@ -52,7 +52,7 @@ pub fn unreachable(
     anyhow!("cannot connect to {server} at {address}: {}. Set {settings}.", reason(error))
 }
 
-/// The first cause that says more than that there is no connection.
+/// The first cause that says more than "no connection".
 fn reason(error: &(dyn Error + 'static)) -> String {
     let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
     let found = causes.find_map(|cause| {

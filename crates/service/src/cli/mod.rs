@@ -1,6 +1,5 @@
-//! What every command shares: `args` has the flags of the settings, `values` reads the values of flags,
-//! `output` prints,
-//! `failure` words errors, `signals` waits for the end.
+//! What all commands share: `args` has the flags of the settings, `values` parses the values of flags,
+//! `output` prints, `failure` words errors, `signals` waits for Ctrl-C and SIGTERM.
 
 mod args;
 pub mod failure;

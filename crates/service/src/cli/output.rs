@@ -29,7 +29,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     written(io::stdout().lock(), text).context("cannot write the result")
 }
 
-/// Writes a line to the standard error. When that fails, there is nobody left to tell.
+/// Writes a line to the standard error. A failure is ignored, because there is nowhere to report it.
 pub fn note(line: &str) {
     prompt(&format!("{line}\n"));
 }

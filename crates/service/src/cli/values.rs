@@ -1,5 +1,5 @@
-//! How values of flags are read. clap's own parsers answer in the words of Rust: "invalid digit found in
-//! string".
+//! Parsers for the values of flags. Those of clap fail with the messages of Rust, such as "invalid digit
+//! found in string".
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;

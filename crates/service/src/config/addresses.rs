@@ -72,7 +72,8 @@ impl Broker {
     }
 }
 
-/// `amqp://host/` names the virtual host with the empty name, which hardly exists and nobody means.
+/// `amqp://host/` names the virtual host with the empty name. That hardly exists, so it stands for the
+/// default.
 fn with_default_vhost(url: &str) -> String {
     match url.parse::<AMQPUri>() {
         Ok(uri) if uri.vhost.is_empty() => AMQPUri { vhost: "/".into(), ..uri }.to_string(),
@@ -132,7 +133,7 @@ fn or_set<'a>(
 }
 
 impl Config {
-    /// Settings of TLS that do not go together, each of which would protect less than it seems to.
+    /// TLS settings that contradict each other: the connection would be less protected than it seems.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let Self { broker, database, http, .. } = self;
         let plain = !broker.url().starts_with("amqps://");

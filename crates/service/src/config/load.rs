@@ -1,5 +1,5 @@
 //! Reads the settings: flags win over the environment, over the `.env` file, over the TOML file, over
-//! the defaults. A wrong value is refused wherever it stands, by the name that the user gave it.
+//! the defaults. A wrong value is refused, whatever its source, under the name that the user wrote.
 
 use std::collections::HashMap;
 use std::env;
@@ -38,43 +38,32 @@ pub enum Error {
         /// What can be given.
         allowed: String,
     },
-    /// The file has a key that means nothing.
+    /// The file has an unknown key.
     #[error("{file}: there is no setting {key:?}; the settings are {known}")]
     UnknownKey {
-        /// The file.
         file: String,
-        /// The key.
         key: String,
-        /// The keys that can be meant.
+        /// The known keys.
         known: String,
     },
-    /// Settings that are allowed one by one do not go together.
+    /// Each setting is valid, but together they contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
     /// A file is not in the form it should be in.
     #[error("{file}: {message}")]
     Malformed {
-        /// The file.
         file: String,
         /// Where and what, without the text itself, which may hold secrets.
         message: String,
     },
     /// A file cannot be read.
     #[error("{file} cannot be read")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
+    Unreadable { file: String, source: io::Error },
     /// A variable is not UTF-8.
     #[error("{variable} is not valid UTF-8")]
-    NotUnicode {
-        /// The variable.
-        variable: &'static str,
-    },
-    /// The values are allowed one by one, and still do not make a configuration: a mistake in Florin.
-    #[error("the settings cannot be put together")]
+    NotUnicode { variable: &'static str },
+    /// The values are valid one by one, but make no configuration: a bug in Florin.
+    #[error("the settings are inconsistent")]
     Inconsistent(#[source] Box<toml::de::Error>),
 }
 
@@ -198,7 +187,8 @@ fn sections(settings: HashMap<&'static str, Value>) -> toml::Table {
     sections
 }
 
-/// A host replaces a URL of a lower layer, for it was set later and would have no effect otherwise.
+/// A host replaces a URL of a lower layer. It has the higher precedence, and would have no effect
+/// otherwise.
 fn with_host_over_url(mut layer: Vec<Given>) -> Vec<Given> {
     let sets = |layer: &[Given], key| layer.iter().any(|(given, _)| *given == key);
     for (host, url) in [("broker.host", "broker.urls"), ("database.host", "database.url")] {
@@ -260,7 +250,7 @@ fn of_dot_env(file: &SourceFile) -> Result<Vec<Given>, Error> {
     of_variables(&variables, &format!(" in {}", file.name))
 }
 
-/// An empty variable counts as not set: that is how a compose file passes on what nobody gave it.
+/// An empty variable counts as not set: a compose file passes on unset variables as empty.
 fn of_variables(variables: &HashMap<String, String>, place: &str) -> Result<Vec<Given>, Error> {
     let set = |name: &&&str| variables.get(**name).is_some_and(|text| !text.is_empty());
     let given = SETTINGS.iter().filter_map(|setting| Some((setting, setting.variables.iter().find(set)?)));

@@ -1,10 +1,10 @@
-//! Texts that must not be shown: they print and serialize hidden, and are read out by name only.
+//! Texts that must not be shown: hidden when printed or serialized, read only by an explicit call.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What stands in the place of a secret.
+/// Printed in place of a secret.
 const HIDDEN: &str = "***";
 
 /// A password.
@@ -21,7 +21,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one who has to send it.
+    /// The text itself, for sending it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -34,7 +34,7 @@ impl SecretUrl {
         Self(url.into())
     }
 
-    /// The URL with its password, for the one who has to connect.
+    /// The URL with its password, for connecting.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

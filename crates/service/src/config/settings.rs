@@ -16,7 +16,7 @@ use super::DatabaseUrl;
 pub(super) struct Setting {
     /// Section and field, as in the file.
     pub(super) key: &'static str,
-    /// The first of these that is set counts.
+    /// Its environment variables. The first one that is set counts.
     pub(super) variables: &'static [&'static str],
     /// What it can be.
     pub(super) allowed: Allowed,
@@ -47,7 +47,7 @@ use Allowed::{
 
 const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// What the system takes.
+/// The longest path that the system accepts.
 const MAX_PATH_BYTES: usize = 4095;
 
 /// Nodes of a cluster.
@@ -129,8 +129,8 @@ impl Setting {
 }
 
 impl Allowed {
-    /// What a text of the environment or a flag means. One that means nothing stays a text, and is refused
-    /// by [`Allowed::accepts`]. A password of digits is still a text.
+    /// The value of a text from the environment or a flag. A text that cannot be parsed stays a text, and
+    /// is refused by [`Allowed::accepts`]. A password of digits stays a text, too.
     pub(super) fn value_of(&self, text: &str) -> Value {
         let value = match self {
             Number(_) => text.parse().ok().map(Value::Integer),
@@ -140,7 +140,7 @@ impl Allowed {
         value.unwrap_or_else(|| Value::String(text.to_owned()))
     }
 
-    /// The value as it is kept: a text with commas is a list, wherever it stands.
+    /// The value as it is stored: a text with commas becomes a list, whatever its source.
     pub(super) fn kept(&self, value: Value) -> Value {
         match (self, value) {
             (Names, Value::String(text)) => names(&text),
@@ -179,7 +179,7 @@ impl Allowed {
         }
     }
 
-    /// The parameter of a database URL that nobody knows.
+    /// The unknown parameter of a database URL.
     pub(super) fn unknown_parameter(&self, value: &Value) -> Option<String> {
         let (PostgresUrl, Value::String(url)) = (self, value) else { return None };
         DatabaseUrl::parse(url).ok()?.unknown_parameter().map(str::to_owned)

@@ -1,9 +1,10 @@
 //! Requests waiting to be executed, and when they make a batch.
 //!
 //! The first request starts a batch, and all that are ready join it: there is no timer. While earlier
-//! requests are not acked yet, a batch waits until it is as large as they are; it would have to wait for them
-//! after the commit anyway. So under load batches grow to half of what is in the service, since a commit and
-//! a confirm cost much the same whatever their size; and an idle service executes a request at once.
+//! requests are not acked yet, a batch waits until it has as many requests as they are; it would have to
+//! wait for their acks after the commit anyway. So under load a batch grows to half of the requests in the
+//! service, because a commit and a confirm cost much the same whatever their size; and an idle service
+//! executes a request at once.
 
 use florin_broker::Job;
 use tokio::sync::mpsc::Receiver;
@@ -27,7 +28,7 @@ pub struct Inbox<T> {
     limits: BatchLimits,
     /// How many requests were taken, in all.
     taken: u64,
-    /// The next batch, as far as it has come.
+    /// The next batch, as far as it is gathered.
     next: Vec<Job<T>>,
     commands: usize,
     bytes: usize,

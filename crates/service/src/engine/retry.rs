@@ -1,4 +1,4 @@
-//! What follows a batch that was not committed: again at once, again later, or not at all.
+//! What to do when a batch was not committed: retry at once, retry later, or stop.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ impl<'a> Retries<'a> {
         Self { store, health, metrics, outage_limit, oldest, started, attempt: 0, backoff: Backoff::new() }
     }
 
-    /// The database works, whatever it did before.
+    /// The database executes batches: clears the fault, if there was one.
     pub(super) fn succeeded(&self) {
         if self.attempt > 0 {
             self.health.clear(Condition::CommitsFailing);
@@ -97,9 +97,9 @@ impl<'a> Retries<'a> {
         let (oldest_age_secs, delay_ms) = (self.oldest.elapsed().as_secs(), delay.as_millis());
         let delay_ms = u64::try_from(delay_ms).unwrap_or(u64::MAX);
         if overdue {
-            tracing::error!(%error, attempt, oldest_age_secs, database, delay_ms, "commit failed, retrying batch");
+            tracing::error!(%error, attempt, oldest_age_secs, database, delay_ms, "batch failed, retrying");
         } else {
-            tracing::warn!(%error, attempt, oldest_age_secs, database, delay_ms, "commit failed, retrying batch");
+            tracing::warn!(%error, attempt, oldest_age_secs, database, delay_ms, "batch failed, retrying");
         }
     }
 }

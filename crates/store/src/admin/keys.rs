@@ -11,10 +11,9 @@ use tokio_postgres::error::SqlState;
 use crate::rows::get;
 use crate::{Error, Store};
 
-/// What a new key is to be.
+/// A key to create.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// What people call it.
     pub name: String,
     pub role: Role,
     /// The only wallets that it may touch.
@@ -39,7 +38,7 @@ const LIST: &str = "
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE name = $1";
 
 impl Store {
-    /// Creates a key, and returns its token, which cannot be had a second time.
+    /// Creates a key, and returns its token, which is not stored.
     ///
     /// # Errors
     ///
@@ -66,7 +65,7 @@ impl Store {
         }
     }
 
-    /// The key of this id and what is kept of its secret, active or not.
+    /// The key of this id and its sealed secret, active or not.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! How the database stands, for `florin status`; and whether a ledger is in use, for `florin bench` and
+//! The state of the database, for `florin status`; and whether a ledger is in use, for `florin bench` and
 //! `demo`.
 
 use florin_ledger::PendingSummary;
@@ -8,12 +8,12 @@ use crate::migrate::migrations;
 use crate::rows::get;
 use crate::{Error, Store};
 
-/// How the database stands.
+/// The state of the database.
 #[derive(Debug)]
 pub struct DatabaseStatus {
     /// The version of PostgreSQL, such as `17.2`.
     pub version: String,
-    /// How it encodes texts.
+    /// The encoding of the database.
     pub encoding: String,
     /// Whether nothing can be written: a standby, or a database that was made read-only.
     pub read_only: bool,
@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When it cannot be reached, or refuses to say.
+    /// When it cannot be reached, or refuses the query.
     pub async fn status(&self) -> Result<DatabaseStatus, Error> {
         let row =
             self.with_connection(async |connection| Ok(connection.query_one(STATUS, &[]).await?)).await?;

@@ -43,7 +43,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct AuditOptions {
     /// Sessions that work at a time; each keeps about one core of the server busy.
     pub connections: NonZeroUsize,
-    /// At most so many findings of a check are fetched.
+    /// Maximum number of findings to fetch for each check.
     pub limit: usize,
 }
 

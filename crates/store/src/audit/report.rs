@@ -99,7 +99,7 @@ impl Check {
         }
     }
 
-    /// Whether its findings do not make the ledger unsound.
+    /// Whether its findings are only warnings: the ledger is sound all the same.
     #[must_use]
     pub const fn is_warning(self) -> bool {
         matches!(self, Self::Expiry)

@@ -25,8 +25,8 @@ impl Cache {
         self.wallets.contains(&wallet_id)
     }
 
-    /// Takes a wallet out: whoever plans with it puts it back as the plan leaves it. If planning fails it
-    /// stays out, and is read when it is needed again.
+    /// Takes a wallet out: the planner puts it back as the plan leaves it. If planning fails, it stays out,
+    /// and is read when it is needed again.
     pub(super) fn take(&mut self, wallet_id: WalletId) -> Option<Wallet> {
         self.wallets.pop(&wallet_id)
     }
@@ -35,7 +35,7 @@ impl Cache {
         self.wallets.put(wallet_id, wallet);
     }
 
-    /// These wallets are not as they were cached.
+    /// Drops these wallets: the plan that cached them was not committed.
     pub(super) fn void(&mut self, wallet_ids: &[WalletId]) {
         for wallet_id in wallet_ids {
             self.wallets.pop(wallet_id);

@@ -97,7 +97,7 @@ async fn append_and_keep_holds(
     Ok(client.execute(&statement, &parameters).await?)
 }
 
-/// What the number of rows says that were appended.
+/// Checks how many rows were appended: all; or none, because a precondition does not hold.
 fn stored(stored: u64, rows: &[NewPosting<'_>], precondition: &Precondition) -> Result<(), Error> {
     match stored {
         0 if !precondition.is_none() => Err(Error::Conflict),
@@ -162,8 +162,7 @@ impl<'a> NewPosting<'a> {
     }
 }
 
-/// The rows to append, in the order of their chains: batches that collide then wait for each other in one
-/// direction.
+/// The rows to append, in the order of their chains, so that batches in conflict do not deadlock on them.
 fn rows(changes: &[Change]) -> Vec<NewPosting<'_>> {
     let postings = changes.iter().flat_map(|change| change.postings().map(move |posting| (change, posting)));
     let mut postings: Vec<(&Change, &Posting)> = postings.collect();
@@ -173,7 +172,7 @@ fn rows(changes: &[Change]) -> Vec<NewPosting<'_>> {
     postings.into_iter().map(|(change, posting)| NewPosting::new(change, posting)).collect()
 }
 
-/// Who opened the transaction, or who resolved it. The payee's legs do not say.
+/// Who opened the transaction, or who resolved it; none on the payee's legs.
 fn requested_by(transaction: &Transaction, leg: i16) -> Option<&str> {
     match leg {
         0 => transaction.requested_by.as_deref(),

@@ -1,15 +1,15 @@
-//! When writers that fight over the same wallets take turns.
+//! Turns: they let every writer progress when writers conflict over the same wallets.
 //!
-//! Without conflicts writers do not wait for each other: a batch is planned on cached balances while the one
-//! before is committed. The writer that loses a conflict takes a turn, in which nobody else commits, so its batch
-//! is executed at the second attempt. Turns are served in order: a writer that always loses the race would
-//! starve otherwise.
+//! Without conflicts writers do not wait for each other: a batch is planned on cached balances while the
+//! one before is committed. The writer that loses a conflict takes a turn, in which no other commits, so
+//! its batch is executed at the second attempt. Turns are served in order: a writer that always loses the
+//! race would starve otherwise.
 
-/// Conflicts over one batch before it is left for later. In a turn there are none, except with a writer that
-/// knows nothing of turns.
+/// Maximum number of conflicts over one batch in a row; then it is retried later. In a turn there are none,
+/// except with a writer that takes no turns, such as an older version.
 const MAX_ROUNDS: u32 = 20;
 
-/// How much this writer fights with others.
+/// The conflicts of this writer.
 #[derive(Debug, Default)]
 pub(super) struct Contention {
     /// Conflicts over the present batch.
@@ -23,7 +23,7 @@ impl Contention {
         self.conflicts
     }
 
-    /// Another writer was first: the present batch needs a turn.
+    /// Whether the present batch had a conflict, so that it needs a turn.
     pub(super) const fn needs_turn(&self) -> bool {
         self.rounds > 0
     }
@@ -37,7 +37,7 @@ impl Contention {
         self.conflicts += 1;
     }
 
-    /// Other writers were first too often: the batch is tried again later, in a turn at once.
+    /// Too many conflicts: the batch is retried later, and then begins in a turn.
     pub(super) const fn leave(&mut self) {
         self.rounds = 1;
     }

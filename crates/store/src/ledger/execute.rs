@@ -1,4 +1,4 @@
-//! Plans and commits a batch until no other writer is first.
+//! Plans and commits a batch, again after each conflict.
 
 use florin_ledger::Group;
 
@@ -13,7 +13,7 @@ const TAKE_TURN: &str = include_str!("sql/take_turn.sql");
 ///
 /// # Errors
 ///
-/// Any error but [`Error::Conflict`]; [`Error::Contended`] after too many of those.
+/// Any error but [`Error::Conflict`]; [`Error::Contended`] after too many conflicts.
 pub async fn execute(planner: &mut Planner, groups: &mut [Group]) -> Result<Executed, Error> {
     while !planner.contention.is_exhausted() {
         let executed = if planner.contention.needs_turn() {
@@ -36,7 +36,7 @@ async fn execute_free(planner: &mut Planner, groups: &mut [Group]) -> Result<Exe
     finish(planner, Some(plan), committed)
 }
 
-/// Plans and commits in one transaction, in which nobody else commits.
+/// Plans and commits in one transaction, during which no other writer commits.
 async fn execute_in_turn(planner: &mut Planner, groups: &mut [Group]) -> Result<Executed, Error> {
     let store = planner.store.clone();
     let mut planned = None;

@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use crate::Error;
 use crate::rows::{decimal, error_code, get, operation, status, ticker};
 
-/// About so many postings are examined for one filtered page, shared among the chains.
+/// About how many postings are examined for one filtered page, shared among the chains.
 const SCANNED_POSTINGS: i64 = 10_000;
 /// The precision of times in the database.
 const MICROSECOND: Duration = Duration::from_micros(1);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::rows::get;
 use crate::{Error, Store};
 
-/// Any number does, as long as all versions of the service take the same ("sweep" in ASCII).
+/// The key of the lock. Any number, but the same in all versions of the service ("sweep" in ASCII).
 const EXPIRY_LOCK: i64 = 0x73_77_65_65_70;
 
 const OVERDUE: &str = "SELECT transaction_id FROM holds WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2";
@@ -35,7 +35,7 @@ impl Store {
 }
 
 impl ExpiryLock {
-    /// At most `limit` transactions whose time was over at this moment, the longest overdue first.
+    /// At most `limit` holds that were overdue at this moment, the longest overdue first.
     ///
     /// # Errors
     ///

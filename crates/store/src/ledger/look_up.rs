@@ -10,8 +10,8 @@ use super::{Executed, Planner, execute, reads};
 use crate::{Error, Store};
 
 impl Store {
-    /// Answers a query by the same rules, and in the same way, as if it had come through the broker. Nothing
-    /// is cached, so the answer is right whoever writes.
+    /// Answers a query by the same rules, and in the same way, as if it had come through the broker.
+    /// Nothing is cached, so the answer is right whichever instance writes.
     ///
     /// # Errors
     ///

@@ -23,9 +23,9 @@ pub struct Planner {
     pub(super) store: Store,
     pub(super) contention: Contention,
     cache: Cache,
-    /// The times that plans of the present batch gave their rows, as far as their commit is in doubt.
+    /// The times of the rows of those plans of the present batch whose commit is in doubt.
     in_doubt: HashSet<SystemTime>,
-    /// Whether changes that are replayed are wanted, for events.
+    /// Whether replayed changes are returned, for events.
     with_replayed: bool,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
 }
@@ -40,7 +40,7 @@ struct Inputs {
 
 impl Planner {
     /// A planner that caches the balances of at most `cached_wallets` wallets. `with_replayed` also returns
-    /// the changes that were committed earlier and are asked for again.
+    /// the changes that were committed earlier and are requested again.
     #[must_use]
     pub fn new(store: Store, cached_wallets: NonZeroUsize, with_replayed: bool) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Planner {
         }
     }
 
-    /// The same, by another clock. It is read when the rules decide.
+    /// Uses another clock. It is read when the rules decide.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Box::new(clock);
@@ -74,7 +74,7 @@ impl Planner {
 
     /// Plans a batch, from the cache and from what is read.
     ///
-    /// A request that only looks like another one with its identity gets a fresh identity, in `groups`.
+    /// A request without an identity of its own gets a fresh one, in `groups`, if the derived one is taken.
     ///
     /// # Errors
     ///
@@ -95,13 +95,13 @@ impl Planner {
         planned
     }
 
-    /// Plans a batch from the cache alone, so it may be called while the plan before is being committed. None
-    /// if something would have to be read, or what is cached does not fit together: then [`Planner::plan`]
-    /// does it after that commit.
+    /// Plans a batch from the cache alone, so it may be called while the plan before is being committed.
+    /// None if something has to be read, or the cached balances contradict each other: call
+    /// [`Planner::plan`] after that commit.
     pub fn plan_from_cache(&mut self, groups: &mut [Group]) -> Option<Plan> {
         let inputs = self.inputs_from_cache(groups)?;
         let (state, applied, precondition) = self.apply(groups, inputs).ok()?;
-        // A replay has to be read. The wallets that were taken from the cache stay out of it.
+        // A replay has to be read. The wallets that were taken from the cache are not put back.
         applied.repeated.is_empty().then(|| self.finish(state, applied, Vec::new(), precondition))
     }
 
@@ -121,7 +121,6 @@ impl Planner {
         Ok(self.finish(state, applied, replayed, precondition))
     }
 
-    /// Applies the rules.
     fn apply(&self, groups: &mut [Group], inputs: Inputs) -> Result<(State, Applied, Precondition), Error> {
         let Inputs { mut state, from_cache, precondition } = inputs;
         self.renew_identities(groups, &state.transactions);
@@ -133,8 +132,8 @@ impl Planner {
         Ok((state, applied, precondition))
     }
 
-    /// Caches what the plan leaves behind, as if it were committed already: the next batch may be planned on
-    /// it. [`Planner::void`] takes that back.
+    /// Makes the plan, and caches the balances it leaves behind as if it were committed already, so that
+    /// the next batch can be planned on them. [`Planner::void`] takes that back.
     fn finish(
         &mut self,
         state: State,
@@ -150,14 +149,15 @@ impl Planner {
         Plan { outcomes, changes, replayed, precondition, wallet_ids }
     }
 
-    /// This plan is committed.
+    /// To be called when this plan is committed.
     pub fn committed(&mut self, plan: Plan) -> Executed {
         self.contention.end_batch();
         plan.into_executed()
     }
 
-    /// This plan could not be committed, for this reason: what it left in the cache never was. If that is in
-    /// doubt, the rows that it may have written are recognised when the same batch is planned again.
+    /// To be called when this plan was not committed, because of `error`: drops what it left in the cache.
+    /// If the commit is in doubt, the rows that it may have written are recognised when the same batch is
+    /// planned again.
     pub fn void(&mut self, plan: &Plan, error: &Error) {
         self.cache.void(&plan.wallet_ids);
         if error.in_doubt() {
@@ -166,13 +166,13 @@ impl Planner {
         self.note(error);
     }
 
-    /// The plan that this one was planned ahead on is void, and so is this one. It was never sent.
+    /// To be called for a plan that was planned ahead on a plan that is void. It was never sent.
     pub fn void_ahead(&mut self, plan: &Plan) {
         self.cache.void(&plan.wallet_ids);
     }
 
-    /// The batch is executed as far as it can be: nothing of it is in doubt any more. Until then its groups
-    /// have to be tried again before others, all at once or one by one.
+    /// To be called when the batch is executed as far as it can be: nothing of it is in doubt any more.
+    /// Before that, its groups have to be retried before others, together or one by one.
     pub fn end_batch(&mut self) {
         self.in_doubt.clear();
         self.contention.end_batch();
@@ -184,13 +184,13 @@ impl Planner {
         }
     }
 
-    /// Whether identities have to be looked up: another writer may have recorded them, or we did and do not
-    /// know it.
+    /// Whether identities have to be looked up: another writer may have recorded them, or a commit in doubt
+    /// of this one.
     fn must_look_up(&self) -> bool {
         self.contention.needs_turn() || !self.in_doubt.is_empty()
     }
 
-    /// All that the rules need for these commands, if nothing of it has to be read.
+    /// All that the rules need for these commands; none if any of it has to be read.
     fn inputs_from_cache(&mut self, groups: &[Group]) -> Option<Inputs> {
         let tickers = self.store.cached_tickers();
         let commands = || groups.iter().flat_map(Group::commands);
@@ -213,8 +213,8 @@ impl Planner {
 
     /// All that the rules need for these commands.
     ///
-    /// Transactions are read before wallets, and wallets before what lies in the past: what another instance
-    /// writes in between is then noticed, at the latest when the rows are appended.
+    /// Transactions are read before wallets, and wallets before past balances and pages: what another
+    /// instance writes in between is then noticed, at the latest when the rows are appended.
     async fn read_inputs(&mut self, client: &impl GenericClient, groups: &[Group]) -> Result<Inputs, Error> {
         let look_up = self.must_look_up();
         let commands = || groups.iter().flat_map(Group::commands);
@@ -255,9 +255,9 @@ impl Planner {
         Ok(Inputs { state: State { tickers, wallets, transactions, past, pages }, from_cache, precondition })
     }
 
-    /// The wallets that are read even if they are cached: those whose balance of the past is queried or that
-    /// only decide on a hold. A present balance comes from the cache and is checked by the statement that
-    /// commits; that is not tried twice.
+    /// The wallets that are read even if they are cached: those whose past balance is queried, and payees
+    /// that only decide whether a hold can be opened. A present balance comes from the cache and is checked
+    /// by the statement that commits; after a conflict it is read as well.
     fn wallets_to_read(&self, groups: &[Group]) -> HashSet<WalletId> {
         let look_up = self.must_look_up();
         let commands = || groups.iter().flat_map(Group::commands);
@@ -265,11 +265,11 @@ impl Planner {
         queries.filter_map(Command::queried_wallet).chain(commands().filter_map(payee_of_hold)).collect()
     }
 
-    /// Gives a fresh identity to every request that only looks like one that has its identity already.
+    /// Gives a fresh identity to every request whose derived identity belongs to another request.
     ///
-    /// The other one is this very request in two cases only: its row was written by a commit of this batch
-    /// that was in doubt; or from a redelivery that came after this delivery, to another instance, when the
-    /// broker took this one for dead.
+    /// It belongs to this very request in two cases only: its row was written by a commit of this batch
+    /// that was in doubt; or by a redelivery to another instance, after this delivery, when the broker had
+    /// given up this connection.
     fn renew_identities(&self, groups: &mut [Group], recorded: &HashMap<Uuid, Transaction>) {
         let mut seen = HashSet::with_capacity(groups.len());
         let commands = groups.iter_mut().flat_map(Group::commands_mut);
@@ -323,15 +323,15 @@ fn is_present_balance(command: &Command) -> bool {
     command.queried_wallet().is_some() && command.queried_moment().is_none()
 }
 
-/// What the queried balances rest on, as far as they come from the cache.
+/// The precondition: the queried balances that come from the cache are unchanged.
 fn precondition(groups: &[Group], cached: &HashMap<WalletId, Wallet>, tickers: &Tickers) -> Precondition {
     let queried: BTreeSet<WalletId> =
         groups.iter().flat_map(Group::commands).filter_map(Command::queried_wallet).collect();
     Precondition::unchanged(select(cached, queried), tickers)
 }
 
-/// The payee whose balance decides whether a transfer may be held. Its chain is not appended to, so no key
-/// would tell that the balance was stale.
+/// The payee whose balance decides whether a transfer may be held. Its chain is not appended to, so no
+/// unique key would detect that the balance is stale.
 fn payee_of_hold(command: &Command) -> Option<WalletId> {
     match command {
         Command::Transfer { movement, to_wallet_id } if movement.pending.is_some() => Some(*to_wallet_id),
@@ -340,7 +340,8 @@ fn payee_of_hold(command: &Command) -> Option<WalletId> {
 }
 
 /// Whether a refusal may be due to the cached balance of a payee. A refusal appends nothing to the payee's
-/// chain, so no key would tell that the balance was stale: the batch has to be planned on what is read.
+/// chain, so no unique key would detect that the balance is stale: the batch has to be planned on balances
+/// that are read.
 fn refuses_for_cached_payee(
     groups: &[Group],
     outcomes: &[Outcome],

@@ -12,16 +12,16 @@ use crate::rows::get;
 use crate::{Error, Store};
 
 const ANY_WALLET: &str = "SELECT wallet_id FROM wallets ORDER BY wallet_id LIMIT 1";
-/// No chain gets that long, so the posting is in nobody's way.
+/// No chain gets that long, so the posting collides with none.
 const VERSION: i64 = i64::MAX;
 
 impl Store {
     /// Runs what every batch needs: reads wallets and transactions, appends a posting and a hold, and rolls
     /// that back.
     ///
-    /// After a permanent error this tells whose it is. If the probe fails too, the database cannot execute
+    /// After a permanent error this tells what causes it. If the probe fails too, the database cannot execute
     /// any batch (a missing grant, a dropped column, another schema) and no request is to blame. If it
-    /// succeeds, the error is of the request that had it.
+    /// succeeds, the request that had the error causes it.
     ///
     /// # Errors
     ///

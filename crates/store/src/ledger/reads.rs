@@ -126,8 +126,8 @@ fn text(row: &Row, column: &'static str) -> Result<Option<Arc<str>>, Error> {
     Ok(get::<Option<&str>>(row, column)?.map(Arc::from))
 }
 
-/// Steps that were committed earlier, of transactions known here. One that is not in the tables yet is left
-/// out: it belongs to the batch being planned.
+/// Steps that were committed earlier, of these known transactions. One that is not in the tables yet is
+/// left out: it belongs to the batch being planned.
 pub(super) async fn changes(
     client: &impl GenericClient,
     repeated: &[Repeated],

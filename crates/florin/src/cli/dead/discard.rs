@@ -63,7 +63,7 @@ async fn discard_named(config: &Config, names: &[String], yes: bool) -> anyhow::
     Ok(dropped)
 }
 
-/// Asks a person, unless the answer is known.
+/// Asks for confirmation, unless it was given or is not needed.
 async fn ask(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());

@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 
 use super::table::{time, visible};
 
-/// Told in words.
 const X_DEATH: &str = "x-death";
 
 /// For people.
@@ -86,7 +85,7 @@ fn in_words(death: &Death) -> String {
     )
 }
 
-/// Those that are there, by name.
+/// The properties that are set, by name.
 fn properties(properties: &BasicProperties) -> Vec<(&'static str, Value)> {
     let texts = [
         ("content_type", properties.content_type()),
@@ -135,7 +134,7 @@ fn table_to_json(table: &FieldTable) -> Value {
     Value::Object(fields.collect())
 }
 
-/// A text as it stands; anything else as JSON.
+/// A text unchanged; anything else as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -144,7 +143,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// JSON with a line for every field, with its digits as they are; any other text as it stands.
+/// JSON with a line for every field, and its digits unchanged; any other text unchanged.
 fn body(bytes: &[u8]) -> String {
     let text = match serde_json::from_slice::<&RawValue>(bytes) {
         Ok(json) => pretty(json.get()),

@@ -104,7 +104,7 @@ fn body_start(row: &Row) -> String {
     format!("{}{dots}", visible(&row.body_start))
 }
 
-/// A time in seconds since 1970. Some are beyond the calendar, for anybody can write them.
+/// A time in seconds since 1970. Anybody can write this header, so some are beyond the calendar.
 pub(super) fn time(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.map_or_else(|| format!("{seconds} s after 1970"), |time| time.to_string())
@@ -118,7 +118,7 @@ fn shortened(text: &str, chars: usize) -> String {
     visible(&short)
 }
 
-/// Text that somebody else wrote, without what would move the cursor or turn the text around.
+/// Foreign text, without characters that move the cursor or reverse the direction of text.
 pub(super) fn visible(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control()

@@ -22,7 +22,7 @@ fn describe(page: &mut String, command: &Command, parent: &str) {
     let usage = command.clone().render_usage().to_string();
     let _ = write!(page, "\n```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
     let mut arguments: Vec<&Arg> = command.get_arguments().filter(|arg| is_shown(arg)).collect();
-    // As in --help: what is given by its place, then flags, then those under a heading.
+    // In the order of --help: positional arguments, flags, flags under a heading.
     arguments.sort_by_key(|arg| (arg.get_help_heading().is_some(), !arg.is_positional()));
     let groups = arguments.chunk_by(|one, other| one.get_help_heading() == other.get_help_heading());
     for group in groups {
@@ -38,7 +38,7 @@ fn describe(page: &mut String, command: &Command, parent: &str) {
     }
 }
 
-/// `--help` and `--version` go without saying.
+/// `--help` and `--version` are left out.
 fn is_shown(arg: &Arg) -> bool {
     !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str())
 }

@@ -156,7 +156,7 @@ impl From<PendingSummary> for Pending {
 
 fn broker_findings(broker: &BrokerStatus, problems: &mut Vec<String>, notes: &mut Vec<String>) {
     if broker.blocked == Some(true) {
-        problems.push("RabbitMQ takes no messages: an alarm for memory or disk is on".to_owned());
+        problems.push("RabbitMQ blocks publishing: a memory or disk alarm is on".to_owned());
     }
     let mut differ = |what: String, Difference { text, is_adopted }: &Difference| match is_adopted {
         true => notes.push(format!("{what} was declared with other settings, and is used as it is: {text}")),
@@ -199,7 +199,7 @@ fn broker_findings(broker: &BrokerStatus, problems: &mut Vec<String>, notes: &mu
 fn database_problems(database: &DatabaseStatus) -> Vec<String> {
     let mut problems = Vec::new();
     if database.read_only {
-        problems.push("the database is read-only: a standby, or a server that was made so".to_owned());
+        problems.push("the database is read-only: a standby, or set to read-only".to_owned());
     }
     if database.encoding != ENCODING {
         problems
@@ -229,7 +229,7 @@ pub(super) fn text(report: &Report) -> String {
     let reachable = if broker.reachable { "reachable" } else { "NOT REACHABLE" };
     table.add_row(["broker", &format!("{product} at {at}: {reachable}")]);
     let publishing = match broker.blocked {
-        Some(true) => "BLOCKED by an alarm for memory or disk".to_owned(),
+        Some(true) => "BLOCKED by a memory or disk alarm".to_owned(),
         Some(false) => "accepted".to_owned(),
         None => unknown(),
     };

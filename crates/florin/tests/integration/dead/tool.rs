@@ -134,7 +134,7 @@ async fn names_must_mean_one_message_and_dropping_is_confirmed() {
     let cases: [(&[&str], i32, &str); 7] = [
         (&["show", "zzz"], 1, "error: there is no dead letter \"zzz\""),
         (&["requeue", "m1", "zzz"], 1, "error: 0 messages were requeued, the others are still here: there"),
-        (&["drop", "--yes", ""], 1, "error: \"\" may mean any of 40 messages: "),
+        (&["drop", "--yes", ""], 1, "error: \"\" is ambiguous: it matches 40 messages: "),
         (&["drop", "m1"], 2, "error: refusing to drop without confirmation: not a terminal; pass --yes"),
         (&["drop", "--all"], 2, "pass --yes"),
         (&["drop", "--all", "--yes", "m1"], 2, "cannot be used with"),

@@ -1,4 +1,4 @@
--- Appends postings, sent as one array of rows, when no other writer has its turn (see take_turn.sql).
+-- Appends postings, sent as one array of rows. Waits while another writer has its turn (see take_turn.sql).
 INSERT INTO postings (wallet_id, ticker_id, version, transaction_id, leg, operation, status, error, amount, actual_after,
                       frozen_after, held, counterparty_wallet_id, request_hash, redelivered, metadata, created_at,
                       expires_at, requested_by)

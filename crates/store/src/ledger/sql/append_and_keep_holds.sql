@@ -1,5 +1,5 @@
 -- Appends the postings $5, adds the holds $6 to $8 and removes the holds $9, if the precondition ($1 to $4,
--- see unchanged.sql) holds. Without a precondition $1 is null, and then it does.
+-- see unchanged.sql) holds. If $1 is null, there is no precondition. Waits for turns as append.sql does.
 WITH unchanged AS (
      SELECT
       WHERE (SELECT pg_advisory_xact_lock_shared(1718382450, 'postings'::regclass::oid::int)) IS NOT NULL

@@ -1,4 +1,5 @@
--- Appends the postings $5 if the precondition ($1 to $4, see unchanged.sql) holds.
+-- Appends the postings $5 if the precondition ($1 to $4, see unchanged.sql) holds. Waits for turns as
+-- append.sql does.
 WITH unchanged AS (
      SELECT
       WHERE (SELECT pg_advisory_xact_lock_shared(1718382450, 'postings'::regclass::oid::int)) IS NOT NULL

@@ -1,5 +1,5 @@
 -- One row if the precondition holds: $1 are all tickers, and none of the postings $2 to $4 exists. OFFSET
--- keeps PostgreSQL to one look-up per posting, whatever it believes about the table.
+-- keeps PostgreSQL to one look-up per posting, whatever its statistics say.
 SELECT
  WHERE NOT EXISTS (SELECT FROM tickers WHERE ticker_id <> ALL($1::int[]))
    AND NOT EXISTS (
