@@ -7,19 +7,18 @@
 #![no_main]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use florin_broker::Link;
-use florin_service::config::Http;
-use florin_http::{Parts, listen, serve};
-use florin_metrics::Metrics;
-use florin_store::Store;
+use florin_http::{Parts, Settings, listen, serve};
+use florin_metrics::{Health, Metrics};
 use florin_wire::Limits;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -42,18 +41,23 @@ fn server() -> &'static (Runtime, SocketAddr) {
     SERVER.get_or_init(|| {
         let runtime = Runtime::new().expect("a runtime");
         let address = runtime.block_on(async {
-            let http = Http { host: Ipv4Addr::LOCALHOST.into(), port: 0, ..Http::default() };
+            let http = Settings { host: Ipv4Addr::LOCALHOST.into(), port: 0, ..Settings::default() };
             let listener = listen(&http).await.expect("a port");
             let address = listener.local_addr().expect("an address");
             let parts = Parts {
-                store: Store::new(&format!("postgres://florin@{NOWHERE}/florin"), 1).expect("a store"),
+                // Nobody takes what is sent there.
+                database: mpsc::channel(1).0,
+                asyncapi: &serde_json::Value::Null,
                 link: Link::default(),
+                health: Health::default(),
                 metrics: Metrics::new(),
                 amqp_url: format!("amqp://{NOWHERE}"),
                 work_queue: "florin.work".into(),
                 limits: Limits { max_body_bytes: 10_000, max_batch_body_bytes: 10_000 },
-                key_requests_per_second: None,
+                key_limits: None,
+                allowed_hosts: vec!["x".into()],
                 max_requests: 8,
+                proof_key: Arc::default(),
                 timeout: Duration::from_millis(1),
             };
             tokio::spawn(serve(listener, parts, CancellationToken::new()));

@@ -1,5 +1,4 @@
-//! What makes a retry the same request, alone and within a batch. The ids and hashes are those of a calculation by
-//! other means: they must never change, for the tables hold them.
+//! What makes a retry the same request. Ids and hashes were calculated by other means, and must never change.
 
 use std::time::SystemTime;
 
