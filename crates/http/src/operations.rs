@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use florin_client::{Body, Reply};
 use florin_ledger::{Command, Operation};
-use florin_wire::{BATCH, Batch, Decoded, Envelope, Refusal, decode};
+use florin_wire::{BATCH, Batch, Decoded, Envelope, Refusal, decode, is_identity};
 use uuid::Uuid;
 
 use super::auth::Caller;
@@ -131,7 +131,8 @@ async fn resource(
 
 /// A request without a key gets one of ours, so that even a 504 names the transaction to read.
 fn message_id(headers: &HeaderMap) -> Result<String, Problem> {
-    Ok(idempotency_key(headers)?.unwrap_or_else(|| Uuid::now_v7().to_string()))
+    let given = idempotency_key(headers)?.filter(|id| is_identity(id));
+    Ok(given.unwrap_or_else(|| Uuid::now_v7().to_string()))
 }
 
 impl Shared {
@@ -185,7 +186,8 @@ impl Shared {
         Ok(Reply::to_command(&command, &outcome))
     }
 
-    /// Refuses commands on wallets that the caller's key does not cover, also by naming a transaction.
+    /// Refuses commands on wallets that the caller's key does not cover, also by naming a transaction: those of
+    /// others are answered as if they did not exist, so that a key does not find out which do.
     async fn check_wallets(
         &self,
         caller: &Caller,
@@ -202,9 +204,11 @@ impl Shared {
         let wallets = self.database.call(DatabaseRequest::WalletsOf, named.clone()).await?;
         for id in named {
             // One that appears later could be anybody's.
-            let unknown = || Problem::of_refusal(&Refusal::unknown_transaction(id));
-            let wallets = wallets.get(&id).ok_or_else(unknown)?;
-            caller.needs_wallets(wallets.iter().copied())?;
+            let is_own =
+                wallets.get(&id).is_some_and(|wallets| caller.needs_wallets(wallets.iter().copied()).is_ok());
+            if !is_own {
+                return Err(Problem::of_refusal(&Refusal::unknown_transaction(id)));
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use florin_ledger::{Command, ErrorCode, Identity, Operation, RequestHash};
+use florin_ledger::{Command, ErrorCode, Identity, Operation, RequestHash, WalletId};
 use serde_json::value::RawValue;
 
 use crate::command::{MAX_PAGE, command, fields_of, operation};
@@ -79,7 +79,8 @@ impl Batch {
         let items = operations.into_iter().enumerate();
         let mut postings: u16 = 0;
         let items = items.map(|(index, raw)| {
-            let identify = |id: Option<&str>, request_hash| identities.at(index, id, request_hash);
+            let identify =
+                |id: Option<&str>, wallet_id, request_hash| identities.at(index, id, wallet_id, request_hash);
             Item::decode(raw.get(), unknown, requester, identify).within(&mut postings)
         });
         Ok(Self { atomic, items: items.collect() })
@@ -105,7 +106,7 @@ impl Item {
         json: &str,
         unknown: UnknownFields,
         requester: &Requester,
-        identify: impl FnOnce(Option<&str>, RequestHash) -> Identity,
+        identify: impl FnOnce(Option<&str>, WalletId, RequestHash) -> Identity,
     ) -> Self {
         let named = Fields::read(json).and_then(|fields| {
             let name = fields.required(Field::Operation, NAME, short_text)?;
@@ -123,7 +124,8 @@ impl Item {
             let fields = fields.check(&[fields_of(operation), OF_AN_OPERATION], unknown)?;
             let id = fields.optional(Field::Id, NAME, short_text)?;
             let requested_by = requester.of_operation(fields)?;
-            command(operation, fields, requested_by, |request_hash| identify(id.as_deref(), request_hash))
+            let identify = |wallet_id, request_hash| identify(id.as_deref(), wallet_id, request_hash);
+            command(operation, fields, requested_by, identify)
         };
         Self { operation: Cow::Borrowed(operation.as_str()), command: command() }
     }

@@ -49,7 +49,7 @@ pub(crate) fn command(
     operation: Operation,
     fields: &Fields<'_>,
     requested_by: Option<Arc<str>>,
-    identify: impl FnOnce(RequestHash) -> Identity,
+    identify: impl FnOnce(WalletId, RequestHash) -> Identity,
 ) -> Result<Command, Refusal> {
     let resolve = |how, requested_by| {
         Ok(Command::Resolve { transaction_id: named_transaction(fields)?, how, requested_by })
@@ -78,14 +78,14 @@ pub(crate) fn command(
 
 const AMOUNT: &str = "a decimal number, or one in a string, such as 10.50";
 const TICKER: &str = "a string, such as \"USD\"";
-const TIME: &str = "a time in RFC 3339 and UTC, such as \"2026-01-31T08:15:30Z\"";
+const TIME: &str = "a time in RFC 3339, such as \"2026-01-31T08:15:30Z\"";
 
 fn movement(
     operation: Operation,
     fields: &Fields<'_>,
     to_wallet_id: Option<WalletId>,
     requested_by: Option<Arc<str>>,
-    identify: impl FnOnce(RequestHash) -> Identity,
+    identify: impl FnOnce(WalletId, RequestHash) -> Identity,
 ) -> Result<Movement, Refusal> {
     let wallet_id = wallet_id(fields, Field::WalletId)?;
     let ticker = fields.required(Field::Ticker, TICKER, string)?;
@@ -103,7 +103,7 @@ fn movement(
         timeout_seconds,
         metadata,
     };
-    let identity = identify(meaning.hash());
+    let identity = identify(wallet_id, meaning.hash());
     let pending = pending.then(|| Pending { timeout: timeout_seconds.map(Duration::from_secs) });
     let metadata = metadata.map(Into::into);
     let ticker = ticker.into_owned();

@@ -41,6 +41,6 @@ pub fn decode(envelope: &Envelope<'_>, body: &[u8], limits: &Limits) -> Result<D
     let body = text(body)?;
     let fields = Fields::read(body)?;
     let fields = fields.check(&[fields_of(operation)], envelope.unknown_fields())?;
-    let identify = |request_hash| identity(envelope, body, request_hash);
+    let identify = |wallet_id, request_hash| identity(envelope, body, wallet_id, request_hash);
     command(operation, fields, requester.into_name(), identify).map(Decoded::One)
 }

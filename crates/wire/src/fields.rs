@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::envelope::UnknownFields;
 use crate::identity::hyphenated;
 use crate::json::{digits, string};
+use crate::number::Number;
 use crate::refusal::{Refusal, shown};
 
 macro_rules! fields {
@@ -186,7 +187,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 /// A name, borrowed unless it has escapes in it.
-struct Name<'a>(Cow<'a, str>);
+pub(crate) struct Name<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -217,11 +218,11 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(body).map_err(|_| Refusal::malformed("the body cannot be read: it is not UTF-8"))
 }
 
-/// A whole number, or one in a string. Digits only: no sign but a minus, no leading zeros, no fraction or
-/// exponent, so that every number has one text, and a card number in a string is read as written or not at
-/// all.
+/// A whole number, or one in a string. Some libraries write every number with a fraction, so `12.0` is 12, as
+/// in JSON Schema. In a string it has digits only: no sign but a minus, no leading zeros, no fraction or
+/// exponent, so that a card number is read as written or not at all.
 pub(crate) fn whole(raw: &RawValue) -> Option<i64> {
-    let text = digits(raw)?;
+    let Some(text) = string(raw) else { return whole_number(raw.get()) };
     let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |digits| ("-", digits));
     let plain = match digits.as_bytes() {
         [b'0'] => sign.is_empty(),
@@ -229,6 +230,17 @@ pub(crate) fn whole(raw: &RawValue) -> Option<i64> {
         [] => false,
     };
     plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The text of any JSON value but a string.
+fn whole_number(json: &str) -> Option<i64> {
+    if !json.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+        return None;
+    }
+    match json.parse() {
+        Ok(number) => Some(number),
+        Err(_) => Number::read(json)?.whole(),
+    }
 }
 
 /// A decimal number, or one in a string.

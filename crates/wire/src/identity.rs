@@ -1,8 +1,11 @@
 //! What makes a retry the same request: the identity, which is the transaction id as well.
 //!
-//! A `message_id` that is a UUID is the id itself; any other is hashed to one. Without a `message_id` the id
-//! is the hash of the message, and then only the broker's redelivery flag tells a redelivery from a second
-//! request with the same content.
+//! A `message_id` that is a UUID is the id itself. Any other is hashed to one together with the wallet that the
+//! request is about, so that two wallets never share an identity: nobody can take the order numbers of another
+//! in advance, or find out which are taken. Without a `message_id` the id is the hash of the message, and then
+//! only the broker's redelivery flag tells a redelivery from a second request with the same content.
+//!
+//! `docs/reference/identity.md` has the derivation with test vectors. It must not change: the tables hold ids.
 
 use std::cell::OnceCell;
 
@@ -11,13 +14,43 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::envelope::Envelope;
+use crate::metadata;
+
+/// Whether a `message_id` is an identity. The empty one and the all-zero UUID are none: what clients send that
+/// never set it would be the same for everybody.
+#[must_use]
+pub fn is_identity(message_id: &str) -> bool {
+    !message_id.is_empty() && !is_nil(message_id)
+}
+
+/// The all-zero UUID in any notation: with or without hyphens, in braces or parentheses, as a URN.
+fn is_nil(text: &str) -> bool {
+    const DIGITS: usize = 32;
+    const URN: &str = "urn:uuid:";
+    let text = text.trim();
+    let bare = match text.split_at_checked(URN.len()) {
+        Some((prefix, bare)) if prefix.eq_ignore_ascii_case(URN) => bare,
+        _ => text,
+    };
+    let of_nil = |byte| matches!(byte, b'0' | b'-' | b'{' | b'}' | b'(' | b')');
+    bare.bytes().all(of_nil) && bare.bytes().filter(|byte| *byte == b'0').count() == DIGITS
+}
 
 /// The identity of a single request.
-pub(crate) fn identity(envelope: &Envelope<'_>, body: &str, request_hash: RequestHash) -> Identity {
-    match envelope.message_id {
-        Some(message_id) => named(envelope, named_id(message_id), request_hash),
+pub(crate) fn identity(
+    envelope: &Envelope<'_>,
+    body: &str,
+    wallet_id: WalletId,
+    request_hash: RequestHash,
+) -> Identity {
+    match given(envelope) {
+        Some(message_id) => named(envelope, named_id(message_id, wallet_id), request_hash),
         None => derived(envelope, id_of(sent(envelope, body)), request_hash),
     }
+}
+
+fn given<'a>(envelope: &Envelope<'a>) -> Option<&'a str> {
+    envelope.message_id.filter(|message_id| is_identity(message_id))
 }
 
 /// The identities of the operations of one batch.
@@ -35,19 +68,29 @@ impl<'a> BatchIdentities<'a> {
     }
 
     /// The identity of the operation at this index, which may have an `id`.
-    pub(crate) fn at(&self, index: usize, id: Option<&str>, request_hash: RequestHash) -> Identity {
+    pub(crate) fn at(
+        &self,
+        index: usize,
+        id: Option<&str>,
+        wallet_id: WalletId,
+        request_hash: RequestHash,
+    ) -> Identity {
         let envelope = self.envelope;
-        if let Some(id) = id {
-            return named(envelope, named_id(id), request_hash);
+        if let Some(id) = id.filter(|id| is_identity(id)) {
+            return named(envelope, named_id(id, wallet_id), request_hash);
         }
-        let common = self.common.get_or_init(|| match envelope.message_id {
+        let message_id = given(envelope);
+        let common = self.common.get_or_init(|| match message_id {
             Some(message_id) => hash(&[b"batch", message_id.as_bytes()]),
             None => sent(envelope, self.body),
         });
         let mut hash = common.clone();
         add(&mut hash, &(index as u64).to_be_bytes());
-        match envelope.message_id {
-            Some(_) => named(envelope, id_of(hash), request_hash),
+        match message_id {
+            Some(_) => {
+                add(&mut hash, &wallet_id.to_be_bytes());
+                named(envelope, id_of(hash), request_hash)
+            }
             None => derived(envelope, id_of(hash), request_hash),
         }
     }
@@ -68,9 +111,12 @@ fn derived(envelope: &Envelope<'_>, transaction_id: Uuid, request_hash: RequestH
     Identity { on_existing, ..named(envelope, transaction_id, request_hash) }
 }
 
-/// The id that a `message_id` stands for.
-fn named_id(message_id: &str) -> Uuid {
-    hyphenated(message_id).unwrap_or_else(|| id_of(hash(&[b"message_id", message_id.as_bytes()])))
+/// The id that a `message_id` stands for, in a request about this wallet.
+fn named_id(message_id: &str, wallet_id: WalletId) -> Uuid {
+    hyphenated(message_id).unwrap_or_else(|| {
+        let parts: [&[u8]; 3] = [b"message_id", &wallet_id.to_be_bytes(), message_id.as_bytes()];
+        id_of(hash(&parts))
+    })
 }
 
 /// A UUID with hyphens. `Uuid::parse_str` accepts other notations too.
@@ -97,12 +143,14 @@ pub(crate) struct Meaning<'a> {
     pub(crate) to_wallet_id: Option<WalletId>,
     pub(crate) pending: bool,
     pub(crate) timeout_seconds: Option<u64>,
+    /// The text as it was sent.
     pub(crate) metadata: Option<&'a str>,
 }
 
 impl Meaning<'_> {
-    /// Different texts of one amount hash alike. The fields that came later are only hashed if one of them is
-    /// given, so that the hashes of plain requests stay as they were recorded.
+    /// What means the same hashes alike: amounts count by their value, metadata by what is in them. The fields
+    /// that came later are only hashed if one of them is given, so that the hashes of plain requests stay as
+    /// they were recorded.
     pub(crate) fn hash(&self) -> RequestHash {
         let wallet_id = self.wallet_id.to_be_bytes();
         let amount = self.amount.to_string();
@@ -114,7 +162,8 @@ impl Meaning<'_> {
             add(&mut hash, to_wallet_id.as_ref().map_or(&[], <[u8; 8]>::as_slice));
             add(&mut hash, &[u8::from(self.pending)]);
             add(&mut hash, timeout.as_ref().map_or(&[], <[u8; 8]>::as_slice));
-            add(&mut hash, self.metadata.unwrap_or_default().as_bytes());
+            let metadata = self.metadata.map(metadata::canonical);
+            add(&mut hash, metadata.unwrap_or_default().as_bytes());
         }
         first_half(hash)
     }

@@ -111,7 +111,7 @@ pub struct BalanceQueryBody {
     pub ticker: Option<String>,
     /// The balances at this time; now if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<values::Time>")]
+    #[schemars(with = "Option<values::GivenTime>")]
     pub at: Option<JsonTime>,
 }
 
@@ -130,11 +130,11 @@ pub struct HistoryQueryBody {
     pub status: Option<Status>,
     /// Only postings at or after this time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<values::Time>")]
+    #[schemars(with = "Option<values::GivenTime>")]
     pub from: Option<JsonTime>,
     /// Only postings before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<values::Time>")]
+    #[schemars(with = "Option<values::GivenTime>")]
     pub until: Option<JsonTime>,
     /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]

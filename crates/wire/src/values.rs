@@ -20,6 +20,13 @@ const TIME: &str = concat!(
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
 );
+/// The same, with any offset from UTC.
+const GIVEN_TIME: &str = concat!(
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+);
+/// A string without NUL.
+const NO_NUL: &str = r"^[^\u0000]*$";
 const REQUESTER: &str = "^[ -~]{1,255}$";
 const CURSOR: &str = "^[0-9a-f]{40}$";
 
@@ -46,8 +53,8 @@ macro_rules! values {
 }
 
 values! {
-    /// A wallet: a whole number of 64 bits, or one in a string. Digits only: no leading zeros, no `1.0`, no
-    /// `1e0`.
+    /// A wallet: a whole number of 64 bits, or one in a string. As a number it may have a fraction of zero
+    /// (`12.0` is 12); in a string it has digits only.
     GivenWalletId = json_schema!({"anyOf": [
         {"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX},
         {"type": "string", "pattern": WHOLE},
@@ -70,6 +77,8 @@ values! {
     ]});
     /// The id of a transaction: a UUID with hyphens.
     GivenTransactionId = json_schema!({"type": "string", "format": "uuid", "pattern": UUID});
+    /// A time in RFC 3339, with any offset from UTC and up to nine decimals of a second.
+    GivenTime = json_schema!({"type": "string", "format": "date-time", "pattern": GIVEN_TIME});
     /// A time in RFC 3339, in UTC with `Z`, with up to nine decimals of a second.
     Time = json_schema!({"type": "string", "format": "date-time", "pattern": TIME});
     /// A place in a history: the `next` of a page. Opaque to clients.
@@ -78,11 +87,8 @@ values! {
     Code = json_schema!({"type": "integer"});
     /// A JSON object.
     Object = json_schema!({"type": "object"});
-    /// Any JSON object, kept and returned to the byte: at most 4096 bytes as written, at most 32 levels deep,
-    /// no NUL character in any string.
-    Metadata = json_schema!({"type": "object"});
-    /// The client's identity for an operation of a batch: 1 to 255 bytes. A UUID becomes the transaction's
-    /// id.
+    /// The client's identity for an operation of a batch: 1 to 255 bytes. A UUID becomes the transaction's id;
+    /// the all-zero one is no identity.
     GivenIdentity = json_schema!({"type": "string", "minLength": 1, "maxLength": 255});
 
     /// On whose behalf the operation is requested. Only read if the message has a `user_id` that the service
@@ -120,6 +126,47 @@ values! {
     /// Why a request was refused, for programs: a stable name; new versions may add names. `docs/errors.md`
     /// says what each means.
     RefusalError = json_schema!({"type": "string", "enum": answered().map(ErrorCode::as_str).collect::<Vec<_>>()});
+}
+
+/// Metadata, in requests and in replies.
+pub(crate) struct Metadata;
+
+impl JsonSchema for Metadata {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("Metadata")
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Any JSON object, kept and returned to the byte: at most 4096 bytes as written, at most 32 \
+                            levels deep, no NUL character in any string.",
+            "type": "object",
+            "propertyNames": {"pattern": NO_NUL},
+            "additionalProperties": generator.subschema_for::<MetadataValue>(),
+        })
+    }
+}
+
+/// What metadata consist of.
+struct MetadataValue;
+
+impl JsonSchema for MetadataValue {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("MetadataValue")
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<Self>();
+        json_schema!({
+            "description": "Any JSON value without a NUL character.",
+            "anyOf": [
+                {"type": ["null", "boolean", "number"]},
+                {"type": "string", "pattern": NO_NUL},
+                {"type": "array", "items": value},
+                {"type": "object", "propertyNames": {"pattern": NO_NUL}, "additionalProperties": value},
+            ],
+        })
+    }
 }
 
 /// The refusals that are recorded as a transaction, and the reasons why a hold was released.

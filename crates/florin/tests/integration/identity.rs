@@ -104,16 +104,53 @@ async fn without_an_identity_every_request_counts() {
     ledger.assert_sound().await;
 }
 
-/// An empty `message_id` is none: it would be the same for everybody.
+/// Two wallets never share an identity, and a UUID has one.
+#[tokio::test]
+async fn an_identity_belongs_to_its_wallet() {
+    let world = World::new().await;
+    let _service = Service::start(&world, &[]).await;
+    let client = world.client().await;
+    let mut transactions = std::collections::HashSet::new();
+    for wallet_id in 1..=3 {
+        let request = Request::Invoice(MovementBody::new(wallet_id, "USD", "10".parse().unwrap()));
+        let Response { reply, replayed } = client.call(&request, under("order 17")).await.unwrap();
+        assert!(reply.is_done() && !replayed, "{reply:?}");
+        transactions.insert(reply.receipt().unwrap().transaction_id);
+    }
+    assert_eq!(transactions.len(), 3);
+    world.ledger().await.assert_sound().await;
+}
+
+/// The same object, written by another library: a retry. Another object: another request.
+#[tokio::test]
+async fn metadata_are_compared_by_their_meaning() {
+    let world = World::new().await;
+    let _service = Service::start(&world, &[]).await;
+    let client = world.client().await;
+    let ask = async |metadata: &str| {
+        let metadata = metadata.parse().unwrap();
+        let request = Request::Invoice(MovementBody::new(1, "USD", "10".parse().unwrap()).metadata(metadata));
+        client.call(&request, under("m")).await.unwrap()
+    };
+    let first = ask(r#"{"order": 17, "note":"caf\u00e9", "tags":["a", 1.0]}"#).await;
+    let again = ask(r#"{"note":"café","order":17,"tags":["a",1]}"#).await;
+    assert!(again.replayed && again.reply == first.reply, "{again:?}");
+    let other = ask(r#"{"note":"café","order":18,"tags":["a",1]}"#).await;
+    assert_eq!(other.reply.error.as_deref(), Some("identity_reused"));
+}
+
+/// An empty `message_id` is none, nor is the UUID of zeros only: they would be the same for everybody.
 #[tokio::test]
 async fn an_empty_identity_is_none() {
     let world = World::new().await;
     let _service = Service::start(&world, &[]).await;
     let mut client = SeedClient::connect(&world.amqp_url).await;
     let body = br#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
-    for _ in 0..3 {
-        client.publish("invoice", body, client.properties().with_message_id("".into())).await;
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let urn = format!("URN:UUID:{nil}");
+    for message_id in ["", nil, &nil.replace('-', ""), &urn, &format!("{{{nil}}}"), nil] {
+        client.publish("invoice", body, client.properties().with_message_id(message_id.into())).await;
         assert_eq!(client.next_reply().await.code, 200);
     }
-    assert_eq!(world.ledger().await.balances().await["1/USD"], "3");
+    assert_eq!(world.ledger().await.balances().await["1/USD"], "6");
 }

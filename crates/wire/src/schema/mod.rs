@@ -3,7 +3,7 @@
 //! They say what the service accepts and sends, as far as JSON Schema can. A request has no other fields,
 //! because the service refuses them (except on the exchange of the first clients); replies and events may get
 //! more, which a reader must ignore. What no schema can say (that a name appears once, how long a text is in
-//! bytes, that `1.0` is no wallet) is in the descriptions, and all kinds of it are listed in
+//! bytes, that a transfer needs two wallets) is in the descriptions, and all kinds of it are listed in
 //! `tests/schema/requests.rs`, which holds the decoder against the schemas. No feature hides them: the
 //! library that generates them is small.
 

@@ -1,5 +1,7 @@
 //! Requests: the decoder is written by hand, so it is held against the schemas.
 
+use std::collections::BTreeMap;
+
 use florin_ledger::Operation;
 use florin_wire::{BATCH, Decoded};
 use proptest::collection::vec;
@@ -7,6 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::Union;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::world::{decode, refusal_by_itself};
 use crate::{SCHEMAS, is_valid};
@@ -33,27 +36,14 @@ fn what_no_schema_can_say() {
         format!(r#"{{"operations":[{{"operation":"balance","id":"{}","wallet_id":1}}]}}"#, "é".repeat(128));
     let cases = [
         ("a name that stands there twice", "balance", r#"{"wallet_id":1,"wallet_id":1}"#),
-        ("a whole number with a fraction", "balance", r#"{"wallet_id":1.0}"#),
-        ("a whole number with an exponent", "balance", r#"{"wallet_id":1e0}"#),
-        ("a zero with a sign", "balance", r#"{"wallet_id":-0}"#),
         ("more than 64 bits in a string", "balance", r#"{"wallet_id":"9223372036854775808"}"#),
         (
             "more than ten years in a string",
             "invoice",
             r#"{"wallet_id":1,"ticker":"USD","amount":1,"pending":true,"timeout":"315360001"}"#,
         ),
-        (
-            "a time of the last day of the year 9999",
-            "balance",
-            r#"{"wallet_id":1,"at":"9999-12-31T00:00:00Z"}"#,
-        ),
         ("a cursor of a time that is none", "history", CURSOR_OF_NO_TIME),
         ("a transfer to the same wallet", "transfer", SAME_WALLET),
-        (
-            "a NUL character",
-            "invoice",
-            r#"{"wallet_id":1,"ticker":"USD","amount":1,"metadata":{"a":"\u0000"}}"#,
-        ),
         ("long metadata", "invoice", &long),
         ("deep metadata", "invoice", &deep),
         ("a large body", "balance", &large),
@@ -75,15 +65,15 @@ fn is_beyond_schema(field: &str, json: &str) -> bool {
         let quoted = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
         match quoted {
             Some(digits) => digits.parse::<i64>().map_or(true, |number| number > allowed),
-            None => json.contains(['.', 'e', 'E']) || json == "-0",
+            // The validator of these tests reads them as floats.
+            None => json.contains(['.', 'e', 'E']) && json.len() > 15,
         }
     };
     match field {
         "wallet_id" | "to_wallet_id" | "limit" => is_number(i64::MAX),
         "timeout" => is_number(315_360_000),
-        "at" | "from" | "until" => json.starts_with("\"9999-12-3"),
         "before" => json.starts_with("\"7"),
-        "metadata" => json.len() > 4096 || json.contains(r"\u0000") || json.matches('{').count() > 32,
+        "metadata" => json.len() > 4096 || json.matches('{').count() > 32,
         "id" => !json.is_ascii(),
         _ => false,
     }
@@ -93,8 +83,8 @@ fn is_beyond_schema(field: &str, json: &str) -> bool {
 fn texts(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match field {
         "wallet_id" | "to_wallet_id" => (
-            &["2", r#""4111111111111111""#, "-5", "9223372036854775807"],
-            &["9223372036854775808", r#""-05""#],
+            &["2", r#""4111111111111111""#, "-5", "9223372036854775807", "12.0", "-0", "1.2e1"],
+            &["9223372036854775808", r#""-05""#, "12.5", r#""12.0""#, r#""-0""#],
         ),
         "amount" => (
             &["10.5", r#""10.50""#, "1e2", r#""1E+2""#, r#""0.01""#],
@@ -106,8 +96,13 @@ fn texts(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
         "ticker" => (&[r#""USD""#, r#""\u0055SD""#], &[r#"["USD"]"#]),
         "pending" => (&["true"], &["false", r#""true""#]),
         "atomic" => (&["true", "false"], &[r#""true""#]),
-        "timeout" => (&["60", r#""60""#, "315360000"], &["315360001", r#""-1""#, "60.5"]),
-        "metadata" => (&[r#"{"a":[1,{"b":null}]}"#, "{}"], &[r#"{"a":"\u0000"}"#, r#""{}""#]),
+        "timeout" => {
+            (&["60", r#""60""#, "315360000", "60.0", "6e1"], &["315360001", r#""-1""#, "60.5", r#""60.0""#])
+        }
+        "metadata" => (
+            &[r#"{"a":[1,{"b":null}]}"#, "{}", r#"{"a":"\u0001\n"}"#],
+            &[r#"{"a":"\u0000"}"#, r#"{"a":[{"\u0000":1}]}"#, r#"{"a":{"b":["c\u0000"]}}"#, r#""{}""#],
+        ),
         "transaction_id" => (
             &[r#""0190a5b0-7c1e-7d3c-8c3e-0123456789ab""#, r#""0190A5B0-7C1E-7D3C-8C3E-0123456789AB""#],
             &[r#""0190a5b07c1e7d3c8c3e0123456789ab""#, r#""{0190a5b0-7c1e-7d3c-8c3e-0123456789}""#],
@@ -117,6 +112,9 @@ fn texts(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
                 r#""2026-01-31T08:15:30Z""#,
                 r#""2024-02-29T23:59:59.123456789Z""#,
                 r#""0000-01-01T00:00:00.0Z""#,
+                r#""2026-01-31T08:15:30+00:00""#,
+                r#""2026-01-31T08:15:30.5-23:59""#,
+                r#""9999-12-31T23:59:59.999999999Z""#,
             ],
             &[
                 r#""2026-02-29T08:15:30Z""#,
@@ -124,10 +122,10 @@ fn texts(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
                 r#""2016-12-31T23:59:60Z""#,
                 r#""2026-01-31T08:15:30.Z""#,
                 r#""2026-01-31T08:15:30.1234567890Z""#,
-                r#""2026-01-31T08:15:30+00:00""#,
+                r#""2026-01-31T08:15:30+24:00""#,
+                r#""2026-01-31T08:15:30+0000""#,
                 r#""2026-01-31t08:15:30z""#,
                 r#""2026-01-31 08:15:30Z""#,
-                r#""9999-12-31T23:59:59.999999999Z""#,
             ],
         ),
         "status" => (&[r#""Created""#, r#""Success""#, r#""Error""#], &[r#""success""#]),
@@ -224,6 +222,12 @@ fn object(fields: &[(&str, String)]) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
+/// The text of a field.
+fn raw(body: &str, field: &str) -> Option<String> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
+    Some(fields.get(field)?.get().to_owned())
+}
+
 /// The schema and the decoder agree.
 fn check(operation: &str, body: &str, beyond: bool) {
     let taken = is_taken(operation, body);
@@ -232,8 +236,14 @@ fn check(operation: &str, body: &str, beyond: bool) {
         return;
     };
     let valid = is_valid(&format!("{operation}.request"), &json);
-    // A number and a string may name the same wallet.
-    let wallet = |field: &str| json[field].as_i64().or_else(|| json[field].as_str()?.parse().ok());
+    // Two texts may name the same wallet.
+    let wallet = |field: &str| {
+        let body = format!(r#"{{"wallet_id":{}}}"#, raw(body, field)?);
+        match decode("balance", None, &body) {
+            Ok(Decoded::One(command)) => command.wallet_ids().next(),
+            _ => None,
+        }
+    };
     let same_wallet = operation == "transfer"
         && wallet("wallet_id").is_some_and(|wallet_id| wallet("to_wallet_id") == Some(wallet_id));
     if valid && !taken {

@@ -68,8 +68,7 @@ fn a_message_id_is_the_identity() {
         (ID_TEXT, ID_TEXT),
         (&upper, ID_TEXT),
         ("0190A5B0-7C1E-7D3C-8C3E-0123456789AB", "0190a5b0-7c1e-7d3c-8c3e-0123456789ab"),
-        ("order-17", "422d1891-1f10-89cc-b4e1-4b1d3285b275"),
-        ("", "1427cf32-6e49-8d30-8306-1feaef806d58"),
+        ("order-17", "5ad321f7-8905-8f80-b508-277b63a74946"),
     ];
     for (message_id, expected) in rows {
         let identity = of_single(&first(Some(message_id)));
@@ -117,7 +116,6 @@ fn an_element_with_an_id_is_the_single_request_with_that_message_id() {
             assert_eq!(of_batch(&first(message_id), &body)[1], single, "{id}");
         }
     }
-    // However it is written.
     let body = batch(&[&with_id(r#""\u006frder-\u0031\u0037""#)]);
     assert_eq!(of_batch(&first(None), &body), [of_single(&first(Some("order-17")))]);
     let redelivered = Envelope { first_received_at: None, ..first(Some("order-17")) };
@@ -128,7 +126,7 @@ fn an_element_with_an_id_is_the_single_request_with_that_message_id() {
 fn elements_without_an_id_have_it_from_the_batch_and_their_place() {
     let body = batch(&[ELEMENT, ELEMENT]);
     let named = of_batch(&first(Some("order-17")), &body);
-    let expected = ["085cd580-b416-8d10-8496-c93e22c240e7", "ca400138-5a70-859c-a446-cb55a0ea05dc"];
+    let expected = ["ec71ad3a-a886-890d-8d86-ff24dc38c587", "f4abcdc3-83ce-869a-856f-e45a213466d0"];
     assert_eq!(ids(&named), expected);
     assert!(named.iter().all(|identity| rule(*identity) == (OnExisting::Replay, false)));
     // What else is in the batch does not matter: its message_id says what it is.
@@ -184,7 +182,7 @@ fn the_request_hash_is_as_it_was_and_grows_with_what_is_asked() {
         ("transfer", r#""amount":10.5,"to_wallet_id":2"#, "06aaebc3ff5e07bd065e95e551ffed66"),
         ("invoice", r#""amount":10.5,"pending":true"#, "9946aba5c681b82784c07bcd00dc4743"),
         ("invoice", r#""amount":10.5,"pending":true,"timeout":"60""#, "eee05ca220ed0bc6d69913a3eaf02fa4"),
-        ("invoice", r#""amount":10.5,"metadata":{"a": 1}"#, "a3a1fe88a4d11193f07d5104be090a81"),
+        ("invoice", r#""amount":10.5,"metadata":{"a": 1}"#, "4b17f94bf066914dc5b469f52bf8f9ff"),
     ];
     for (operation, fields, expected) in rows {
         let text: String = hash(operation, fields).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -204,7 +202,23 @@ fn requests_that_ask_for_something_else_have_other_hashes() {
         hash("invoice", r#""amount":10.5,"pending":true,"timeout":2"#),
         hash("invoice", r#""amount":10.5,"pending":true,"metadata":{}"#),
         hash("invoice", r#""amount":10.5,"metadata":{}"#),
-        hash("invoice", r#""amount":10.5,"metadata":{ }"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":{}}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":[]}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":null}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":"null"}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":1}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":"1"}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":[1]}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":[1,2]}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":[2,1]}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":0.1}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":0.10000000000000001}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":1,"a":2}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":2,"a":1}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":"b,c"}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":"b","c":""}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":1e99999999999999999999}"#),
+        hash("invoice", r#""amount":10.5,"metadata":{"a":1e99999999999999999998}"#),
         hash("transfer", r#""amount":10.5,"to_wallet_id":2"#),
         hash("transfer", r#""amount":10.5,"to_wallet_id":3"#),
         hash("transfer", r#""amount":10.5,"to_wallet_id":2,"pending":true"#),
@@ -220,7 +234,155 @@ fn requests_that_ask_for_something_else_have_other_hashes() {
     assert_eq!(all.len(), count);
 }
 
+#[test]
+fn metadata_that_mean_the_same_hash_alike() {
+    let of = |metadata: &str| hash("invoice", &format!(r#""amount":10.5,"metadata":{metadata}"#));
+    let alike = [
+        r#"{"order":17,"note":"café/\"1\"","tags":["a",null,true,{"x":-10.5,"y":{}}]}"#,
+        r#" {"note" : "caf\u00e9\/\u00221\"" , "tags":[ "\u0061",null,true,{"y":{},"x":-105e-1}],"order":17.0}"#,
+    ];
+    assert_eq!(of(alike[0]), of(alike[1]));
+    assert_eq!(of(r#"{"\ud83d\ude00":1}"#), of(r#"{"😀":1.00}"#));
+    assert_eq!(of("{}"), of("{ \n}"));
+}
+
+/// The nil UUID in any notation, and the empty text, are sent by clients that never set an identity.
+#[test]
+fn the_nil_uuid_is_no_identity() {
+    let nil = Uuid::nil();
+    let (hyphenated, simple) = (nil.to_string(), nil.simple().to_string());
+    let (braced, urn) = (nil.braced().to_string(), nil.urn().to_string());
+    let texts = [
+        "",
+        &hyphenated,
+        &simple,
+        &braced,
+        &urn,
+        &urn.to_uppercase(),
+        &format!("({hyphenated})"),
+        &format!(" {hyphenated} "),
+        &format!("{{{simple}}}"),
+    ];
+    let without = of_single(&first(None));
+    assert_eq!(rule(without), (RENEW, false));
+    for text in texts {
+        assert_eq!(of_single(&first(Some(text))), without, "{text:?}");
+        let batch_without = of_batch(&first(None), &batch(&[ELEMENT]));
+        assert_eq!(of_batch(&first(Some(text)), &batch(&[ELEMENT])), batch_without, "{text:?}");
+        assert!(!florin_wire::is_identity(text), "{text:?}");
+        if !text.is_empty() {
+            let element = with_id(&format!("{text:?}"));
+            let own = of_batch(&first(Some("m")), &batch(&[&element]));
+            assert_eq!(own, of_batch(&first(Some("m")), &batch(&[ELEMENT])), "{text:?}");
+        }
+    }
+    for text in ["0", "00000000-0000-0000-0000-000000000001", &"0".repeat(31), &"0".repeat(33), "urn:uuid:"] {
+        assert!(florin_wire::is_identity(text), "{text:?}");
+        assert_eq!(rule(of_single(&first(Some(text)))), (OnExisting::Replay, false), "{text:?}");
+    }
+}
+
+/// Two wallets never share a name, whichever operation it is and wherever it stands.
+#[test]
+fn an_identity_belongs_to_the_wallet_that_the_request_is_about() {
+    let of = |operation, wallet_id: i64| {
+        let body = format!(r#"{{"wallet_id":{wallet_id},"to_wallet_id":9,"ticker":"USD","amount":10.5}}"#);
+        let body = if operation == "transfer" { body } else { body.replace(r#""to_wallet_id":9,"#, "") };
+        let command = decode_in(&Envelope { operation, ..first(Some("order-17")) }, body).unwrap();
+        command.movement().unwrap().identity.transaction_id
+    };
+    for operation in ["invoice", "withdraw", "transfer"] {
+        assert_eq!(of(operation, 1).to_string(), "5ad321f7-8905-8f80-b508-277b63a74946", "{operation}");
+        assert_eq!(of(operation, 2).to_string(), "58258839-6514-8348-aaec-c87c167cd8fd", "{operation}");
+    }
+}
+
+/// The vectors of docs/reference/identity.md, for programs that calculate ids themselves.
+#[test]
+fn the_documented_vectors_hold() {
+    let page = include_str!("../../../../docs/reference/identity.md");
+    let (mut singles, mut elements) = (0, 0);
+    for line in page.lines().filter(|line| line.starts_with("| `") && line.ends_with("` |")) {
+        let cells: Vec<&str> =
+            line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let wallet = |element: &str, wallet_id: &str| {
+            element.replace(r#""wallet_id":1"#, &format!(r#""wallet_id":{wallet_id}"#))
+        };
+        match cells[..] {
+            [message_id, wallet_id, expected] => {
+                let command = decode_in(&first(Some(message_id)), wallet(BODY, wallet_id)).unwrap();
+                let id = command.movement().unwrap().identity.transaction_id;
+                assert_eq!(id.to_string(), expected, "{line}");
+                singles += 1;
+            }
+            [message_id, place, wallet_id, expected] => {
+                let place: usize = place.parse().unwrap();
+                let own = wallet(ELEMENT, wallet_id);
+                let body = batch(&[vec![ELEMENT; place], vec![&own]].concat());
+                let ids = ids(&of_batch(&first(Some(message_id)), &body));
+                assert_eq!(ids[place], expected, "{line}");
+                elements += 1;
+            }
+            _ => panic!("not a vector: {line}"),
+        }
+    }
+    assert_eq!((singles, elements), (6, 3));
+}
+
+/// A JSON value as text, in two ways that mean the same, and its meaning: numbers are multiples of 10^-9.
+type Json = [String; 3];
+
+fn json() -> impl Strategy<Value = Json> {
+    let number = (-999_999_i128..=999_999, -9_i32..=9).prop_map(|(digits, exponent)| {
+        let meaning = digits * 10_i128.pow((exponent + 9).cast_unsigned());
+        [format!("{digits}e{exponent}"), format!("{digits}00.0E{:+}", exponent - 2), meaning.to_string()]
+    });
+    let text = "\\PC{0,8}".prop_map(|text: String| {
+        let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        [serde_json::to_string(&text).unwrap(), format!("\"{escaped}\""), format!("{text:?}")]
+    });
+    let word = prop::sample::select(&["null", "true", "false"][..]);
+    let word = word.prop_map(|word| [word.to_owned(), format!(" {word}\n"), word.to_owned()]);
+    prop_oneof![number, text, word].prop_recursive(4, 24, 4, |inner| {
+        let list = prop::collection::vec(inner.clone(), 0..4).prop_map(|values| {
+            let [one, other, meaning] =
+                [0, 1, 2].map(|way| values.iter().map(|value| value[way].as_str()).collect::<Vec<_>>());
+            [
+                format!("[{}]", one.join(",")),
+                format!("[ {} ]", other.join(" , ")),
+                format!("[{}]", meaning.join(";")),
+            ]
+        });
+        prop_oneof![list, object(inner)]
+    })
+}
+
+fn object(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
+    prop::collection::btree_map("[a-zé\"\\\\]{0,4}", value, 0..4).prop_map(|members| {
+        let member = |name: &String, colon: &str, value: &String| {
+            format!("{}{colon}{value}", serde_json::to_string(name).unwrap())
+        };
+        let one: Vec<_> = members.iter().map(|(name, json)| member(name, ":", &json[0])).collect();
+        let other: Vec<_> = members.iter().rev().map(|(name, json)| member(name, " : ", &json[1])).collect();
+        let meaning: Vec<_> = members.iter().map(|(name, json)| member(name, "=", &json[2])).collect();
+        [
+            format!("{{{}}}", one.join(",")),
+            format!("{{ {}}}", other.join("\t,")),
+            format!("{{{}}}", meaning.join(";")),
+        ]
+    })
+}
+
 proptest! {
+    /// However a library writes a request, it is the same; and what means something else is another.
+    #[test]
+    fn the_hash_is_of_the_meaning([one, other, meaning] in object(json()), [third, _, another] in object(json())) {
+        prop_assume!([&one, &other, &third].iter().all(|json| json.len() <= 4096));
+        let of = |metadata: &str| hash("invoice", &format!(r#""amount":10.5,"metadata":{metadata}"#));
+        prop_assert_eq!(of(&one), of(&other));
+        prop_assert_eq!(of(&one) == of(&third), meaning == another, "{} and {}", one, third);
+    }
+
     /// Whatever the id is, an element has the identity of the single request.
     #[test]
     fn ids_and_message_ids_are_one(id in "\\PC{1,60}") {
@@ -229,7 +391,7 @@ proptest! {
     }
 
     #[test]
-    fn any_uuid_is_the_id_itself(id in any::<u128>().prop_map(Uuid::from_u128)) {
+    fn any_uuid_is_the_id_itself(id in (1..=u128::MAX).prop_map(Uuid::from_u128)) {
         prop_assert_eq!(of_single(&first(Some(&id.to_string()))).transaction_id, id);
         let body = batch(&[&with_id(&format!("\"{id}\""))]);
         prop_assert_eq!(of_batch(&first(Some("m")), &body)[0].transaction_id, id);

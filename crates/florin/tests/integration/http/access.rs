@@ -102,9 +102,9 @@ async fn a_key_covers_its_wallets_only() {
     let id = held["body"]["transaction_id"].as_str().unwrap();
     let named = format!(r#"{{"transaction_id":"{id}"}}"#);
     for path in ["/settle", "/cancel"] {
-        assert_eq!(http.post(path, &named).await.status, 403, "{path}");
+        assert_eq!(http.post(path, &named).await.refusal(), (404, "unknown_transaction".into()), "{path}");
     }
-    assert_eq!(http.get(&format!("/transactions/{id}")).await.status, 403);
+    assert_unknown_alike(&http, id).await;
     // One that does not exist yet could be anybody's later.
     let unknown = r#"{"transaction_id":"0190a5b0-7c1e-7d3c-8c3e-0123456789ab"}"#;
     for path in ["/settle", "/cancel"] {
@@ -113,7 +113,7 @@ async fn a_key_covers_its_wallets_only() {
     let batch = format!(r#"{{"operations":[{{"operation":"cancel",{}]}}"#, &unknown[1..]);
     assert_eq!(http.post("/batch", &batch).await.refusal(), (404, "unknown_transaction".into()));
     let batch = format!(r#"{{"operations":[{{"operation":"cancel","transaction_id":"{id}"}}]}}"#);
-    assert_eq!(http.post("/batch", &batch).await.status, 403);
+    assert_eq!(http.post("/batch", &batch).await.refusal(), (404, "unknown_transaction".into()));
     assert_eq!(all.post("/cancel", &named).await.status, 200);
 
     let operator = Http::of(&service).with_key(&key(&world, "limited", Role::Operator, Some(1..=3)).await);
@@ -131,6 +131,56 @@ async fn a_key_covers_its_wallets_only() {
     let numbers: Vec<_> =
         listed["wallets"].as_array().unwrap().iter().map(|wallet| wallet["wallet_id"].as_i64()).collect();
     assert_eq!(numbers, [Some(2), Some(3)]);
+}
+
+/// A foreign transaction and one that does not exist are answered in the same words.
+async fn assert_unknown_alike(http: &Http, foreign: &str) {
+    let unknown = "0190a5b0-7c1e-7d3c-8c3e-0123456789ab";
+    let answer = async |id: &str| {
+        let looked_up = http.get(&format!("/transactions/{id}")).await;
+        let settled = http.post("/settle", &format!(r#"{{"transaction_id":"{id}"}}"#)).await;
+        [looked_up, settled].map(|answer| (answer.status, answer.text.replace(id, "...")))
+    };
+    assert_eq!(answer(foreign).await, answer(unknown).await);
+}
+
+/// An order number belongs to its wallet: another key can neither take it in advance nor find out that it is taken.
+#[tokio::test]
+async fn identities_belong_to_wallets() {
+    let (world, service, _) = served(Role::Operator).await;
+    let nobody = Http::of(&service);
+    let shop = nobody.with_key(&key(&world, "shop", Role::Client, Some(2..=3)).await);
+    let other = nobody.with_key(&key(&world, "other", Role::Client, Some(4..=5)).await);
+    let debit = |wallet: i64| format!(r#"{{"wallet_id":{wallet},"ticker":"USD","amount":5}}"#);
+    let taken = other.post_as("order-19", "/withdraw", &debit(4)).await;
+    assert_eq!(taken.refusal(), (400, "insufficient_funds".into()));
+    let own = shop.post_as("order-19", "/invoice", &debit(2)).await;
+    assert_eq!((own.status, own.header("idempotent-replayed")), (200, None), "{own:?}");
+    let again = shop.post_as("order-19", "/invoice", &debit(2)).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
+    let elsewhere = shop.post_as("order-19", "/invoice", &debit(3)).await;
+    assert_eq!((elsewhere.status, elsewhere.header("idempotent-replayed")), (200, None));
+    // Of a UUID it is only told that it is taken, in the same words whosever it is.
+    let uuid = "0190a5b0-7c1e-7d3c-8c3e-0123456789ab";
+    assert_eq!(other.post_as(uuid, "/invoice", &debit(4)).await.status, 200);
+    let foreign = shop.post_as(uuid, "/invoice", &debit(2)).await;
+    let own = other.post_as(uuid, "/withdraw", &debit(4)).await;
+    assert_eq!(foreign.refusal(), (409, "identity_reused".into()));
+    assert_eq!(foreign.json()["reason"], own.json()["reason"]);
+}
+
+/// Clients that never set the identity must not share one.
+#[tokio::test]
+async fn the_nil_uuid_is_no_identity() {
+    let (_world, _service, http) = served(Role::Client).await;
+    let body = r#"{"wallet_id":1,"ticker":"USD","amount":1}"#;
+    let bare = "00000000000000000000000000000000";
+    for nil in ["00000000-0000-0000-0000-000000000000", bare, "{00000000-0000-0000-0000-000000000000}"] {
+        let answer = http.post_as(nil, "/invoice", body).await;
+        assert_eq!((answer.status, answer.header("idempotent-replayed")), (200, None), "{nil}");
+    }
+    let balance = http.get("/wallets/1/balance").await.json();
+    assert_eq!(balance["body"]["actual_balance"]["USD"], 3);
 }
 
 #[tokio::test]
