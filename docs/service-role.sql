@@ -7,4 +7,4 @@ GRANT USAGE ON TYPE new_posting TO florin_service;
 -- The open holds, derived from postings.
 GRANT SELECT, INSERT, DELETE ON holds TO florin_service;
 GRANT SELECT, INSERT, UPDATE (revoked_at) ON api_keys TO florin_service;
-GRANT SELECT ON refinery_schema_history TO florin_service;
+GRANT SELECT ON ledger, refinery_schema_history TO florin_service;

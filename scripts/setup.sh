@@ -51,6 +51,7 @@ install_debian() {
     local missing
     mapfile -t missing < <(
         missing_packages postgresql rabbitmq-server
+        has_admin pgbouncer || echo pgbouncer # a test puts it in front of the database
         [ "$faults" = no ] || faults_packages
         has cc || echo build-essential
         has pkg-config || echo pkg-config

@@ -3,6 +3,18 @@
 -- `postings` is only ever appended to. Each row is one change of one balance and carries the balance after it, so a
 -- balance is the last row of its chain, and the audit trail is the ledger itself.
 
+-- Which ledger this is. The secret lets its instances recognise each other's messages.
+CREATE TABLE ledger (
+    only_row   boolean     PRIMARY KEY DEFAULT true CONSTRAINT ledger_has_one_row CHECK (only_row),
+    ledger_id  uuid        NOT NULL DEFAULT gen_random_uuid(),
+    secret     bytea       NOT NULL DEFAULT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+                           CONSTRAINT ledger_secret CHECK (octet_length(secret) = 32),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO ledger DEFAULT VALUES;
+COMMENT ON TABLE ledger IS 'One row, made with the tables and never changed. Let nobody read it but the service.';
+COMMENT ON COLUMN ledger.secret IS 'Of 244 random bits: proves that a message was sent by an instance of this ledger.';
+
 CREATE TABLE wallets (
     wallet_id  bigint      PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now()
@@ -121,11 +133,14 @@ CREATE TRIGGER postings_are_final BEFORE UPDATE OR DELETE OR TRUNCATE ON posting
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER wallets_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON wallets
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER tickers_are_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON tickers
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_are_final;
 ALTER TABLE wallets ENABLE ALWAYS TRIGGER wallets_are_kept;
 ALTER TABLE tickers ENABLE ALWAYS TRIGGER tickers_are_kept;
+ALTER TABLE ledger ENABLE ALWAYS TRIGGER ledger_is_kept;
 
 -- A final status never changes: only a hold is resolved. The check comes after the statement, for a batch may open and
 -- resolve a transaction at once, in the order of the chains.

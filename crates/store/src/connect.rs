@@ -1,22 +1,26 @@
 //! Connections to PostgreSQL, plain or TLS, with the semantics of libpq.
 //!
 //! tokio-postgres knows three of libpq's `sslmode`s and no certificates. The others are built here from these:
-//! which connections are attempted in turn, and how the certificate is checked.
+//! which connections are attempted in turn, and how the certificate is checked. A session is handed out when
+//! its settings are made.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use deadpool_postgres::Connect;
 use florin_tls::{Check, Client as Files, Names};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode as Attempt};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{CancelToken, Client, Config, Error as PostgresError};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::Error;
+use crate::hosts::Hosts;
 use crate::url::{DatabaseUrl, SslMode};
+use crate::{Error, session};
 
 /// The names of the settings, for error messages.
 pub(crate) const NAMES: Names = Names {
@@ -26,10 +30,14 @@ pub(crate) const NAMES: Names = Names {
     host: "database.host (or database.url)",
 };
 
+/// How long one host may take until a session is ready.
+pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(5);
+
 #[derive(Clone)]
 pub(crate) struct Connector {
     mode: SslMode,
     tls: MakeRustlsConnect,
+    hosts: Hosts,
 }
 
 impl Connector {
@@ -43,7 +51,18 @@ impl Connector {
         let only_sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let mode = if only_sockets { SslMode::Disable } else { ssl_mode };
         let tls = MakeRustlsConnect::new(files.config(check(ssl_mode, &files))?);
-        Ok((config, Self { mode, tls }))
+        let hosts = Hosts::of(&config);
+        Ok((config, Self { mode, tls, hosts }))
+    }
+
+    /// Applies what was set in the configuration since.
+    pub(crate) fn with(self, config: &Config) -> Self {
+        Self { hosts: Hosts::of(config), ..self }
+    }
+
+    /// How long a session may take, if all hosts but the last take their time.
+    pub(crate) fn timeout(&self) -> Duration {
+        HOST_TIMEOUT * u32::try_from(self.hosts.count()).unwrap_or(1)
     }
 
     /// Cancels the statement that a session is executing.
@@ -60,25 +79,47 @@ impl Connector {
                 tracing::debug!(%error, "a connection to the database ended");
             }
         });
+        session::prepare(&client).await?;
         Ok((client, driver))
+    }
+
+    /// A session on this host, by whichever attempt succeeds.
+    async fn session(&self, config: &Config) -> Result<Connected, PostgresError> {
+        let (first, second) = attempts(self.mode);
+        match (self.attempt(config, first).await, second) {
+            (Err(error), Some(second)) if is_about_encryption(&error) => self.attempt(config, second).await,
+            (result, _) => result,
+        }
+    }
+
+    /// A session on the first host that takes it. The last one may take what is left of the caller's time, and
+    /// its error is that of all.
+    pub(crate) async fn any_session(&self) -> Result<Connected, PostgresError> {
+        let mut hosts = self.hosts.in_order();
+        let (mut index, mut config) = hosts.next().expect("a URL has at least one host");
+        for (next_index, next_config) in hosts {
+            match timeout(HOST_TIMEOUT, self.session(config)).await {
+                Ok(Ok(connected)) => {
+                    self.hosts.took_session(index);
+                    return Ok(connected);
+                }
+                Ok(Err(error)) => tracing::debug!(%error, host = index, "a database host takes no session"),
+                Err(_) => tracing::debug!(host = index, "a database host does not answer"),
+            }
+            (index, config) = (next_index, next_config);
+        }
+        let connected = self.session(config).await?;
+        self.hosts.took_session(index);
+        Ok(connected)
     }
 }
 
-type Connected = (Client, JoinHandle<()>);
+pub(crate) type Connected = (Client, JoinHandle<()>);
 
 impl Connect for Connector {
-    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<Connected, PostgresError>> {
-        let config = config.clone();
-        let (first, second) = attempts(self.mode);
-        async move {
-            match (self.attempt(&config, first).await, second) {
-                (Err(error), Some(second)) if is_about_encryption(&error) => {
-                    self.attempt(&config, second).await
-                }
-                (result, _) => result,
-            }
-        }
-        .boxed()
+    /// The configuration is the one that this was made with.
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<Connected, PostgresError>> {
+        self.any_session().boxed()
     }
 }
 

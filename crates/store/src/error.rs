@@ -84,6 +84,24 @@ pub enum Error {
         /// The unknown value.
         value: String,
     },
+    /// The database encodes texts in a way that cannot hold all of them.
+    #[error(
+        "the database is encoded in {encoding}, and Florin needs UTF8: create it with \"CREATE DATABASE ... ENCODING \
+         'UTF8' TEMPLATE template0\""
+    )]
+    Encoding {
+        /// What it is encoded in.
+        encoding: String,
+    },
+    /// A pooler in front of the database gives a session to others between transactions.
+    #[error(
+        "there is a pooler in transaction mode in front of the database, and Florin needs sessions of its own (prepared \
+         statements, locks): set pool_mode = session for this database, or connect without the pooler"
+    )]
+    TransactionPooling,
+    /// The row that says which ledger this is was deleted.
+    #[error("the table ledger is empty: restore its row from a backup")]
+    NoLedger,
     /// The URL of the database cannot be read.
     #[error("the URL of the database cannot be read: {0}")]
     Url(#[source] tokio_postgres::Error),
@@ -133,6 +151,9 @@ impl Error {
             | Self::InvalidStatement(_)
             | Self::Column { .. }
             | Self::UnknownValue { .. }
+            | Self::Encoding { .. }
+            | Self::TransactionPooling
+            | Self::NoLedger
             | Self::Url(_)
             | Self::SslMode(_)
             | Self::Tls(_)
@@ -245,17 +266,41 @@ impl Kind {
 
 impl From<deadpool_postgres::PoolError> for Error {
     fn from(error: deadpool_postgres::PoolError) -> Self {
-        Self::NoConnection(error)
+        match &error {
+            deadpool_postgres::PoolError::Backend(backend) if takes_no_writes(backend) => Self::ReadOnly,
+            _ => Self::NoConnection(error),
+        }
     }
+}
+
+/// The driver connected, and the server was not what `target_session_attrs` asks for.
+fn takes_no_writes(error: &tokio_postgres::Error) -> bool {
+    let Some(source) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) else {
+        return false;
+    };
+    // A refused connection has a number of the operating system; this one is the driver's own.
+    source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_none()
 }
 
 /// What the server said: the driver's own text is only "db error".
 fn describe(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), error.source()) {
+        (Some(database), _) if is_about_prepared_statements(database.code()) => {
+            format!(
+                "{} (SQLSTATE {}): is there a pooler in transaction mode in front of the database? Florin needs \
+                 pool_mode = session",
+                database.message(),
+                database.code().code()
+            )
+        }
         (Some(database), _) => format!("{} (SQLSTATE {})", database.message(), database.code().code()),
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
     }
+}
+
+fn is_about_prepared_statements(state: &SqlState) -> bool {
+    [SqlState::DUPLICATE_PSTATEMENT, SqlState::INVALID_SQL_STATEMENT_NAME].contains(state)
 }
 
 fn describe_pool(error: &deadpool_postgres::PoolError) -> String {

@@ -8,27 +8,35 @@
 //! - `admin/`: wallets, tickers, API keys, and the lists of the console.
 //! - `audit/`: `florin verify`.
 //! - `error` sorts failures into conflict, transient and permanent; `rows` reads columns by name; `numeric`
-//!   encodes amounts; `connect` and `url` make connections, `migrate` keeps the schema.
+//!   encodes amounts; `url`, `hosts`, `connect` and `session` make connections, `requirements` checks the
+//!   database, `migrate` keeps the schema.
 
 mod admin;
 mod audit;
 mod connect;
 mod error;
+mod hosts;
 mod ledger;
 mod message;
 mod migrate;
 mod numeric;
+mod requirements;
 mod rows;
+mod session;
 mod url;
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status,
+};
 use florin_ledger::Tickers;
 use tokio::time::timeout;
+use tokio_postgres::Config;
+use tokio_postgres::config::TargetSessionAttrs;
 
-pub use admin::{DatabaseStatus, NewKey};
+pub use admin::{DatabaseStatus, Ledger, NewKey};
 pub use audit::{Audit, AuditOptions, AuditReport, AuditStop, Check, CheckReport, Finding, Progress};
 use connect::Connector;
 pub use error::{Class, Error};
@@ -36,19 +44,12 @@ pub use ledger::{Executed, ExpiryLock, Plan, Planner, execute};
 pub use message::DatabaseMessage;
 pub use url::{DatabaseUrl, POSTGRES_PARAMETERS, SslMode, UnknownSslMode};
 
-/// How long a new connection, or a free one of the pool, is waited for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a free connection of the pool is waited for.
+const POOL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one address of a host is tried: a name may have several.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the database may take over one plan or one commit.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Settings of every session:
-/// - look-ups always use an index, also while the tables are small or were never analysed: a query plan made
-///   for an empty table would be kept while the table grows;
-/// - no JIT: the cost penalties above make it look worthwhile, at 100 ms a time;
-/// - a session that stops in the middle of a transaction (a frozen process) loses its locks;
-/// - waiting for a lock ends before our own timeout does: else abandoned sessions would add up.
-const SESSION_OPTIONS: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c jit=off \
-                               -c idle_in_transaction_session_timeout=10s -c lock_timeout=20s";
 
 /// The database of the ledger. Clones share one pool; connections are made when they are needed.
 #[derive(Clone, Debug)]
@@ -58,38 +59,62 @@ pub struct Store {
     tickers: Arc<RwLock<Arc<Tickers>>>,
     connector: Connector,
     address: Arc<str>,
+    /// Connections that are as old as this lead to a server that became read-only.
+    read_only_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
-    /// A store on the database of this URL, with at most `pool_size` connections.
+    /// A store on the database of this URL, with at most `pool_size` connections. It connects only to a server
+    /// that takes writes: of several hosts in the URL, that is the primary, whichever it is now.
     ///
     /// # Errors
     ///
     /// When the URL, or a certificate that it names (`sslrootcert`, `sslcert`, `sslkey`), cannot be used.
     /// Nothing is connected yet: see [`Store::ping`].
     pub fn new(database_url: &str, pool_size: usize) -> Result<Self, Error> {
+        Self::with(database_url, pool_size, |config| {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        })
+    }
+
+    /// A store that only reads: a standby will do, unless the URL says otherwise (`target_session_attrs`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::new`].
+    pub fn reader(database_url: &str, pool_size: usize) -> Result<Self, Error> {
+        Self::with(database_url, pool_size, |_| {})
+    }
+
+    fn with(database_url: &str, pool_size: usize, set: impl FnOnce(&mut Config)) -> Result<Self, Error> {
         let database_url = DatabaseUrl::parse(database_url)?;
         let address = database_url.address().into();
         let (mut config, connector) = Connector::new(database_url)?;
-        let options = config.get_options().map_or(SESSION_OPTIONS.to_owned(), |given| {
-            // The operator's own options come last and win.
-            format!("{SESSION_OPTIONS} {given}")
-        });
         config
             .application_name("florin")
-            .options(options)
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(ADDRESS_TIMEOUT)
             .keepalives_idle(Duration::from_secs(10))
             .tcp_user_timeout(Duration::from_secs(30));
+        set(&mut config);
+        let connector = connector.with(&config);
+        let read_only_since = Arc::<Mutex<Option<Instant>>>::default();
+        let known = Arc::clone(&read_only_since);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_connect(config, connector.clone(), recycling))
             .max_size(pool_size)
-            .wait_timeout(Some(CONNECT_TIMEOUT))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .recycle_timeout(Some(CONNECT_TIMEOUT))
+            .wait_timeout(Some(POOL_TIMEOUT))
+            .create_timeout(Some(connector.timeout()))
+            .recycle_timeout(Some(POOL_TIMEOUT))
+            .pre_recycle(Hook::sync_fn(move |_, metrics| {
+                let since = *known.lock().unwrap_or_else(PoisonError::into_inner);
+                if since.is_some_and(|since| metrics.created <= since) {
+                    return Err(HookError::message("its server became read-only"));
+                }
+                Ok(())
+            }))
             .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self { pool, tickers: Arc::default(), connector, address })
+        Ok(Self { pool, tickers: Arc::default(), connector, address, read_only_since })
     }
 
     /// Where the database is, as `host:port`, for messages.
@@ -140,8 +165,8 @@ impl Store {
     /// Works on a connection of the pool, within [`WORK_TIMEOUT`].
     ///
     /// A connection on which something went wrong, or which was abandoned in the middle, is closed: what it is
-    /// still busy with must not meet the next attempt. And if the server cannot write any more, all idle
-    /// connections go: after a fail-over they all lead to the old one.
+    /// still busy with must not meet the next attempt. And if the server cannot write any more, all connections
+    /// go, those at work as soon as they are given back: after a fail-over they all lead to the old one.
     async fn with_connection<T>(
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, Error>,
@@ -153,11 +178,17 @@ impl Store {
             None => timed_out,
         };
         match &result {
-            Err(error) if error.is_read_only() => drop(self.pool.retain(|_, _| false)),
+            Err(error) if error.is_read_only() => self.drop_connections(),
             Err(error) if !error.keeps_connection() => {}
             _ => drop(borrowed.0.take()),
         }
         result
+    }
+
+    /// Has all connections that there are now made again.
+    fn drop_connections(&self) {
+        *self.read_only_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        drop(self.pool.retain(|_, _| false));
     }
 }
 

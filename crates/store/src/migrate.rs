@@ -22,11 +22,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the database fails, or was migrated by a version that differs from this one.
+    /// When the database fails, lacks what [`Store::check_requirements`] demands, or was migrated by a version
+    /// that differs from this one.
     pub async fn migrate(&self) -> Result<Vec<String>, Error> {
+        self.check_requirements().await?;
         // Not given back to the pool: whatever happens in between, the lock ends with this session.
         let mut connection = Object::take(self.connection().await?);
-        connection.batch_execute("SET lock_timeout = 0").await?;
+        connection.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").await?;
         connection.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
         let report = embedded::migrations::runner().run_async(&mut *connection).await?;
         Ok(report.applied_migrations().iter().map(ToString::to_string).collect())

@@ -74,7 +74,7 @@ async fn broker(config: &Config) -> anyhow::Result<BrokerStatus> {
 }
 
 async fn database(config: &Config) -> anyhow::Result<DatabaseStatus> {
-    let store = Store::new(&config.database.url(), config.database.pool_size)?;
+    let store = Store::reader(&config.database.url(), config.database.pool_size)?;
     match timeout(PATIENCE, store.status()).await {
         Ok(Ok(status)) => Ok(status),
         Ok(Err(error @ (store::Error::NoConnection(_) | store::Error::Broken(_)))) => {

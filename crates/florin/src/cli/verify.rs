@@ -53,7 +53,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let failed = "cannot begin the audit";
-    let store = args.database.open(failed).await?;
+    let store = args.database.open_reader(failed).await?;
     let interruption = signals::interruption()?;
     let options = AuditOptions { connections: args.connections, limit: args.limit };
     let audit = store.audit(options).await.context(failed)?;

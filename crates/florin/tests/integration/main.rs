@@ -12,6 +12,7 @@ mod bad_input;
 mod batches;
 mod book;
 mod coalescing;
+mod database;
 mod dead;
 mod docs;
 mod http;

@@ -166,7 +166,7 @@ async fn after_a_fail_over_no_read_only_session_is_left() {
     let database = database(&ledger).await;
     let read_only = format!("ALTER DATABASE {database} SET default_transaction_read_only = on");
     ledger.sql.batch_execute(&read_only).await.unwrap();
-    let store = Store::new(&world.database_url, 3).unwrap();
+    let store = Store::reader(&world.database_url, 3).unwrap();
     let sessions = tokio::join!(store.list_tickers(), store.list_tickers(), store.list_tickers());
     assert!(sessions.0.is_ok() && sessions.1.is_ok() && sessions.2.is_ok());
     let reset = format!("ALTER DATABASE {database} RESET default_transaction_read_only");

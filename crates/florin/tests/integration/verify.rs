@@ -298,6 +298,7 @@ async fn every_lost_protection_is_found() {
             "status, actual_after",
         ),
         ("ALTER TABLE holds SET UNLOGGED", "table holds", "not logged"),
+        ("DROP TRIGGER ledger_is_kept ON ledger", "trigger ledger_is_kept", "missing"),
         ("DELETE FROM refinery_schema_history WHERE version = 1", "migration V1__baseline", "missing"),
     ];
     for (sql, subject, found) in cases {

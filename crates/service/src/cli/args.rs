@@ -94,6 +94,16 @@ impl StoreArgs {
         let config = self.common.start(self.database.flags())?;
         open_store(&config).await.context(failed)
     }
+
+    /// Opens it only for reading: a standby will do.
+    pub async fn open_reader(self, failed: &'static str) -> anyhow::Result<Store> {
+        let config = self.common.start(self.database.flags())?;
+        let store = Store::reader(&config.database.url(), config.database.pool_size)?;
+        match store.ping().await {
+            Ok(()) | Err(store::Error::ReadOnly) => Ok(store),
+            Err(error) => Err(no_database(&config, &error)).context(failed),
+        }
+    }
 }
 
 /// Opens the database, and lets it answer once: so every command says in the same words that it cannot.

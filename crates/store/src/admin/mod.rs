@@ -1,10 +1,12 @@
 //! What operators and the console do beside the ledger: wallets and tickers, API keys, lists of postings and
-//! holds, the state of the database.
+//! holds, which ledger it is, the state of the database.
 
 mod catalog;
 mod inspect;
 mod keys;
+mod ledger;
 mod status;
 
 pub use keys::NewKey;
+pub use ledger::Ledger;
 pub use status::DatabaseStatus;

@@ -13,11 +13,12 @@ use crate::rows::get;
 use crate::{Error, migrate};
 
 /// What must exist, as PostgreSQL prints it.
-const PROTECTIONS: [(&str, &str); 39] = [
+const PROTECTIONS: [(&str, &str); 46] = [
     ("table postings", "logged"),
     ("table holds", "logged"),
     ("table wallets", "logged"),
     ("table tickers", "logged"),
+    ("table ledger", "logged"),
     (
         "columns of postings that are never null",
         "wallet_id, ticker_id, version, transaction_id, leg, operation, status, amount, actual_after, \
@@ -26,11 +27,15 @@ const PROTECTIONS: [(&str, &str); 39] = [
     ("columns of holds that are never null", "transaction_id, created_at"),
     ("columns of wallets that are never null", "wallet_id, created_at"),
     ("columns of tickers that are never null", "ticker_id, name, scale, created_at"),
+    ("columns of ledger that are never null", "only_row, ledger_id, secret, created_at"),
     ("constraint postings_chain", "PRIMARY KEY (wallet_id, ticker_id, version)"),
     ("constraint postings_transaction", "UNIQUE (transaction_id, leg)"),
     ("constraint holds_pkey", "PRIMARY KEY (transaction_id)"),
     ("constraint wallets_pkey", "PRIMARY KEY (wallet_id)"),
     ("constraint tickers_pkey", "PRIMARY KEY (ticker_id)"),
+    ("constraint ledger_pkey", "PRIMARY KEY (only_row)"),
+    ("constraint ledger_has_one_row", "CHECK (only_row)"),
+    ("constraint ledger_secret", "CHECK (octet_length(secret) = 32)"),
     ("constraint tickers_name", "UNIQUE (name)"),
     ("constraint tickers_name_is_plain", "CHECK (name ~ '^[A-Za-z0-9._-]{1,32}$'::text)"),
     ("constraint tickers_scale", "CHECK (scale >= 0 AND scale <= 18)"),
@@ -80,12 +85,17 @@ const PROTECTIONS: [(&str, &str); 39] = [
          EXECUTE FUNCTION refuse_change()",
     ),
     (
+        "trigger ledger_is_kept",
+        "always BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+    ),
+    (
         "trigger postings_resolve_holds",
         "always AFTER INSERT ON postings FOR EACH ROW WHEN (new.leg >= 2) EXECUTE FUNCTION check_resolution()",
     ),
     ("function of postings_are_final", MIGRATED),
     ("function of wallets_are_kept", MIGRATED),
     ("function of tickers_are_kept", MIGRATED),
+    ("function of ledger_is_kept", MIGRATED),
     ("function of postings_resolve_holds", MIGRATED),
     ("function version_at", MIGRATED),
 ];
@@ -98,7 +108,7 @@ const MISSING: &str = "missing";
 const EXISTING: &str = r"
     WITH tables AS (
          SELECT name, to_regclass(name)::oid AS oid
-           FROM unnest('{postings,holds,wallets,tickers}'::text[]) name),
+           FROM unnest('{postings,holds,wallets,tickers,ledger}'::text[]) name),
          found (subject, found) AS (
          SELECT 'table ' || tables.name,
                 concat_ws(', ', CASE c.relpersistence WHEN 'p' THEN 'logged' ELSE 'lost in a crash: it is not logged' END,
