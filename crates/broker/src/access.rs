@@ -4,8 +4,8 @@
 //! belongs to the client: a client could have the service write to any queue, the service's own included. A request
 //! that is not allowed is neither executed nor answered: it is dead-lettered with the reason.
 
-use florin_wire::hyphenated;
 use florin_wire::names::{OWN_QUEUES, REPLY_QUEUES};
+use florin_wire::{Claim, ON_BEHALF_OF, PROOF, ProofKey, hyphenated};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ShortString};
 use uuid::Version;
@@ -28,6 +28,8 @@ pub struct Access {
     pub require_user_id: bool,
     /// Whether replies go only to queues that cannot be another client's.
     pub own_replies_only: bool,
+    /// The key of the proofs that a message is the service's own; without one there are none.
+    pub proof_key: Option<ProofKey>,
 }
 
 impl Access {
@@ -50,18 +52,31 @@ impl Access {
         Some(Rejection::NotAllowed { error: "reply_to_not_allowed", reason })
     }
 
-    /// Whether the sender of this message may act on behalf of others. A requeued message is the operator's.
-    pub(super) fn speaks_for_others(&self, properties: &BasicProperties) -> bool {
+    /// Whether the sender of this message may act on behalf of others: a trusted user, or the service itself, which
+    /// proves it. A requeued message is the operator's.
+    pub(super) fn speaks_for_others(&self, properties: &BasicProperties, claim: &Claim<'_>) -> bool {
         let user_id = properties.user_id().as_ref();
-        user_id.is_some_and(|user_id| self.trusted_users.iter().any(|trusted| trusted == user_id.as_str()))
-            && !is_requeued(properties)
+        let is_trusted = || {
+            user_id
+                .is_some_and(|user_id| self.trusted_users.iter().any(|trusted| trusted == user_id.as_str()))
+        };
+        (is_trusted() || self.is_proven(properties, claim)) && !is_requeued(properties)
+    }
+
+    fn is_proven(&self, properties: &BasicProperties, claim: &Claim<'_>) -> bool {
+        let Some(key) = &self.proof_key else { return false };
+        header(properties, PROOF).is_some_and(|proof| key.accepts(claim, proof))
     }
 }
 
 /// The header that says on whose behalf a message is sent; empty when it is not text.
 pub(super) fn on_behalf_of(properties: &BasicProperties) -> Option<&[u8]> {
-    match properties.headers().as_ref()?.inner().get(florin_wire::ON_BEHALF_OF)? {
-        AMQPValue::LongString(name) => Some(name.as_bytes()),
+    header(properties, ON_BEHALF_OF)
+}
+
+fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a [u8]> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(text.as_bytes()),
         _ => Some(b""),
     }
 }
@@ -156,10 +171,51 @@ mod tests {
             (of("florin"), true),
             (of("http"), true),
         ] {
-            assert_eq!(access.speaks_for_others(&properties), trusted, "{properties:?}");
+            assert_eq!(access.speaks_for_others(&properties, &CLAIM), trusted, "{properties:?}");
         }
-        let mut headers = lapin::types::FieldTable::default();
-        headers.insert(crate::dead_letter::REQUEUED.into(), AMQPValue::Boolean(true));
-        assert!(!access.speaks_for_others(&of("florin").with_headers(headers)));
+        let requeued = with_headers(of("florin"), &[(crate::dead_letter::REQUEUED, "true")]);
+        assert!(!access.speaks_for_others(&requeued, &CLAIM));
+    }
+
+    const CLAIM: Claim<'_> = Claim {
+        operation: "invoice",
+        message_id: Some("order-17"),
+        on_behalf_of: Some(b"key:shop-1"),
+        body: b"{}",
+    };
+
+    fn with_headers(properties: BasicProperties, headers: &[(&str, &str)]) -> BasicProperties {
+        let mut table = lapin::types::FieldTable::default();
+        for (name, value) in headers {
+            table.insert((*name).into(), AMQPValue::LongString((*value).into()));
+        }
+        properties.with_headers(table)
+    }
+
+    #[test]
+    fn the_service_proves_that_a_message_is_its_own() {
+        let (key, other) = (ProofKey::new([1; 32]), ProofKey::new([2; 32]));
+        let access = Access { proof_key: Some(key.clone()), ..Access::default() };
+        let proven = |proof: &str| with_headers(BasicProperties::default(), &[(PROOF, proof)]);
+        let proof = key.prove(&CLAIM);
+        assert!(access.speaks_for_others(&proven(&proof), &CLAIM));
+        let claims = [
+            Claim { operation: "withdraw", ..CLAIM },
+            Claim { message_id: None, ..CLAIM },
+            Claim { on_behalf_of: Some(b"key:shop-2"), ..CLAIM },
+            Claim { on_behalf_of: None, ..CLAIM },
+            Claim { body: b"{ }", ..CLAIM },
+        ];
+        for claim in claims {
+            assert!(!access.speaks_for_others(&proven(&proof), &claim), "{claim:?}");
+        }
+        let long = format!("{proof}00");
+        for wrong in ["", "0", &proof[..62], &long, &proof.replace('a', "g"), &other.prove(&CLAIM)] {
+            assert!(!access.speaks_for_others(&proven(wrong), &CLAIM), "{wrong}");
+        }
+        assert!(!access.speaks_for_others(&BasicProperties::default(), &CLAIM));
+        assert!(!Access::default().speaks_for_others(&proven(&proof), &CLAIM), "no key, no proof");
+        let headers = [(PROOF, proof.as_str()), (crate::dead_letter::REQUEUED, "true")];
+        assert!(!access.speaks_for_others(&with_headers(BasicProperties::default(), &headers), &CLAIM));
     }
 }

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Connection, ConnectionProperties, ConnectionStatus, ErrorKind, Event};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 /// A peer that is silent for twice this time is gone.
 const HEARTBEAT_SECS: u16 = 10;
@@ -41,6 +42,17 @@ pub enum Error {
     /// The broker cancelled the consumer, for example because the queue was deleted.
     #[error("RabbitMQ cancelled the consumer: was the queue deleted?")]
     Cancelled,
+    /// The work queue belongs to another ledger.
+    #[error(
+        "queue {queue} belongs to another ledger than that of this database ({ledger}): is this the right database, and the \
+         right search_path? If the queue is to belong to it from now on, start with --new-ledger"
+    )]
+    OtherLedger {
+        /// Its name.
+        queue: String,
+        /// The ledger that claims it.
+        ledger: Uuid,
+    },
     /// The broker closed the connection or the channel over a reply.
     #[error("RabbitMQ rejects a reply: {0}")]
     ReplyRejected(#[source] lapin::Error),

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use florin_amqp::Addresses;
 use florin_metrics::{Health, Metrics};
-use florin_wire::{Envelope, Limits, decode};
+use florin_wire::{Claim, Envelope, Limits, decode};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
@@ -23,7 +23,7 @@ use crate::connection::{Error, INSTANCE, Link, RPC_TIMEOUT, Reconnect, Role, ope
 use crate::dead_letter::{Original, is_requeued, published_to};
 use crate::job::{Job, Rejection};
 use crate::upkeep::Upkeep;
-use crate::{InFlight, Ticket, Topology, log, operation};
+use crate::{InFlight, QueueOwner, Ticket, Topology, log, operation};
 
 /// Maximum number of rejected reply addresses kept.
 const MAX_REJECTED_ADDRESSES: usize = 1000;
@@ -41,6 +41,8 @@ pub struct Consumer {
     pub body_limits: Limits,
     /// Which requests are allowed.
     pub access: Access,
+    /// The ledger that answers; none where there is no ledger.
+    pub owner: Option<QueueOwner>,
     /// Shared state: is the connection up?
     pub link: Link,
     /// Where a missing exchange or queue is reported.
@@ -114,6 +116,10 @@ impl Consumer {
                 match ended {
                     Ok(()) if jobs.is_closed() => return,
                     Ok(()) => one_by_one = false,
+                    Err(error @ Error::OtherLedger { .. }) => {
+                        tracing::error!("{error}");
+                        return;
+                    }
                     // The same message again: the sooner it reaches the delivery limit, the better.
                     Err(Error::Unreadable(_)) if one_by_one => {}
                     Err(error) => {
@@ -140,6 +146,9 @@ impl Consumer {
     ) -> Result<(), Error> {
         let prefetch = if one_by_one { 1 } else { self.prefetch };
         let connection = open(&self.addresses, Role::Consumer.as_str()).await?;
+        if let Some(owner) = &self.owner {
+            owner.claim(&connection, &self.topology.work_queue).await?;
+        }
         upkeep.declare(&connection).await?;
         let channel = within(RPC_TIMEOUT, "open a channel", connection.create_channel()).await?;
         let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
@@ -187,23 +196,31 @@ impl Consumer {
         let operation = operation(delivery.exchange.as_str(), &delivery.routing_key, kind).clone();
         let reply_to = properties.reply_to().clone().filter(|queue| !queue.as_str().is_empty());
         let correlation_id = properties.correlation_id().clone();
+        let max_bytes = self.body_limits.max_body_bytes.max(self.body_limits.max_batch_body_bytes);
+        let claim = Claim {
+            operation: operation.as_str(),
+            message_id: properties.message_id().as_ref().map(ShortString::as_str),
+            on_behalf_of: on_behalf_of(properties),
+            body: &delivery.data,
+        };
+        // Nobody makes us hash a body that is refused for its length.
+        let speaks_for_others =
+            delivery.data.len() <= max_bytes && self.access.speaks_for_others(properties, &claim);
         let envelope = Envelope {
             operation: operation.as_str(),
             exchange: published_to(delivery.exchange.as_str(), properties),
-            // An empty one is no identity: it would be the same for everybody.
-            message_id: properties.message_id().as_ref().map(ShortString::as_str).filter(|id| !id.is_empty()),
+            message_id: claim.message_id,
             reply_to: reply_to.as_ref().map(ShortString::as_str),
             correlation_id: correlation_id.as_ref().map(ShortString::as_str),
             first_received_at: is_first_delivery(delivery).then(SystemTime::now),
             user_id: properties.user_id().as_ref().map(ShortString::as_str),
-            on_behalf_of: on_behalf_of(properties),
-            speaks_for_others: self.access.speaks_for_others(properties),
+            on_behalf_of: claim.on_behalf_of,
+            speaks_for_others,
         };
         let request = match self.access.check(properties, &self.topology.work_queue) {
             Some(rejection) => Err(rejection),
             None => decode(&envelope, &delivery.data, &self.body_limits).map_err(Rejection::Refused),
         };
-        let max_bytes = self.body_limits.max_body_bytes.max(self.body_limits.max_batch_body_bytes);
         let received_at = Instant::now();
         Job {
             received_at,

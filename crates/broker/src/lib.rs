@@ -5,10 +5,10 @@
 //! with a resource alarm blocks connections that publish, and acks must still get through. In between, a request carries
 //! a [`Ticket`]. [`ParkedEvents`] publishes again the events that a listener's queue refused.
 //!
-//! In reading order: `topology` (exchanges and queues), `declare`, `upkeep` (again, when one was deleted), `connection`
-//! (errors, time limits, reconnecting), `access` (which requests are allowed), `job` (what passes to the engine and back),
-//! `consumer`, `outgoing` (replies and events, encoded), `publisher`, `events` (also those that are refused), `log` (one line
-//! per request), `dead_letter`, `queues` (depths, for the console).
+//! In reading order: `topology` (exchanges and queues), `declare`, `upkeep` (again, when one was deleted), `owner` (whose
+//! the work queue is), `connection` (errors, time limits, reconnecting), `access` (which requests are allowed), `job` (what
+//! passes to the engine and back), `consumer`, `outgoing` (replies and events, encoded), `publisher`, `events` (also those
+//! that are refused), `log` (one line per request), `dead_letter`, `queues` (depths, for the console).
 
 mod access;
 mod connection;
@@ -19,6 +19,7 @@ mod events;
 mod job;
 mod log;
 mod outgoing;
+mod owner;
 mod publisher;
 mod queues;
 mod status;
@@ -36,6 +37,7 @@ pub use connection::{Error, Link, addresses, connection_name};
 pub use consumer::Consumer;
 pub use events::{ParkedEvents, Parking};
 pub use job::{Completed, Completion, Done, Job, Rejection};
+pub use owner::QueueOwner;
 pub use publisher::Publisher;
 pub use queues::{Depths, Queues};
 pub use status::{BrokerStatus, Counts, Difference, ExchangeStatus, QueueStatus};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use florin_ledger::Operation;
-use florin_wire::{BATCH, BatchRequest, Body, Request};
+use florin_wire::{BATCH, BatchRequest, Body, Request, is_identity};
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -215,9 +215,9 @@ fn on_behalf_of(given: Option<String>) -> Result<Option<String>, Error> {
     Ok(given)
 }
 
-/// A fresh identity if none is given. The service ignores an empty one.
+/// A fresh identity if none is given.
 fn message_id(given: Option<String>) -> Result<ShortString, Error> {
-    let given = given.filter(|id| !id.is_empty());
+    let given = given.filter(|id| is_identity(id));
     let message_id = given.unwrap_or_else(|| Uuid::now_v7().to_string());
     ShortString::try_new(message_id).map_err(|_| Error::TooLong("message_id"))
 }

@@ -1,7 +1,7 @@
 //! Requests as they are kept until they are answered, and messages as they are sent.
 
 use florin_ledger::Operation;
-use florin_wire::{BATCH, BatchWriter, Body, ON_BEHALF_OF};
+use florin_wire::{BATCH, BatchWriter, Body, Claim, ON_BEHALF_OF, PROOF, ProofKey, is_identity};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -71,13 +71,13 @@ impl Message {
         }
     }
 
-    /// The identity of the request. The service ignores an empty one.
+    /// The identity of the request.
     pub(crate) fn message_id(&self) -> Option<&str> {
         let message_id = match self {
             Self::Call(call) => Some(&call.message_id),
             Self::Raw(outgoing) => outgoing.properties.message_id().as_ref(),
         };
-        message_id.map(ShortString::as_str).filter(|id| !id.is_empty())
+        message_id.map(ShortString::as_str).filter(|id| is_identity(id))
     }
 }
 
@@ -93,6 +93,21 @@ impl Outgoing {
     /// Many calls as one message. It needs no identity of its own, because each call has one.
     pub(crate) fn batch(calls: BatchWriter) -> Self {
         Self { operation: BATCH.into(), properties: properties(None), body: calls.finish(false) }
+    }
+
+    /// The message with the proof that it is the service's own.
+    pub(crate) fn proven(self, key: &ProofKey) -> Self {
+        let Self { operation, properties, body } = self;
+        let mut headers = properties.headers().clone().unwrap_or_default();
+        let on_behalf_of = match headers.inner().get(ON_BEHALF_OF) {
+            Some(AMQPValue::LongString(name)) => Some(name.as_bytes()),
+            _ => None,
+        };
+        let message_id = properties.message_id().as_ref().map(ShortString::as_str);
+        let claim = Claim { operation: operation.as_str(), message_id, on_behalf_of, body: &body };
+        let proof = key.prove(&claim);
+        headers.insert(PROOF.into(), AMQPValue::LongString(proof.into()));
+        Self { operation, properties: properties.with_headers(headers), body }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use florin_wire::MAX_BATCH_OPERATIONS;
 use florin_wire::names::REQUESTS_EXCHANGE;
+use florin_wire::{MAX_BATCH_OPERATIONS, ProofKey};
 
 /// Where requests are published. The protocol's names are in [`names`](crate::names).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,8 @@ pub struct ClientOptions {
     /// Whether every message carries the broker user of the URL as `user_id`. The service records it with
     /// transactions, and can be configured to require it.
     pub send_user_id: bool,
+    /// For the service itself, which proves with it that [`CallOptions::on_behalf_of`] is its own word.
+    pub proof_key: Option<ProofKey>,
 }
 
 impl Default for ClientOptions {
@@ -97,6 +99,7 @@ impl Default for ClientOptions {
             attempt_timeout: Duration::from_secs(10),
             connection_name: "florin-client".to_owned(),
             send_user_id: false,
+            proof_key: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use florin_amqp::Addresses;
+use florin_wire::ProofKey;
 use florin_wire::names::{REPLY_QUEUES, REQUESTS_EXCHANGE, SEED_EXCHANGE};
 use futures_util::FutureExt;
 use lapin::options::{
@@ -37,6 +38,7 @@ pub(crate) struct Session {
     reply_to: ShortString,
     /// The `user_id` of messages, if they carry one.
     user_id: Option<ShortString>,
+    proof_key: Option<ProofKey>,
     pub(crate) unconfirmed: Unconfirmed,
 }
 
@@ -71,11 +73,16 @@ impl Session {
             .await?;
         let user_id = options.send_user_id.then(|| connection.status().username().into());
         let unconfirmed = Unconfirmed::default();
-        Ok(Self { connection, channel: Arc::new(channel), replies, reply_to, user_id, unconfirmed })
+        let (channel, proof_key) = (Arc::new(channel), options.proof_key.clone());
+        Ok(Self { connection, channel, replies, reply_to, user_id, proof_key, unconfirmed })
     }
 
     /// Publishes a message with this many calls; its confirmation arrives in `unconfirmed`.
     pub(crate) fn publish(&mut self, route: &Route, message: Outgoing, correlation_id: u64, calls: usize) {
+        let message = match &self.proof_key {
+            Some(key) => message.proven(key),
+            None => message,
+        };
         let Outgoing { operation, properties, body } = message;
         let (exchange, routing_key, properties) = match route {
             Route::Exchange(name) => (name.as_str().into(), operation, properties),

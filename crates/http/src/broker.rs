@@ -2,11 +2,12 @@
 //!
 //! Concurrent calls share messages. The first call connects; from then on the client keeps the connection.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use florin_broker::connection_name;
 use florin_client::{Body, CallOptions, Client, ClientOptions, Error, Operation, Response, Route};
-use florin_wire::BATCH;
+use florin_wire::{BATCH, ProofKey};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -38,22 +39,29 @@ impl Call {
 pub(super) struct Broker {
     amqp_url: String,
     options: ClientOptions,
+    proof_key: Arc<OnceLock<ProofKey>>,
     client: OnceCell<Client>,
 }
 
 impl Broker {
-    pub(super) fn new(amqp_url: String, work_queue: String, timeout: Duration, max_in_flight: usize) -> Self {
+    pub(super) fn new(
+        amqp_url: String,
+        work_queue: String,
+        timeout: Duration,
+        max_in_flight: usize,
+        proof_key: Arc<OnceLock<ProofKey>>,
+    ) -> Self {
         let options = ClientOptions {
             route: Route::Queue(work_queue),
             timeout,
             max_in_flight,
             connect_timeout: CONNECT_TIMEOUT,
-            // The service takes `on_behalf_of` from its own user only.
+            // Who sends a request may be required.
             send_user_id: true,
             connection_name: connection_name("http"),
             ..ClientOptions::default()
         };
-        Self { amqp_url, options, client: OnceCell::new() }
+        Self { amqp_url, options, proof_key, client: OnceCell::new() }
     }
 
     /// Sends one operation and waits for the reply.
@@ -64,19 +72,33 @@ impl Broker {
         call: Call,
     ) -> Result<Response, Problem> {
         let transaction_id = call.transaction_id;
-        let name = operation.as_str();
-        let response = async { self.client().await?.call_body(operation, body, call.options()).await };
-        response.await.map_err(|error| problem(&error).of_operation(name).of_transaction(transaction_id))
+        let response = async {
+            let answered = self.client().await?.call_body(operation, body, call.options()).await;
+            answered.map_err(|error| problem(&error))
+        };
+        let of_call =
+            |problem: Problem| problem.of_operation(operation.as_str()).of_transaction(transaction_id);
+        response.await.map_err(of_call)
     }
 
     /// Sends a batch and waits for the reply. `on_behalf_of` is a header, whatever the operations say.
     pub(super) async fn batch(&self, body: Vec<u8>, call: Call) -> Result<Response, Problem> {
-        let response = async { self.client().await?.batch_body(body, call.options()).await };
-        response.await.map_err(|error| problem(&error).of_operation(BATCH))
+        let response = async {
+            let answered = self.client().await?.batch_body(body, call.options()).await;
+            answered.map_err(|error| problem(&error))
+        };
+        response.await.map_err(|problem| problem.of_operation(BATCH))
     }
 
-    async fn client(&self) -> Result<&Client, Error> {
-        self.client.get_or_try_init(|| Client::connect(&self.amqp_url, self.options.clone())).await
+    async fn client(&self) -> Result<&Client, Problem> {
+        let connect = async || {
+            let Some(proof_key) = self.proof_key.get() else {
+                return Err(Problem::new(Fault::Unavailable, "the service has not reached its database yet"));
+            };
+            let options = ClientOptions { proof_key: Some(proof_key.clone()), ..self.options.clone() };
+            Client::connect(&self.amqp_url, options).await.map_err(|error| problem(&error))
+        };
+        self.client.get_or_try_init(connect).await
     }
 }
 

@@ -37,10 +37,10 @@ mod tls;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use florin_wire::Limits;
+use florin_wire::{Limits, ProofKey};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -76,6 +76,8 @@ pub struct Parts {
     pub allowed_hosts: Vec<String>,
     /// Requests in progress at a time.
     pub max_requests: usize,
+    /// The key that proves to the service for whom HTTP sends a change; none before the database was reached.
+    pub proof_key: Arc<OnceLock<ProofKey>>,
     /// How long to wait for an answer of the broker or the database.
     pub timeout: Duration,
 }
@@ -157,6 +159,7 @@ impl Parts {
                 self.work_queue.clone(),
                 self.timeout,
                 self.max_requests,
+                self.proof_key,
             ),
             database,
             asyncapi: self.asyncapi,

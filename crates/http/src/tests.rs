@@ -45,6 +45,7 @@ async fn parts(database: mpsc::Sender<DatabaseRequest>, timeout: Duration) -> Pa
         key_limits: None,
         allowed_hosts: Vec::new(),
         max_requests: 2,
+        proof_key: Arc::new(ProofKey::new([0; 32]).into()),
         timeout,
     }
 }

@@ -81,8 +81,7 @@ pub struct Broker {
     pub max_body_bytes: usize,
     /// The same for a batch of operations.
     pub max_batch_body_bytes: usize,
-    /// Users of the broker who may send requests on behalf of others, besides the one that the service
-    /// connects as.
+    /// Users of the broker who may send requests on behalf of others.
     pub trusted_users: Vec<String>,
     /// Whether every request must have the property `user_id`. Requests without it are dead-lettered.
     pub require_user_id: bool,

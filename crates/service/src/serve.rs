@@ -1,15 +1,15 @@
 //! Runs the service and HTTP in one process, made from the configuration.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use florin_broker::{Access, Link, Topology};
+use florin_broker::{Access, Link, QueueOwner, Topology};
 use florin_http as http;
 use florin_metrics::{Health, Metrics};
 use florin_store::{self as store, Store};
-use florin_wire::Limits;
+use florin_wire::{Limits, ProofKey};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +24,13 @@ const NO_KEY: &str = "HTTP would listen beyond this machine without an active AP
                       `florin key create --role operator --name ...`, or listen on 127.0.0.1 (--host), or \
                       let everybody in (--no-auth)";
 
-/// Runs until `shutdown`. `link` tells the caller when the broker is connected.
+/// Runs until `shutdown`. `link` tells the caller when the broker is connected. With `new_ledger` the work queue
+/// may have been that of another ledger.
 pub async fn serve(
     config: &Config,
     listener: http::Listener,
     link: Link,
+    new_ledger: bool,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %listener.local_addr()?, "starting");
@@ -39,17 +41,22 @@ pub async fn serve(
     let health = Health::default();
     let (database, requests) = mpsc::channel(http::DATABASE_REQUESTS);
     tokio::spawn(http_database::answer(store.clone(), requests, config.database.pool_size, metrics.clone()));
-    let parts = http_parts(config, database, link.clone(), health.clone(), metrics.clone());
+    let proof_key = Arc::new(OnceLock::new());
+    let parts = http::Parts {
+        proof_key: Arc::clone(&proof_key),
+        ..http_parts(config, database, link.clone(), health.clone(), metrics.clone())
+    };
     let stop_http = shutdown.child_token();
     let mut http = tokio::spawn(http::serve(listener, parts, stop_http.clone()));
     // The service outlives HTTP: it answers what HTTP has taken.
     let stop_service = CancellationToken::new();
     let mut service = pin!(async {
-        prepare_database(config, &store, &shutdown).await?;
-        if shutdown.is_cancelled() {
-            return Ok(());
-        }
-        Ok(service::run(settings(config), store, link, health, metrics, stop_service.clone()).await?)
+        let ledger = prepare_database(config, &store, &shutdown).await?;
+        let Some(ledger) = ledger.filter(|_| !shutdown.is_cancelled()) else { return Ok(()) };
+        let mut settings = settings(config);
+        settings.owner = Some(QueueOwner { ledger: ledger.id, takes_over: new_ledger });
+        settings.access.proof_key = Some(proof_key.get_or_init(|| ProofKey::new(ledger.secret)).clone());
+        Ok(service::run(settings, store, link, health, metrics, stop_service.clone()).await?)
     });
     let served: anyhow::Result<()> = tokio::select! {
         served = &mut service => {
@@ -93,6 +100,7 @@ fn http_parts(
         }),
         allowed_hosts: config.http.allowed_hosts.clone(),
         max_requests: config.http.max_requests,
+        proof_key: Arc::default(),
         timeout: Duration::from_secs(config.http.timeout_secs),
     }
 }
@@ -106,7 +114,9 @@ async fn prepare<T>(
     while !shutdown.is_cancelled() {
         match step().await {
             Ok(done) => return Ok(Some(done)),
-            Err(error @ (store::Error::NoConnection(_) | store::Error::Broken(_))) => {
+            Err(
+                error @ (store::Error::NoConnection(_) | store::Error::Broken(_) | store::Error::ReadOnly),
+            ) => {
                 tracing::warn!(%error, "database unavailable, retrying");
             }
             Err(error) => return Err(error.into()),
@@ -119,12 +129,17 @@ async fn prepare<T>(
     Ok(None)
 }
 
-/// Migrates the database, and refuses to listen beyond this machine before there is a key.
+/// Checks and migrates the database, refuses to listen beyond this machine before there is an API key, and
+/// returns which ledger it is. None on shutdown.
 async fn prepare_database(
     config: &Config,
     store: &Store,
     shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<store::Ledger>> {
+    let warnings = prepare(shutdown, async || store.check_requirements().await);
+    for warning in warnings.await.context("this database cannot be used")?.unwrap_or_default() {
+        tracing::warn!("{warning}");
+    }
     if config.database.migrate_on_start {
         let applied = prepare(shutdown, async || store.migrate().await);
         let applied = applied.await.context("cannot bring the schema up to date")?;
@@ -136,7 +151,13 @@ async fn prepare_database(
             bail!(NO_KEY);
         }
     }
-    Ok(())
+    let ledger = prepare(shutdown, async || store.ledger().await);
+    let ledger =
+        ledger.await.context("cannot read which ledger this is (`florin migrate` makes the table)")?;
+    if let Some(ledger) = &ledger {
+        tracing::info!(ledger = %ledger.id, "the database is ready");
+    }
+    Ok(ledger)
 }
 
 fn limits(config: &Config) -> Limits {
@@ -161,6 +182,7 @@ pub fn settings(config: &Config) -> service::Settings {
         prefetch: broker.prefetch,
         body_limits: limits(config),
         access: access(broker),
+        owner: None,
         park_events_after: Duration::from_secs(config.events.park_after_secs),
         batch: BatchLimits {
             commands: config.engine.max_batch_commands,
@@ -170,10 +192,12 @@ pub fn settings(config: &Config) -> service::Settings {
     }
 }
 
-/// The service trusts its own user: HTTP and the expiry worker send requests as that user.
+/// The service's own user is none of the trusted ones, for others may connect as the same user. What HTTP sends
+/// carries a proof instead.
 fn access(broker: &Broker) -> Access {
     Access {
-        trusted_users: broker.trusted_users.iter().cloned().chain(broker.own_users()).collect(),
+        trusted_users: broker.trusted_users.clone(),
+        proof_key: None,
         require_user_id: broker.require_user_id,
         own_replies_only: broker.reply_to == ReplyTo::Own,
     }

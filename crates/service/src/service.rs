@@ -19,7 +19,7 @@ use crate::echo;
 use crate::engine::{BatchLimits, Engine, Inbox};
 use crate::expiry::ExpiryWorker;
 use florin_broker::{
-    Access, Completed, Consumer, Job, Link, ParkedEvents, Parking, Publisher, Ticket, Topology,
+    Access, Completed, Consumer, Job, Link, ParkedEvents, Parking, Publisher, QueueOwner, Ticket, Topology,
 };
 use florin_metrics::{Health, Metrics};
 use florin_store::{Planner, Store};
@@ -41,6 +41,8 @@ pub struct Settings {
     pub body_limits: Limits,
     /// What is required of a request's sender.
     pub access: Access,
+    /// The ledger that the work queue has to belong to; none where there is no ledger.
+    pub owner: Option<QueueOwner>,
     /// How long requests wait for a queue that refuses their events, before these are parked.
     pub park_events_after: Duration,
     pub batch: BatchLimits,
@@ -127,6 +129,7 @@ fn connect<W: Future<Output = ()> + Send + 'static>(
         prefetch: settings.prefetch,
         body_limits: settings.body_limits,
         access: settings.access,
+        owner: settings.owner,
         link: link.clone(),
         health,
         metrics: Arc::clone(&metrics),

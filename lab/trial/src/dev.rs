@@ -146,7 +146,7 @@ async fn furnish_and_serve(
 ) -> anyhow::Result<()> {
     access.operator_key = furnish(config).await?;
     let link = Link::default();
-    let serving = serve::serve(config, listener, link.clone(), shutdown.clone());
+    let serving = serve::serve(config, listener, link.clone(), false, shutdown.clone());
     let announced = async {
         tokio::select! {
             () = connected(&link) => {}

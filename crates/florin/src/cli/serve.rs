@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Does not bring the schema of the database up to date first.
     #[arg(long, help_heading = "Settings")]
     no_migrate: bool,
+    /// Lets the work queue belong to this database's ledger from now on, whichever it belonged to.
+    #[arg(long)]
+    new_ledger: bool,
     /// Does without API keys: everybody who can reach the port may do everything.
     #[arg(long, help_heading = "Settings")]
     no_auth: bool,
@@ -63,10 +66,11 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let new_ledger = args.new_ledger;
     let (common, flags) = args.flags();
     let config = common.start(flags)?;
     let shutdown = signals::shutdown_token()?;
     signals::outlive_hangups(config.http.cert_file.is_some())?;
     let listener = http::listen(&config.http).await?;
-    serve(&config, listener, Link::default(), shutdown).await
+    serve(&config, listener, Link::default(), new_ledger, shutdown).await
 }

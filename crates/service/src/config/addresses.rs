@@ -34,11 +34,6 @@ impl Broker {
         with_parameters(url, or_set(TLS_PARAMETERS, given, set))
     }
 
-    /// The users that the service is for the broker: one, unless the addresses name several.
-    pub fn own_users(&self) -> impl Iterator<Item = String> {
-        self.effective_uris().into_iter().map(|uri| uri.authority.userinfo.username)
-    }
-
     /// Hosts and ports, for messages: they have no password.
     #[must_use]
     pub fn address(&self) -> String {

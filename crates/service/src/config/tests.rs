@@ -385,11 +385,3 @@ fn trusted_users_are_a_list_or_a_text_with_commas() {
         assert!(refusal.contains("a list of names"), "{refusal}");
     }
 }
-
-#[test]
-fn the_service_knows_its_own_user() {
-    let users = |sources: Sources| sources.load().broker.own_users().collect::<Vec<_>>();
-    assert_eq!(users(sources()), ["guest"]);
-    assert_eq!(users(sources().variable("AMQP_URL", "amqp://f%40x:p@h/v")), ["f@x"]);
-    assert_eq!(users(sources().variable("AMQP_URL", "amqp://a:p@h,amqp://b:p@i")), ["a", "b"]);
-}

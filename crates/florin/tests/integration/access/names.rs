@@ -61,7 +61,8 @@ async fn only_trusted_users_ask_for_others() {
     let nameless = Client::connect(&world.amqp_url, options()).await.unwrap();
     let rows = [
         (&own, None, Some("amqp:florin")),
-        (&own, Some("key:shop-1"), Some("key:shop-1")),
+        // The service's own user is believed only with the proof that HTTP has: others may share it.
+        (&own, Some("key:shop-1"), Some("amqp:florin")),
         (&gateway, Some("key:shop-2"), Some("key:shop-2")),
         (&stranger, None, Some("amqp:stranger")),
         (&stranger, Some("key:shop-1"), Some("amqp:stranger")),
@@ -79,7 +80,7 @@ async fn only_trusted_users_ask_for_others() {
     }
     // A retry by another is the same request, and the first one stays recorded.
     let identity = |options| CallOptions { message_id: Some("order 17".into()), ..options };
-    let id = open(&own, Request::Invoice(one_usd()), identity(on_behalf_of("key:first"))).await;
+    let id = open(&gateway, Request::Invoice(one_usd()), identity(on_behalf_of("key:first"))).await;
     let again = stranger.call(&Request::Invoice(one_usd()), identity(CallOptions::default())).await.unwrap();
     assert!(again.replayed && again.reply.receipt().unwrap().transaction_id == id);
     assert_eq!(recorded(&own, &ledger, id).await, names(Some("key:first"), None));
@@ -90,7 +91,7 @@ async fn only_trusted_users_ask_for_others() {
     while ledger.number("SELECT count(*) FROM holds").await > 0 {}
     assert_eq!(recorded(&own, &ledger, id).await, names(Some("amqp:stranger"), Some("amqp:florin")));
 
-    let wrong = own.call(&Request::Invoice(one_usd()), on_behalf_of("schlüssel")).await.unwrap();
+    let wrong = gateway.call(&Request::Invoice(one_usd()), on_behalf_of("schlüssel")).await.unwrap();
     assert_eq!(wrong.reply.error.as_deref(), Some("malformed"));
     assert!(own.call(&Request::Invoice(one_usd()), on_behalf_of(&"x".repeat(256))).await.is_err());
     ledger.assert_sound().await;
@@ -99,7 +100,7 @@ async fn only_trusted_users_ask_for_others() {
 #[tokio::test]
 async fn calls_that_share_a_message_keep_their_own_names() {
     let world = World::new().await;
-    let service = Service::start(&world, &[]).await;
+    let service = Service::start(&world, &[("FLORIN_BROKER_TRUSTED_USERS", "florin")]).await;
     let ledger = world.ledger().await;
     let own = client(&world.amqp_url, ClientOptions::default()).await;
     let call = async |number: usize| {
