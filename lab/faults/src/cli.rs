@@ -135,7 +135,12 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
 
 fn schedule(args: &PlanArgs) -> (Plan, Vec<(Kind, String)>) {
     let wanted: BTreeSet<Kind> = match args.kinds.as_slice() {
-        [] => Kind::value_variants().iter().copied().filter(|kind| kind.fits(args.topology)).collect(),
+        // Why two of three nodes are lost only on demand is in decision 12.
+        [] => Kind::value_variants()
+            .iter()
+            .copied()
+            .filter(|kind| kind.fits(args.topology) && *kind != Kind::KillTwoNodes)
+            .collect(),
         kinds => kinds.iter().copied().collect(),
     };
     let (possible, skipped) = inject::possible(args.topology, &wanted);

@@ -26,8 +26,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 const DRAIN_PAUSE: Duration = Duration::from_millis(250);
 /// How long to wait for the next message of a queue that has one.
 const NEXT_LIMIT: Duration = Duration::from_secs(10);
-/// For people: what the broker says of its queues when nobody is there any more.
-const QUEUES: &str = "queues.txt";
 const OVERDUE: &str = "SELECT count(*) FROM holds WHERE expires_at < now() + interval '2 seconds'";
 
 const POSTINGS: &str = "
@@ -92,7 +90,6 @@ pub async fn collect(world: &World, clients: u32, folder: &Path, start: Instant)
     let stopped =
         tokio::task::spawn_blocking(move || services.iter().for_each(crate::service::Service::stop));
     stopped.await.map_err(std::io::Error::other)?;
-    std::fs::write(folder.join(QUEUES), queues(world).await)?;
     let (_connection, channel) = open(world.servers.amqp_url()).await?;
     for client in 1..=clients {
         let history = History::open(&history::path(folder, client), start)?;
@@ -118,13 +115,6 @@ pub async fn collect(world: &World, clients: u32, folder: &Path, start: Instant)
     let verified = serde_json::to_vec(&Verified { code, text }).map_err(std::io::Error::from)?;
     std::fs::write(folder.join(record::VERIFY), verified)?;
     Ok(())
-}
-
-/// A message that is still unacknowledged is held for a consumer that is gone: no one else gets it.
-async fn queues(world: &World) -> String {
-    let list = ["list_queues", "name", "messages_ready", "messages_unacknowledged", "consumers", "state"];
-    let listed = world.servers.with_node(0, move |rabbit| rabbit.ctl(&list)).await;
-    listed.unwrap_or_else(|error| error.to_string())
 }
 
 fn posting(row: &Row) -> Posting {
