@@ -16,7 +16,7 @@ run: setup ## Build Florin, start it with private servers, run the demo; Ctrl-C 
 check: setup ## Check format, spelling, dependencies (licences, advisories, unused ones) and lints
 	@scripts/check.sh
 
-test: setup ## make check, then all tests on real servers, some once more on the newest
+test: setup ## make check, then all tests on real servers
 	@scripts/test.sh
 
 matrix: setup ## Run the tests on other versions of RabbitMQ and PostgreSQL, write docs/reference/servers.md

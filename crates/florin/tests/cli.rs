@@ -65,7 +65,7 @@ fn settings_come_from_all_sources_of_the_process() {
 #[test]
 fn every_flag_sets_something_and_secrets_are_hidden() {
     let flags = [
-        ("--amqp-url", "amqp://u:s3cret@h/v", "broker", "url", "\"amqp://u:***@h/v\""),
+        ("--amqp-url", "amqp://u:s3cret@h/v", "broker", "urls", "[\"amqp://u:***@h/v\"]"),
         ("--database-url", "postgres://u:s3cret@h/d", "database", "url", "\"postgres://u:***@h/d\""),
         ("--queue", "q", "broker", "queue", "\"q\""),
         ("--prefetch", "7", "broker", "prefetch", "7"),

@@ -25,9 +25,9 @@ Examples:
   florin status
   florin status --json | jq .problems
 
-It changes nothing. To see whether the broker accepts messages, it publishes one that no queue gets.
-AMQP does not show which instance is active, and RabbitMQ counts only active ones: its management
-tools show the instances on standby.
+It changes nothing. To see whether the broker accepts messages, it publishes one that goes to no
+queue. AMQP does not show which instance is active, and RabbitMQ counts only active ones: its
+management tools show the instances on standby.
 
 JSON: {\"ok\", \"version\", \"problems\", \"notes\", \"broker\": {\"address\", \"virtual_host\",
 \"reachable\", \"product\", \"blocked\"}, \"work_queue\": {\"name\", \"exists\", \"ready\",
