@@ -122,7 +122,8 @@ impl Script {
     }
 
     fn id(&self, index: usize) -> Uuid {
-        Uuid::from_u128(((self.lane as u128) << 64) + index as u128)
+        // Never the nil UUID, which is no identity.
+        Uuid::from_u128(((self.lane as u128 + 1) << 64) + index as u128)
     }
 
     fn message_id(&mut self) -> String {

@@ -21,7 +21,8 @@ const SEEN: &str = "
 /// Settings that a database may have, and that would break requests or promises.
 const HOSTILE: [&str; 8] = [
     "synchronous_commit = off",
-    "statement_timeout = '1ms'",
+    // Longer than our first statement takes on a slow machine.
+    "statement_timeout = '1s'",
     "lock_timeout = '1ms'",
     "idle_in_transaction_session_timeout = '1ms'",
     "standard_conforming_strings = off",

@@ -70,7 +70,7 @@ async fn dead(world: &World, arguments: &[&str]) -> Run {
 }
 
 pub(crate) async fn list(world: &World) -> Vec<Value> {
-    let list = dead(world, &["list", "--json"]).await.json();
+    let list = dead(world, &["list", "--json", "--limit", "1000"]).await.json();
     let messages = list["messages"].as_array().unwrap().clone();
     assert_eq!(list["total"], messages.len());
     messages

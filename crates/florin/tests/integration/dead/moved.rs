@@ -50,30 +50,3 @@ async fn letters_that_were_moved_are_the_requests_that_they_were() {
     service.metric("florin_in_flight_requests 0").await;
     assert_eq!(dead(&world, &["list"]).await.stdout, "no messages in florin.dead\n");
 }
-
-/// AMQP 1.0 has identities that are numbers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn letters_that_came_by_amqp_1_0_are_listed() {
-    let plugins = ["rabbitmq_shovel", "rabbitmq_amqp1_0"].map(str::to_owned).to_vec();
-    let servers = Stack::start(&Options { rabbit_plugins: plugins, ..Options::default() }).unwrap();
-    let world = World::on(&servers).await;
-    assert!(Service::start(&world, &[]).await.terminate().await.0.success());
-    let client = SeedClient::connect(&world.amqp_url).await;
-    let port = servers.rabbit.port();
-    let send = format!(
-        r#"{{ok, _}} = application:ensure_all_started(amqp10_client),
-        {{ok, C}} = amqp10_client:open_connection(#{{address => "127.0.0.1", port => {port}, container_id => <<"t">>,
-            hostname => <<"localhost">>, sasl => {{plain, <<"florin">>, <<"florin">>}}}}),
-        {{ok, S}} = amqp10_client:begin_session_sync(C),
-        {{ok, L}} = amqp10_client:attach_sender_link_sync(S, <<"s">>, <<"/amq/queue/florin.dead">>, unsettled),
-        receive {{amqp10_event, {{link, L, credited}}}} -> ok after 10000 -> error(no_credit) end,
-        Text = amqp10_msg:set_properties(#{{message_id => <<"x">>}}, amqp10_msg:new(<<"tag">>, <<"{{}}">>, false)),
-        Number = fun(P) when element(1, P) =:= 'v1_0.properties' -> setelement(2, P, {{ulong, 17}}); (O) -> O end,
-        M = list_to_tuple([Number(Part) || Part <- tuple_to_list(Text)]),
-        ok = amqp10_client:send_msg(L, M)."#
-    );
-    servers.rabbit.ctl(&["eval", &send]).unwrap();
-    await_ready(&client, DEAD, 1).await;
-    let [letter] = list(&world).await.try_into().unwrap();
-    assert_eq!(letter["message_id"], "17", "{letter}");
-}

@@ -19,7 +19,11 @@ async fn a_key_has_a_number_of_requests_in_progress() {
     let world = World::new().await;
     let service = Service::start(
         &world,
-        &[("FLORIN_HTTP_MAX_IN_FLIGHT_PER_KEY", "3"), ("FLORIN_HTTP_TIMEOUT_SECS", "60")],
+        &[
+            ("FLORIN_HTTP_MAX_IN_FLIGHT_PER_KEY", "3"),
+            ("FLORIN_HTTP_KEY_REQUESTS_PER_SECOND", "1000000"),
+            ("FLORIN_HTTP_TIMEOUT_SECS", "60"),
+        ],
     )
     .await;
     let nobody = Http::of(&service);
