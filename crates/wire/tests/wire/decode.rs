@@ -138,7 +138,7 @@ fn a_transfer_has_two_wallets() {
     let rows = [
         (r#"{"wallet_id":1,"ticker":"USD","amount":1}"#, "to_wallet_id is missing"),
         (r#"{"wallet_id":1,"to_wallet_id":null,"ticker":"USD","amount":1}"#, "to_wallet_id is missing"),
-        (r#"{"wallet_id":1,"to_wallet_id":2.0,"ticker":"USD","amount":1}"#, "to_wallet_id must be"),
+        (r#"{"wallet_id":1,"to_wallet_id":2.5,"ticker":"USD","amount":1}"#, "to_wallet_id must be"),
         (r#"{"wallet_id":1,"to_wallet_id":2,"to_wallet_id":2,"ticker":"USD","amount":1}"#, "duplicate"),
         (r#"{"to_wallet_id":2,"ticker":"USD","amount":1}"#, "wallet_id is missing"),
         (r#"{"wallet_id":1,"to_wallet_id":2,"ticker":"USD"}"#, "amount is missing"),
