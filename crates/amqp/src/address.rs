@@ -106,7 +106,7 @@ impl Address {
         florin_tls::explain(&error, &NAMES).map_or(error, io::Error::other)
     }
 
-    /// Host and port.
+    /// For messages: it has no secrets.
     #[must_use]
     pub fn host_and_port(&self) -> String {
         let AMQPAuthority { host, port, .. } = &self.uri.authority;
@@ -168,7 +168,7 @@ impl Address {
     }
 }
 
-/// Without the password.
+/// The password must not reach a log.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Address").field(&self.host_and_port()).finish()

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::address::share;
 use crate::{Address, AddressError};
 
-/// No connection was made yet.
+/// The index of the last good address before the first connection.
 const NONE: usize = usize::MAX;
 
 /// The addresses of one broker, which is reached through any of them. Clones share which one worked last.
@@ -83,7 +83,7 @@ impl Addresses {
         self
     }
 
-    /// As they were given.
+    /// In the order in which they were given; [`Addresses::in_order`] is for connecting.
     pub fn iter(&self) -> impl Iterator<Item = &Address> {
         self.addresses.iter()
     }

@@ -7,12 +7,13 @@
 //! the alternate exchange need not exist.
 
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::protocol::AMQPSoftError;
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Connection, ErrorKind, ExchangeKind};
+use lapin::{Connection, ExchangeKind};
 use uuid::Uuid;
 
 use crate::connection::{Error, REPLY_SUCCESS, RPC_TIMEOUT, within};
+use crate::declare::refusal;
 use crate::topology::text;
 
 /// Prefix of the exchange; the name of the queue follows.
@@ -46,19 +47,11 @@ impl QueueOwner {
             Ok(()) => {
                 within(RPC_TIMEOUT, "close a channel", channel.close(REPLY_SUCCESS, "claimed".into())).await
             }
-            Err(Error::Broker(error)) => self.refused(error, queue),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn refused(&self, error: lapin::Error, queue: &str) -> Result<(), Error> {
-        let ErrorKind::ProtocolError(protocol) = error.kind() else { return Err(error.into()) };
-        match protocol.kind() {
-            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
+            Err(error) if refusal(&error, AMQPSoftError::PRECONDITIONFAILED).is_some() => {
                 Err(Error::OtherLedger { queue: queue.to_owned(), ledger: self.ledger })
             }
             // Then nothing is claimed, and the queue is protected as little as without this.
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+            Err(error) if refusal(&error, AMQPSoftError::ACCESSREFUSED).is_some() => {
                 tracing::warn!(
                     queue,
                     %error,
@@ -67,7 +60,7 @@ impl QueueOwner {
                 );
                 Ok(())
             }
-            _ => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 }

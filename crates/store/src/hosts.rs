@@ -44,7 +44,7 @@ impl Hosts {
         order.into_iter().map(|index| (index, &self.configs[index]))
     }
 
-    /// Remembers the host that took a session.
+    /// This host took a session: from now on it is tried first.
     pub(crate) fn took_session(&self, index: usize) {
         self.last_good.store(index, Ordering::Relaxed);
     }

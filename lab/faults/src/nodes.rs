@@ -88,12 +88,7 @@ async fn databases(kind: Kind, world: &World, lasts: Duration) -> Result<(), dev
         Kind::KillStandby => {
             servers.with_pair(|_, standby| standby.kill()).await;
             sleep(lasts).await;
-            servers
-                .with_pair(|primary, standby| {
-                    standby.start()?;
-                    primary.wait_for_each_commit_on(STANDBY)
-                })
-                .await
+            standby_returns(servers).await
         }
         _ => {
             servers
@@ -103,12 +98,17 @@ async fn databases(kind: Kind, world: &World, lasts: Duration) -> Result<(), dev
                 })
                 .await?;
             sleep(lasts).await;
-            servers
-                .with_pair(|primary, standby| {
-                    standby.start()?;
-                    primary.wait_for_each_commit_on(STANDBY)
-                })
-                .await
+            standby_returns(servers).await
         }
     }
+}
+
+/// Starts the standby and waits until every commit is on it again.
+async fn standby_returns(servers: &Servers) -> Result<(), devstack::Error> {
+    servers
+        .with_pair(|primary, standby| {
+            standby.start()?;
+            primary.wait_for_each_commit_on(STANDBY)
+        })
+        .await
 }

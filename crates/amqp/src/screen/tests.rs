@@ -107,8 +107,8 @@ fn frames_may_come_in_pieces() {
     let body = frame(3, &[0xCE; 300]);
     let good = header(MESSAGE_ID, &short(b"m"));
     let sent = [&bad[..], &body, &good, &body, &bad].concat();
-    let mended = readable(&bad).unwrap();
-    let expected = [&mended[..], &body, &good, &body, &mended].concat();
+    let rewritten = readable(&bad).unwrap();
+    let expected = [&rewritten[..], &body, &good, &body, &rewritten].concat();
     for piece in [1, 2, 7, 64, sent.len()] {
         let (mut screen, mut passed, mut to) = (Screen::default(), Vec::<u8>::new(), [0; 50]);
         for bytes in sent.chunks(piece) {

@@ -133,15 +133,15 @@ fn or_set<'a>(
 }
 
 impl Config {
-    /// TLS settings that contradict each other: the connection would be less protected than it seems.
-    pub(super) fn contradiction(&self) -> Option<&'static str> {
+    /// Settings that cannot hold together: the connection would be less protected than it seems.
+    pub(super) fn incompatible(&self) -> Option<&'static str> {
         let Self { broker, database, http, .. } = self;
         let plain = !broker.url().starts_with("amqps://");
         let files = [&broker.ca_file, &broker.cert_file, &broker.key_file];
         let database_url = DatabaseUrl::parse(&database.url()).ok()?;
         let has_ca = database_url.files[0].is_some();
         let half = |cert: &Option<PathBuf>, key: &Option<PathBuf>| cert.is_some() != key.is_some();
-        let contradictions = [
+        let pairs = [
             (
                 broker.is_mixed(),
                 "the addresses in broker.urls must have the same virtual host, and either all or none begin with \
@@ -177,6 +177,6 @@ impl Config {
                 "http.client_ca_file needs http.cert_file and http.key_file",
             ),
         ];
-        contradictions.into_iter().find_map(|(holds, text)| holds.then_some(text))
+        pairs.into_iter().find_map(|(holds, text)| holds.then_some(text))
     }
 }

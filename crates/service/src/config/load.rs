@@ -46,9 +46,9 @@ pub enum Error {
         /// The known keys.
         known: String,
     },
-    /// Each setting is valid, but together they contradict each other.
+    /// Each setting is valid, but not together with another one.
     #[error("{0}")]
-    Contradiction(&'static str),
+    Incompatible(&'static str),
     /// A file is not in the form it should be in.
     #[error("{file}: {message}")]
     Malformed {
@@ -170,7 +170,7 @@ impl Config {
         if config.broker.tls && !has_port {
             config.broker.port = AMQPS_PORT;
         }
-        config.contradiction().map_or(Ok(config), |text| Err(Error::Contradiction(text)))
+        config.incompatible().map_or(Ok(config), |text| Err(Error::Incompatible(text)))
     }
 }
 
